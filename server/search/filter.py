@@ -1,0 +1,102 @@
+"""Filter: what a search asks, as data over index rows. The store's engines compile it; `match` evaluates it.
+
+https://hl7.org/fhir/R4/search.html
+
+The index is rows (index name, key, resource). An index name is "<Type>.<search parameter code>", with a suffix after a
+colon for what a modifier needs ("Condition.code:text"). Keys are bytes whose order is the value's order, made by one
+file per search parameter type; a key that is a str is a reference to a resource of this server ("Patient/1").
+Each node below tests one resource; `Chain` and `Has` step to others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Equal:
+    """A row of `index` whose key is one of `keys`."""
+
+    index: str
+    keys: tuple[bytes | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A row of `index` with low <= key < high, and, where given, tail_low <= its last 8 bytes < tail_high."""
+
+    index: str
+    low: bytes
+    high: bytes
+    tail_low: bytes | None = None
+    tail_high: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Contains:
+    """A row of `index` whose key, less its last `tail` bytes, contains `text`."""
+
+    index: str
+    text: bytes
+    tail: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Any row of `index`."""
+
+    index: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """The resource's logical id is one of `ids`."""
+
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """low <= meta.lastUpdated < high, in microseconds since the epoch; None is unbounded."""
+
+    low: int | None
+    high: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A row of `index` (a reference parameter) that points to a resource of `type` that satisfies `filter`."""
+
+    index: str
+    type: str
+    filter: Filter
+
+
+@dataclass(frozen=True, slots=True)
+class Has:
+    """A resource of `type` that satisfies `filter` has a row of `index` that points here (`_has`)."""
+
+    type: str
+    index: str
+    filter: Filter
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    filters: tuple[Filter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    filters: tuple[Filter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """Resources of the searched type that do not satisfy `filter`."""
+
+    filter: Filter
+
+
+Filter = Equal | Range | Contains | Present | Ids | Updated | Chain | Has | And | Or | Not
+ALL = And(())  # every resource of the type
