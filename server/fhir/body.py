@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from json.decoder import scanstring
+from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
 import orjson
@@ -209,7 +209,7 @@ def _no_constant(name: str) -> Any:
 
 
 _decoder = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_float=Decimal, parse_constant=_no_constant)
-_scan: Callable[[str, int], tuple[Any, int]] = _decoder.scan_once
+_scan: Callable[[str, int], tuple[Any, int]] = _decoder.scan_once  # type: ignore[attr-defined]
 
 
 def _value(text: str, at: int) -> tuple[Any, int]:
@@ -319,7 +319,9 @@ def _meta_rest(source: str, at: int) -> str:
 
 
 def _spliced(source: str, pieces: list[tuple[int, int, str, str]]) -> tuple[bytes, bytes]:
-    head, tail, at, stamped = [], [], 0, False
+    head: list[str] = []
+    tail: list[str] = []
+    at, stamped = 0, False
     for start, end, before, after in pieces:
         side = tail if stamped else head
         side.append(source[at:start])

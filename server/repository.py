@@ -1,0 +1,137 @@
+"""Repository: the one door to the data. Every read and write is made here, as one caller.
+
+Index rows and facts are derived before the ledger is held; preconditions and rules are decided at its head.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from server.auth.access import Caller
+from server.ledger import Change, Commit, Context, Cursor, Decide, Position, Version, View
+from server.outcome import Problem
+from server.search.query import Query
+from server.store.engine import Follow, Page, Projections, Search, Sort, Store
+
+KEYS = uuid.UUID("6a0f2a6e-0f5c-5d0c-9a43-6f6f0f6a7d11")  # the namespace of commit ids made from idempotency keys
+
+
+class Repository:
+    """Reads and writes of one partition."""
+
+    def __init__(self, store: Store, projections: Projections) -> None:
+        self.store = store
+        self.projections = projections
+
+    def read(self, caller: Caller, type: str, id: str, at: Position | None = None) -> Version:
+        """The current version (or that at a position). Problem not_found, or gone where it was deleted."""
+        version = self.store.read(type, id, at)
+        if version is None:
+            raise Problem.not_found(f"There is no {type} with the id {id!r}")
+        return _living(version)
+
+    def vread(self, caller: Caller, type: str, id: str, position: Position) -> Version:
+        """One version. Problem not_found, or gone where that version is the deletion."""
+        version = self.store.vread(type, id, position)
+        if version is None:
+            raise Problem.not_found(f"{type}/{id} has no version {position}")
+        return _living(version)
+
+    async def search(self, caller: Caller, query: Query, page: str | None = None) -> Page:
+        """A page of matches and what they include. A page's token holds the position that it was taken at."""
+        return await self.store.search(_search(query), page)
+
+    async def history(
+        self,
+        caller: Caller,
+        type: str | None = None,
+        id: str | None = None,
+        *,
+        since: int | None = None,
+        at: int | None = None,
+        count: int = 50,
+        page: str | None = None,
+    ) -> Page:
+        """Versions, newest first; deletions have no body. `since` and `at` in microseconds since the epoch."""
+        if type is not None and id is not None and self.store.read(type, id) is None:
+            raise Problem.not_found(f"There is no {type} with the id {id!r}")
+        return await self.store.history(type, id, since=since, at=at, count=count, page=page)
+
+    async def changes(self, caller: Caller, after: Cursor, limit: int) -> list[Version]:
+        """What the ledger has after a cursor, oldest first."""
+        return await self.store.changes(after, limit)
+
+    def view(self, caller: Caller, at: Position | None = None) -> View:
+        """The state at a position (default: now), which stays as it is while others write."""
+        if at is not None and at > self.store.head():
+            raise Problem.invalid(f"The ledger has not reached position {at}", "http.at")
+        return self.store.view(at)
+
+    def head(self, caller: Caller) -> Position:
+        return self.store.head()
+
+    def position_at(self, caller: Caller, at: int) -> Position:
+        """The head's position as it was at an instant, in microseconds since the epoch."""
+        return self.store.position_at(at)
+
+    def prepare(self, change: Change) -> Change:
+        """Fill the change's index rows and facts, so that the head of the ledger need not be held for it."""
+        self.projections.fill(change)
+        return change
+
+    async def commit(
+        self,
+        caller: Caller,
+        decide: Decide,
+        *,
+        key: str | None = None,
+        fingerprint: bytes = b"",
+        override: Mapping[str, Any] | None = None,
+        now: datetime | None = None,
+    ) -> Commit:
+        """Decide at the head, under the rules, and append; returns when it is durable.
+
+        `key` is the request's Idempotency-Key and `fingerprint` what the request was: sent again, the first answer
+        comes again.
+        """
+        id = new_id() if key is None else str(uuid.uuid5(KEYS, f"{caller.actor or ''}\0{key}"))
+        context = Context(id, now or datetime.now(UTC), caller.actor, override)
+        return await self.store.commit(decide, context, fingerprint=None if key is None else fingerprint)
+
+
+def new_id() -> str:
+    """A UUID of version 7: in the order of time, so that new resources stand together in the store's B-trees."""
+    milliseconds = time.time_ns() // 1_000_000
+    rest = int.from_bytes(os.urandom(10))
+    value = milliseconds << 80 | 7 << 76 | (rest >> 68 & 0xFFF) << 64 | 2 << 62 | rest & ((1 << 62) - 1)
+    return str(uuid.UUID(int=value))
+
+
+def _living(version: Version) -> Version:
+    if version.body is None:
+        raise Problem.gone(f"{version.reference} was deleted in version {version.position}")
+    return version
+
+
+def _search(query: Query) -> Search:
+    """The query in the store's words."""
+    return Search(
+        query.type,
+        query.filter,
+        tuple(Sort(sort.index or sort.code, sort.descending, sort.value) for sort in query.sort),
+        _DEFAULT_COUNT if query.count is None else min(query.count, _MAX_COUNT),
+        query.total != "none",
+        tuple(
+            [Follow(i.index, i.source_type, i.target_type, i.iterate) for i in query.include]
+            + [Follow(i.index, i.source_type, i.target_type, i.iterate, reverse=True) for i in query.revinclude]
+        ),
+    )
+
+
+_DEFAULT_COUNT = 50
+_MAX_COUNT = 1000

@@ -1,0 +1,154 @@
+"""Engine: the contract that every store engine keeps. A Store holds one partition: a ledger with its own order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from server.ledger import (
+    Change,
+    Commit,
+    Context,
+    Cursor,
+    Decide,
+    FactRow,
+    IndexRow,
+    Position,
+    Resource,
+    Rules,
+    Version,
+    View,
+)
+from server.outcome import Issue
+from server.search.filter import Filter
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """Order by the least (descending: the greatest) key of an index; "_lastUpdated" and "_id" are no indexes.
+
+    Where the index's keys are not in the values' order (codes, references), `value` reads it from the resource.
+    """
+
+    index: str
+    descending: bool = False
+    value: Callable[[Resource], Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """An include: the index of references to follow, forward or (reverse) backward. None follows every reference."""
+
+    index: str | None
+    source_type: str
+    target_type: str | None = None
+    iterate: bool = False
+    reverse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What the engine answers: resources of `type` that satisfy `filter`, a page of them, and what they include."""
+
+    type: str
+    filter: Filter
+    sort: tuple[Sort, ...] = ()
+    count: int = 50
+    total: bool = False
+    follow: tuple[Follow, ...] = ()
+
+
+class Page(NamedTuple):
+    """A page at one position. `next` is an opaque token that carries the position; None where there is no more."""
+
+    position: Position
+    matches: tuple[Version, ...]
+    included: tuple[Version, ...] = ()
+    total: int | None = None
+    next: str | None = None
+    issues: tuple[Issue, ...] = ()
+
+
+class Projections(NamedTuple):
+    """What the store derives from a resource, handed in as pure functions, and a name that changes when they do."""
+
+    rows: Callable[[Resource], Sequence[IndexRow]]
+    facts: Callable[[Resource], Sequence[FactRow]]
+    version: str
+
+    def fill(self, change: Change) -> None:
+        """Set the change's rows and facts, where they are not set."""
+        if change.rows is None:
+            change.rows = () if change.resource is None else self.rows(change.resource)
+        if change.facts is None:
+            change.facts = () if change.resource is None else self.facts(change.resource)
+
+
+async def no_rules(context: Context, before: View, changes: Sequence[Change], after: View) -> Sequence[Change]:
+    """The Rules of a store that has none."""
+    return ()
+
+
+class Finding(NamedTuple):
+    """Something wrong that `verify` found: where, and what."""
+
+    place: str
+    what: str
+
+
+class Store(Protocol):
+    """One partition's ledger and projections. Opened once in each process; many processes may share one store."""
+
+    partition: str
+
+    async def open(self, rules: Rules = ...) -> None: ...
+
+    async def close(self) -> None:
+        """Finish the group of commits in hand, answer it, and let go."""
+        ...
+
+    async def commit(self, decide: Decide, context: Context, *, fingerprint: bytes | None = None) -> Commit:
+        """Decide at the head and append, all or nothing; return when it is durable.
+
+        With a fingerprint, the commit's id is an idempotency key: where it is in the ledger the first answer comes
+        again, and Problem unprocessable where it was another request.
+        """
+        ...
+
+    def head(self) -> Position: ...
+
+    def read(self, type: str, id: str, at: Position | None = None) -> Version | None: ...
+
+    def vread(self, type: str, id: str, position: Position) -> Version | None: ...
+
+    async def search(self, search: Search, page: str | None = None) -> Page: ...
+
+    async def history(
+        self,
+        type: str | None,
+        id: str | None,
+        *,
+        since: int | None,
+        at: int | None,
+        count: int,
+        page: str | None,
+    ) -> Page: ...
+
+    async def changes(self, after: Cursor, limit: int) -> list[Version]: ...
+
+    def position_at(self, at: int) -> Position:
+        """The head's position as it was at an instant (microseconds since the epoch)."""
+        ...
+
+    def view(self, at: Position | None = None) -> View:
+        """The state at a position (default: now), which stays as it is while others write."""
+        ...
+
+    def verify(self) -> Iterator[Finding]: ...
+
+    def rebuild(self, progress: Callable[[int, int], None]) -> None: ...
+
+    def backup(self, target: str) -> None: ...
+
+    def statistics(self) -> dict[str, Any]: ...

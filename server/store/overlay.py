@@ -1,0 +1,57 @@
+"""Overlay: a view and changes that are not written yet, as one view. What the rules see as the state after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from server.ledger import Change, Fact, Position, Version, View
+from server.search import match
+
+
+class Overlay:
+    """`view` with `changes` applied; the changes' rows and facts are filled."""
+
+    def __init__(self, view: View, changes: Sequence[Change], at: int) -> None:
+        self.before = view
+        self.at = at
+        self.changes = {change.reference: change for change in changes}
+
+    @property
+    def position(self) -> Position:
+        return self.before.position + 1
+
+    async def read(self, type: str, id: str) -> Version | None:
+        change = self.changes.get(f"{type}/{id}")
+        return await self.before.read(type, id) if change is None else self._version(change)
+
+    async def search(self, type: str, filter: Any, limit: int) -> list[Version]:
+        found = await self.before.search(type, filter, limit + len(self.changes))
+        kept = [version for version in found if version.reference not in self.changes]
+        kept += [
+            self._version(change)
+            for change in self.changes.values()
+            if change.type == type
+            and change.resource is not None
+            and match.matches(filter, type, change.id, self.at, change.rows or ())
+        ]
+        return kept[:limit]
+
+    async def facts(self, kind: str, keys: Iterable[str]) -> dict[str, list[Fact]]:
+        found = {
+            key: [fact for fact in facts if fact.source not in self.changes]
+            for key, facts in (await self.before.facts(kind, keys)).items()
+        }
+        for change in self.changes.values():
+            for fact_kind, key, data in change.facts or ():
+                if fact_kind == kind and key in found:
+                    found[key].append(Fact(kind, key, data, change.reference))
+        return found
+
+    def with_(self, changes: Sequence[Change]) -> View:
+        return Overlay(self, changes, self.at)
+
+    def _version(self, change: Change) -> Version:
+        ordinal = list(self.changes).index(change.reference)
+        body = None if change.resource is None else change.stamped(self.position, self.at)
+        return Version(change.type, change.id, self.position, ordinal, change.method, self.at, body)

@@ -1,0 +1,205 @@
+"""Append: what one commit writes. The ledger's rows first, then the projections, all in the group's transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import apsw
+
+from server.ledger import Change, Context, FactRow, IndexRow, Position, Version
+from server.store import chain
+from server.store.sqlite.compile import TYPE_KEY
+from server.store.sqlite.tables import Tables, one, seq_of
+
+_RIDS_REMEMBERED = 100_000
+
+
+class Head(NamedTuple):
+    """The end of the ledger: its last commit's position, instant and hash."""
+
+    position: Position
+    at: int
+    hash: bytes
+
+
+class Appender:
+    """Writes over the writer's connection, inside a transaction that the caller opens and ends.
+
+    Index rows wait in a buffer until something reads the index or the transaction ends: one statement for many.
+    """
+
+    def __init__(self, tables: Tables, partition: str) -> None:
+        self.tables = tables
+        self.connection: apsw.Connection = tables.connection
+        self.genesis = chain.genesis(partition)
+        self._new_rows: list[tuple[int, Any, int, int]] = []
+        self._rids: dict[tuple[str, str], int] = {}
+        self._next_rid = 0
+
+    def begin(self) -> Head:
+        """The head, once the transaction holds the ledger."""
+        row = self.connection.execute(
+            "SELECT position, at, hash FROM commits ORDER BY position DESC LIMIT 1"
+        ).fetchone()
+        self._next_rid = one(self.connection, "SELECT next_rid FROM applied")
+        return Head(*row) if row else Head(0, 0, self.genesis)
+
+    def end(self, position: Position) -> None:
+        """Bring the projections up to the ledger; the caller commits."""
+        self.flush()
+        self.connection.execute("UPDATE applied SET position = ?, next_rid = ?", (position, self._next_rid))
+
+    def forget(self) -> None:
+        """The transaction was rolled back: nothing that it wrote is so."""
+        self._new_rows.clear()
+        self._rids.clear()
+        self.tables.forget()
+
+    def append(
+        self,
+        head: Head,
+        at: int,
+        context: Context,
+        changes: Sequence[tuple[Change, Version | None]],
+        fingerprint: bytes | None,
+        answer: bytes | None,
+    ) -> tuple[Head, list[Version]]:
+        """One commit after `head`; each change comes with the version that it ends."""
+        position = head.position + 1
+        versions, links, ledger = [], [], []
+        for ordinal, (change, _) in enumerate(changes):
+            body = None if change.resource is None else change.stamped(position, at)
+            digest = chain.digest(body)
+            links.append((change.method, change.type, change.id, digest))
+            ledger.append((seq_of(position, ordinal), change.method, change.type, change.id, digest, body))
+            versions.append(Version(change.type, change.id, position, ordinal, change.method, at, body))
+        hash = chain.link(head.hash, position, context.commit_id, at, context.actor, links)
+        self.connection.execute(
+            "INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (position, context.commit_id, at, context.actor, fingerprint, answer, hash),
+        )
+        self.connection.executemany("INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?)", ledger)
+        for version, (change, now) in zip(versions, changes, strict=True):
+            self.project(version, now, change.rows or (), change.facts or ())
+        return Head(position, at, hash), versions
+
+    def project(
+        self, version: Version, now: Version | None, rows: Sequence[IndexRow], facts: Sequence[FactRow]
+    ) -> None:
+        """Bring the projections from version `now` (None: the resource is new) to `version`."""
+        position, type = version.position, self.number(version.type)
+        seq = seq_of(position, version.ordinal)
+        if now is None:
+            rid = self._named(type, version.type, version.id, seq)
+        else:
+            rid = self.rid(version.type, version.id)
+            self.connection.execute("UPDATE resources SET seq = ? WHERE type = ? AND id = ?", (seq, type, version.id))
+        self.connection.execute("INSERT INTO versions VALUES (?, ?)", (rid, seq))
+        self.connection.execute("INSERT INTO timeline VALUES (?, ?, ?)", (type, seq, rid))
+        living: list[tuple[int, Any]] = [] if version.body is None else [(type, TYPE_KEY)]
+        living += [(self.number(name), self._key(key)) for name, key in rows]
+        if now is None or now.body is None:
+            self._new_rows += [(name, key, rid, position) for name, key in living]
+        else:
+            self._replace_rows(rid, position, living)
+        if facts or (now is not None and now.body is not None):
+            self._replace_facts(rid, position, version.reference, facts)
+
+    def flush(self) -> None:
+        if self._new_rows:
+            self.connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?)", self._new_rows)
+            self._new_rows.clear()
+
+    def number(self, name: str) -> int:
+        """The number of a name, given now if it has none."""
+        found = self.tables.number(name)
+        if found < 0:
+            self.connection.execute("INSERT INTO names(name) VALUES (?)", (name,))
+            found = self.tables.number(name)
+        return found
+
+    def rid(self, type: str, id: str) -> int:
+        """The number of a resource, given now if it has none: a reference may come before what it names."""
+        found = self._rids.get((type, id))
+        if found is None:
+            number = self.number(type)
+            row = self.connection.execute(
+                "SELECT rid FROM resources WHERE type = ? AND id = ?", (number, id)
+            ).fetchone()
+            if row is None:
+                return self._give_rid(number, type, id, None)
+            found = self._remember(type, id, row[0])
+        return found
+
+    def _named(self, number: int, type: str, id: str, seq: int) -> int:
+        """The number of a resource whose first version is written now; it may have been referred to before."""
+        if (type, id) not in self._rids:
+            row = self.connection.execute(
+                "SELECT rid FROM resources WHERE type = ? AND id = ?", (number, id)
+            ).fetchone()
+            if row is None:
+                return self._give_rid(number, type, id, seq)
+            self._remember(type, id, row[0])
+        self.connection.execute("UPDATE resources SET seq = ? WHERE type = ? AND id = ?", (seq, number, id))
+        return self._rids[type, id]
+
+    def _give_rid(self, number: int, type: str, id: str, seq: int | None) -> int:
+        rid = self._next_rid
+        self._next_rid += 1
+        self.connection.execute("INSERT INTO resources VALUES (?, ?, ?, ?)", (number, id, rid, seq))
+        return self._remember(type, id, rid)
+
+    def _remember(self, type: str, id: str, rid: int) -> int:
+        if len(self._rids) >= _RIDS_REMEMBERED:
+            self._rids.clear()
+        self._rids[type, id] = rid
+        return rid
+
+    def _key(self, key: bytes | str) -> Any:
+        if isinstance(key, bytes):
+            return key
+        type, _, id = key.partition("/")
+        return self.rid(type, id)
+
+    def _replace_rows(self, rid: int, position: Position, living: Iterable[tuple[int, Any]]) -> None:
+        self.flush()
+        stored = {
+            (name, key): since
+            for name, key, since in self.connection.execute("SELECT name, key, since FROM rows WHERE rid = ?", (rid,))
+        }
+        wanted = dict.fromkeys(living)
+        ended = [(name, key, rid, since) for (name, key), since in stored.items() if (name, key) not in wanted]
+        self.connection.executemany(
+            "INSERT INTO ended_rows VALUES (?, ?, ?, ?, ?)",
+            [(*row, position) for row in ended if row[3] < position],
+        )
+        self.connection.executemany(
+            "DELETE FROM rows WHERE name = ? AND key = ? AND rid = ?", [row[:3] for row in ended]
+        )
+        self._new_rows += [(name, key, rid, position) for name, key in wanted if (name, key) not in stored]
+
+    def _replace_facts(self, rid: int, position: Position, source: str, facts: Sequence[FactRow]) -> None:
+        stored = {
+            row[:4]: row[4]
+            for row in self.connection.execute("SELECT kind, key, number, data, since FROM facts WHERE rid = ?", (rid,))
+        }
+        wanted = {
+            (self.number(kind), key, number, json.dumps(data, separators=(",", ":"), sort_keys=True)): None
+            for number, (kind, key, data) in enumerate(facts)
+        }
+        ended = [(*row, since) for row, since in stored.items() if row not in wanted]
+        self.connection.executemany(
+            "INSERT INTO ended_facts(kind, key, number, data, since, rid, source, until) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [(*row, rid, source, position) for row in ended if row[4] < position],
+        )
+        self.connection.executemany(
+            "DELETE FROM facts WHERE kind = ? AND key = ? AND rid = ? AND number = ?",
+            [(kind, key, rid, number) for kind, key, number, _, _ in ended],
+        )
+        self.connection.executemany(
+            "INSERT INTO facts(kind, key, number, data, rid, source, since) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(*row, rid, source, position) for row in wanted if row not in stored],
+        )

@@ -1,0 +1,241 @@
+"""Filter -> SQL over `rows`, at the head or at an earlier position.
+
+Each filter can be a *set* (a SELECT of the rids that satisfy it) or a *probe* (a condition on one candidate, `m.rid`).
+A conjunction is driven by the set that is likely smallest; the rest are probes, each a seek in the index by rid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol
+
+from server.search.filter import (
+    And,
+    Chain,
+    Contains,
+    Equal,
+    Filter,
+    Has,
+    Ids,
+    Not,
+    Or,
+    Present,
+    Range,
+    Updated,
+)
+
+
+class Lookup(Protocol):
+    """What compiling asks of the store: numbers of names and resources, positions of instants."""
+
+    def number(self, name: str) -> int: ...
+
+    def rid(self, reference: str) -> int: ...
+
+    def before(self, at: int) -> int:
+        """The last seq of the commits before an instant."""
+        ...
+
+
+TYPE_KEY = 0  # the key of a resource's row in the index named as its type: the list of the type's resources
+
+
+class Compiler:
+    """One statement. `at` None compiles for the head."""
+
+    def __init__(self, lookup: Lookup, at: int | None = None) -> None:
+        self.lookup = lookup
+        self.at = at
+        self.bindings: list[Any] = []
+
+    def bind(self, value: Any) -> str:
+        self.bindings.append(value)
+        return f"?{len(self.bindings)}"
+
+    def set(self, type: str, filter: Filter) -> str:
+        """A SELECT of one column, rid, of the resources of `type` that satisfy the filter; may name one twice."""
+        driver, probes = self._split(filter)
+        if driver is None:
+            select = self.rows("rid", f"name = {self.name(type)} AND key = {TYPE_KEY}")
+        else:
+            select = self._SETS[driver.__class__](self, type, driver)
+        if not probes:
+            return select
+        conditions = " AND ".join(self.probe(type, probe) for probe in probes)
+        return f"SELECT m.rid FROM ({select}) m WHERE {conditions}"
+
+    def probe(self, type: str, filter: Filter) -> str:
+        """A condition that holds where m.rid satisfies the filter."""
+        make: Callable[[Compiler, str, Any], str] | None = self._PROBES.get(filter.__class__)
+        if make is not None:
+            return make(self, type, filter)
+        return f"m.rid IN ({self.set(type, filter)})"
+
+    def rows(self, column: str, where: str, by_rid: bool = False) -> str:
+        """The index's rows at the position; by_rid: `where` fixes the rid, seek by it."""
+        if self.at is None:
+            return f"SELECT {column} FROM rows{' INDEXED BY rows_rid' if by_rid else ''} WHERE {where}"
+        at = self.bind(self.at)
+        hint, ended_hint = (" INDEXED BY rows_rid", " INDEXED BY ended_rows_rid") if by_rid else ("", "")
+        return (
+            f"SELECT {column} FROM rows{hint} WHERE {where} AND since <= {at} UNION ALL "
+            f"SELECT {column} FROM ended_rows{ended_hint} WHERE {where} AND since <= {at} AND until > {at}"
+        )
+
+    def name(self, name: str) -> str:
+        return self.bind(self.lookup.number(name))
+
+    def _split(self, filter: Filter) -> tuple[Filter | None, list[Filter]]:
+        """The filter's driver, and the rest of the conjunction."""
+        conjuncts: list[Filter] = []
+        stack: list[Filter] = [filter]
+        while stack:
+            part = stack.pop()
+            if isinstance(part, And):
+                stack.extend(reversed(part.filters))
+            else:
+                conjuncts.append(part)
+        ranked = sorted(conjuncts, key=_rank)
+        if not ranked or _rank(ranked[0]) >= _UNFIT:
+            return None, ranked
+        return ranked[0], ranked[1:]
+
+    def _key_test(self, filter: Any) -> str:
+        match filter:
+            case Equal(keys=keys):
+                bound = [self.bind(self.lookup.rid(key) if isinstance(key, str) else key) for key in keys]
+                return f"key = {bound[0]}" if len(bound) == 1 else f"key IN ({', '.join(bound)})"
+            case Range():
+                test = f"key >= {self.bind(filter.low)} AND key < {self.bind(filter.high)}"
+                if filter.tail_low is not None:
+                    test += f" AND substr(key, -8) >= {self.bind(filter.tail_low)}"
+                if filter.tail_high is not None:
+                    test += f" AND substr(key, -8) < {self.bind(filter.tail_high)}"
+                return test
+            case Contains():
+                return f"instr(substr(key, 1, length(key) - {int(filter.tail)}), {self.bind(filter.text)}) > 0"
+            case _:
+                return "1"
+
+    def _rows_set(self, type: str, filter: Any) -> str:
+        return self.rows("rid", f"name = {self.name(filter.index)} AND {self._key_test(filter)}")
+
+    def _rows_probe(self, type: str, filter: Any) -> str:
+        where = f"rid = m.rid AND name = {self.name(filter.index)} AND {self._key_test(filter)}"
+        return f"EXISTS ({self.rows('1', where, by_rid=not isinstance(filter, Equal))})"
+
+    def _ids_set(self, type: str, filter: Ids) -> str:
+        ids = ", ".join(self.bind(id) for id in filter.ids)
+        living = self.rows("1", f"name = {self.name(type)} AND key = {TYPE_KEY} AND rid = r.rid")
+        return (
+            f"SELECT r.rid FROM resources r WHERE r.type = {self.name(type)} AND r.id IN ({ids}) AND EXISTS ({living})"
+        )
+
+    def _updated_set(self, type: str, filter: Updated) -> str:
+        test = self._updated_test("t.seq", filter)
+        return (
+            f"SELECT t.rid FROM timeline t WHERE t.type = {self.name(type)} AND {test} "
+            f"AND t.seq = {self.version('t.rid')} AND EXISTS "
+            f"({self.rows('1', f'name = {self.name(type)} AND key = {TYPE_KEY} AND rid = t.rid')})"
+        )
+
+    def _updated_probe(self, type: str, filter: Updated) -> str:
+        return self._updated_test(self.version("m.rid"), filter)
+
+    def _updated_test(self, seq: str, filter: Updated) -> str:
+        tests = ["1"]
+        if filter.low is not None:
+            tests.append(f"{seq} > {self.bind(self.lookup.before(filter.low))}")
+        if filter.high is not None:
+            tests.append(f"{seq} <= {self.bind(self.lookup.before(filter.high))}")
+        return " AND ".join(tests)
+
+    def version(self, rid: str) -> str:
+        """The seq of a resource's version at the position."""
+        until = "" if self.at is None else f" AND v.seq < {self.bind((self.at + 1) << 20)}"
+        return f"(SELECT max(v.seq) FROM versions v WHERE v.rid = {rid}{until})"
+
+    def _chain_set(self, type: str, filter: Chain) -> str:
+        inner = self.set(filter.type, filter.filter)
+        return self.rows("rid", f"name = {self.name(filter.index)} AND key IN ({inner})")
+
+    def _chain_probe(self, type: str, filter: Chain) -> str:
+        inner = self.set(filter.type, filter.filter)
+        where = f"rid = m.rid AND name = {self.name(filter.index)} AND key IN ({inner})"
+        return f"EXISTS ({self.rows('1', where, by_rid=True)})"
+
+    def _has_set(self, type: str, filter: Has) -> str:
+        inner = self.set(filter.type, filter.filter)
+        keys = self.rows("key", f"rid IN ({inner}) AND name = {self.name(filter.index)}", by_rid=True)
+        living = self.rows("1", f"name = {self.name(type)} AND key = {TYPE_KEY} AND rid = h.key")
+        return f"SELECT h.key AS rid FROM ({keys}) h WHERE EXISTS ({living})"
+
+    def _or_set(self, type: str, filter: Or) -> str:
+        if not filter.filters:
+            return "SELECT 0 AS rid WHERE 0"
+        return " UNION ".join(f"SELECT rid FROM ({self.set(type, part)})" for part in filter.filters)
+
+    def _or_probe(self, type: str, filter: Or) -> str:
+        return "(" + (" OR ".join(self.probe(type, part) for part in filter.filters) or "0") + ")"
+
+    def _and_probe(self, type: str, filter: And) -> str:
+        return "(" + (" AND ".join(self.probe(type, part) for part in filter.filters) or "1") + ")"
+
+    def _not_probe(self, type: str, filter: Not) -> str:
+        return f"NOT {self.probe(type, filter.filter)}"
+
+    _SETS: ClassVar[dict[type, Callable[[Compiler, str, Any], str]]] = {
+        Equal: _rows_set,
+        Range: _rows_set,
+        Contains: _rows_set,
+        Present: _rows_set,
+        Ids: _ids_set,
+        Updated: _updated_set,
+        Chain: _chain_set,
+        Has: _has_set,
+        Or: _or_set,
+    }
+    _PROBES: ClassVar[dict[type, Callable[[Compiler, str, Any], str]]] = {
+        Equal: _rows_probe,
+        Range: _rows_probe,
+        Contains: _rows_probe,
+        Present: _rows_probe,
+        Updated: _updated_probe,
+        Chain: _chain_probe,
+        And: _and_probe,
+        Or: _or_probe,
+        Not: _not_probe,
+    }
+
+
+_UNFIT = 90  # a filter that no set can stand for; the type's list drives then
+_RANKS: dict[type, int] = {
+    Ids: 0,
+    Chain: 30,
+    Has: 35,
+    Range: 40,
+    Updated: 50,
+    Contains: 60,
+    Present: 70,
+    And: 80,
+    Not: _UNFIT,
+}
+
+
+def _rank(filter: Filter) -> int:
+    """How good a driver the filter is, by what such parameters usually select; the smaller the better."""
+    match filter:
+        case Equal(index=index, keys=keys):
+            if "identifier" in index:
+                return 1
+            if any(isinstance(key, str) for key in keys):
+                return 10
+            return 45  # a code: many resources share it
+        case Range(index=index):
+            if "identifier" in index:
+                return 2
+            return 40
+        case Or(filters=filters):
+            return max(map(_rank, filters), default=0)
+        case _:
+            return _RANKS[filter.__class__]

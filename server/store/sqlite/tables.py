@@ -1,0 +1,343 @@
+"""Tables: what one connection reads, at the head or at an earlier position. Synchronous; a connection a thread."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import apsw
+
+from server.ledger import Cursor, Fact, Position, Resource, Version
+from server.outcome import Issue, Problem
+from server.search.filter import Filter
+from server.store.engine import Follow, Page, Search, Sort
+from server.store.sqlite.compile import TYPE_KEY, Compiler
+from server.store.sqlite.schema import ORDINAL_BITS
+
+INCLUDE_LIMIT = 1000  # included resources a page
+SORT_LIMIT = 10_000  # matches that are sorted by a value that the index does not order
+_UNKNOWN = -1  # the number of a name, or of a resource, that no row has
+
+_VERSION = "c.seq, c.method, c.type, c.id, k.at, c.body"
+_JOIN_COMMIT = f"JOIN commits k ON k.position = c.seq >> {ORDINAL_BITS}"
+_READ = (
+    f"SELECT {_VERSION} FROM resources r JOIN changes c ON c.seq = r.seq {_JOIN_COMMIT} WHERE r.type = ? AND r.id = ?"
+)
+_MASK = (1 << ORDINAL_BITS) - 1
+
+
+def seq_of(position: Position, ordinal: int = 0) -> int:
+    return position << ORDINAL_BITS | ordinal
+
+
+def one(connection: apsw.Connection, sql: str, bindings: Sequence[Any] = ()) -> int:
+    """The one number that a query answers with."""
+    value: int = connection.execute(sql, bindings).fetchall()[0][0]  # type: ignore[assignment]
+    return value
+
+
+def version_of(row: Sequence[Any]) -> Version:
+    """A row of the columns _VERSION."""
+    seq, method, type, id, at, body = row
+    return Version(type, id, seq >> ORDINAL_BITS, seq & _MASK, method, at, body)
+
+
+class Tables:
+    """Reads over one connection. A `Lookup` for the Compiler."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.connection = connection
+        self._numbers: dict[str, int] = {}
+
+    def head(self) -> Position:
+        return one(self.connection, "SELECT coalesce(max(position), 0) FROM commits")
+
+    def number(self, name: str) -> int:
+        found = self._numbers.get(name)
+        if found is None:
+            row = self.connection.execute("SELECT number FROM names WHERE name = ?", (name,)).fetchone()
+            if row is None:
+                return _UNKNOWN  # another process may name it later: not remembered
+            found = self._numbers[name] = row[0]
+        return found
+
+    def forget(self) -> None:
+        """Names that a transaction gave are gone with it."""
+        self._numbers.clear()
+
+    def rid(self, reference: str) -> int:
+        type, _, id = reference.partition("/")
+        row = self.connection.execute(
+            "SELECT rid FROM resources WHERE type = ? AND id = ?", (self.number(type), id)
+        ).fetchone()
+        return _UNKNOWN if row is None else row[0]
+
+    def before(self, at: int) -> int:
+        return seq_of(self.position_at(at - 1), _MASK)
+
+    def position_at(self, at: int) -> Position:
+        """The last position whose instant is not after `at`; a binary search, since instants never fall."""
+        low, high = 0, self.head()
+        while low < high:
+            middle = (low + high + 1) // 2
+            if one(self.connection, "SELECT at FROM commits WHERE position = ?", (middle,)) <= at:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def read(self, type: str, id: str, at: Position | None = None) -> Version | None:
+        if at is None:
+            row = self.connection.execute(_READ, (self.number(type), id)).fetchone()
+        else:
+            row = self.connection.execute(
+                f"SELECT {_VERSION} FROM changes c {_JOIN_COMMIT} WHERE c.seq = (SELECT max(v.seq) FROM versions v "
+                "JOIN resources r ON r.rid = v.rid WHERE r.type = ? AND r.id = ? AND v.seq < ?)",
+                (self.number(type), id, seq_of(at + 1)),
+            ).fetchone()
+        return None if row is None else version_of(row)
+
+    def vread(self, type: str, id: str, position: Position) -> Version | None:
+        if not 0 < position < 1 << (63 - ORDINAL_BITS):
+            return None
+        row = self.connection.execute(
+            f"SELECT {_VERSION} FROM resources r JOIN versions v ON v.rid = r.rid JOIN changes c ON c.seq = v.seq "
+            f"{_JOIN_COMMIT} WHERE r.type = ? AND r.id = ? AND v.seq >= ? AND v.seq < ?",
+            (self.number(type), id, seq_of(position), seq_of(position + 1)),
+        ).fetchone()
+        return None if row is None else version_of(row)
+
+    def find(self, type: str, filter: Filter, limit: int, at: Position | None = None) -> list[Version]:
+        """The first matches, in the order of their first writing."""
+        compiler = Compiler(self, at)
+        rids = self._rids(compiler, type, filter, after=0, limit=limit)
+        return self.versions(rids, at)
+
+    def search(self, search: Search, page: str | None) -> Page:
+        """One page, read at one position: the head's, or the one that the page's token carries."""
+        self.connection.execute("BEGIN")
+        try:
+            head = self.head()
+            position, after, offset = (head, 0, 0) if page is None else _read_token(page, head)
+            return self._search(search, position, None if position == head else position, after, offset)
+        finally:
+            self.connection.execute("ROLLBACK")
+
+    def _search(self, search: Search, position: Position, at: Position | None, after: int, offset: int) -> Page:
+        more = search.count + 1 if search.count else 0
+        if search.sort:
+            rids = self._sorted(search, at, offset, more)
+        else:
+            rids = self._rids(Compiler(self, at), search.type, search.filter, after, more)
+        next = None
+        if search.count and len(rids) > search.count:
+            rids = rids[: search.count]
+            next = f"{position}.o{offset + search.count}" if search.sort else f"{position}.r{rids[-1]}"
+        if next is None and not after and not offset and search.count:
+            total: int | None = len(rids)
+        else:
+            total = self.count(search.type, search.filter, at) if search.total else None
+        matches = self.versions(rids, at)
+        included, issues = self._included(search.follow, rids, at) if search.follow else ((), ())
+        return Page(position, tuple(matches), included, total, next, issues)
+
+    def count(self, type: str, filter: Filter, at: Position | None = None) -> int:
+        compiler = Compiler(self, at)
+        sql = f"SELECT count(DISTINCT rid) FROM ({compiler.set(type, filter)})"
+        return one(self.connection, sql, compiler.bindings)
+
+    def _rids(self, compiler: Compiler, type: str, filter: Filter, after: int, limit: int) -> list[int]:
+        sql = f"SELECT DISTINCT rid FROM ({compiler.set(type, filter)})"
+        if after:
+            sql += f" WHERE rid > {compiler.bind(after)}"
+        sql += f" ORDER BY rid LIMIT {compiler.bind(limit)}"
+        return [rid for (rid,) in self.connection.execute(sql, compiler.bindings)]
+
+    def _sorted(self, search: Search, at: Position | None, offset: int, limit: int) -> list[int]:
+        if any(sort.value is not None for sort in search.sort):
+            return self._sorted_by_value(search, at)[offset : offset + limit]
+        compiler = Compiler(self, at)
+        candidates = compiler.set(search.type, search.filter)
+        order = []
+        for sort in search.sort:
+            key = self._sort_key(compiler, sort)
+            order += [f"{key} IS NULL", f"{key}{' DESC' if sort.descending else ''}"]
+        sql = (
+            f"SELECT m.rid FROM (SELECT DISTINCT rid FROM ({candidates})) m ORDER BY {', '.join(order)}, m.rid "
+            f"LIMIT {compiler.bind(limit)} OFFSET {compiler.bind(offset)}"
+        )
+        return [rid for (rid,) in self.connection.execute(sql, compiler.bindings)]
+
+    def _sort_key(self, compiler: Compiler, sort: Sort) -> str:
+        if sort.index == "_lastUpdated":
+            return compiler.version("m.rid")
+        if sort.index == "_id":
+            return f"(SELECT c.id FROM changes c WHERE c.seq = {compiler.version('m.rid')})"
+        rows = compiler.rows("key", f"rid = m.rid AND name = {compiler.name(sort.index)}", by_rid=True)
+        return f"(SELECT {'max' if sort.descending else 'min'}(key) FROM ({rows}))"
+
+    def _sorted_by_value(self, search: Search, at: Position | None) -> list[int]:
+        """All matches, ordered by values that only the bodies tell; refused where they are too many."""
+        rids = self._rids(Compiler(self, at), search.type, search.filter, 0, SORT_LIMIT + 1)
+        if len(rids) > SORT_LIMIT:
+            raise Problem.of(
+                "too_costly",
+                f"More than {SORT_LIMIT} resources would be sorted by a value that the index does not order; "
+                "narrow the search, or sort by a date, string, number or _lastUpdated",
+                "http._sort",
+            )
+        found = [(rid, version, json.loads(version.body or b"{}")) for rid, version in self._by_rid(rids, at)]
+        for sort in reversed(search.sort):
+            keyed = [(_value(sort, version, resource), item) for item in found for _, version, resource in [item]]
+            present = [pair for pair in keyed if pair[0] is not None]
+            present.sort(key=lambda pair: pair[0], reverse=sort.descending)
+            found = [item for _, item in present] + [item for key, item in keyed if key is None]
+        return [rid for rid, _, _ in found]
+
+    def versions(self, rids: Sequence[int], at: Position | None = None) -> list[Version]:
+        """The versions of these resources at the position, in this order; what does not exist then is left out."""
+        return [version for _, version in self._by_rid(rids, at)]
+
+    def _by_rid(self, rids: Sequence[int], at: Position | None) -> list[tuple[int, Version]]:
+        if not rids:
+            return []
+        until = "" if at is None else f"AND v.seq < {seq_of(at + 1)}"
+        sql = (
+            f"SELECT m.value, {_VERSION} FROM json_each(?) m CROSS JOIN changes c ON c.seq = "
+            f"(SELECT max(v.seq) FROM versions v WHERE v.rid = m.value {until}) "
+            f"CROSS JOIN commits k ON k.position = c.seq >> {ORDINAL_BITS} WHERE c.body IS NOT NULL"
+        )
+        return [(row[0], version_of(row[1:])) for row in self.connection.execute(sql, (json.dumps(rids),))]
+
+    def _included(
+        self, follow: Sequence[Follow], rids: Sequence[int], at: Position | None
+    ) -> tuple[tuple[Version, ...], tuple[Issue, ...]]:
+        seen, found = set(rids), []
+        frontier, first = list(rids), True
+        while frontier:
+            step: dict[int, None] = {}
+            for each in follow:
+                if first or each.iterate:
+                    step.update(dict.fromkeys(self._followed(each, frontier, at)))
+            frontier = [rid for rid in step if rid not in seen]
+            seen.update(frontier)
+            found += frontier
+            first = False
+            if len(found) > INCLUDE_LIMIT:
+                issue = Issue(
+                    "incomplete",
+                    f"More than {INCLUDE_LIMIT} resources would be included; the rest is left out. Ask for fewer "
+                    "matches a page (_count) or search for the included resources directly",
+                    ("http._include",),
+                    "warning",
+                )
+                return tuple(self.versions(found[:INCLUDE_LIMIT], at)), (issue,)
+        return tuple(self.versions(found, at)), ()
+
+    def _followed(self, follow: Follow, rids: Sequence[int], at: Position | None) -> Iterable[int]:
+        compiler = Compiler(self, at)
+        some = f"(SELECT value FROM json_each({compiler.bind(json.dumps(rids))}))"
+        if follow.reverse:
+            if follow.target_type is not None:
+                some = f"({self._of_type(compiler, some, follow.target_type)})"
+            sql = compiler.rows("rid", f"name = {compiler.name(follow.index or '')} AND key IN {some}")
+        elif follow.index is None:
+            names = f"(SELECT number FROM names WHERE name GLOB {compiler.bind(follow.source_type + '.*')})"
+            test = f"rid IN {some} AND name IN {names} AND typeof(key) = 'integer' AND key > {TYPE_KEY}"
+            sql = compiler.rows("key", test, by_rid=True)
+        else:
+            test = f"rid IN {some} AND name = {compiler.name(follow.index)} AND typeof(key) = 'integer'"
+            sql = compiler.rows("key", test, by_rid=True)
+        if follow.target_type is not None and not follow.reverse:
+            sql = self._of_type(compiler, f"({sql})", follow.target_type)
+        return [rid for (rid,) in self.connection.execute(f"SELECT * FROM ({sql}) ORDER BY 1", compiler.bindings)]
+
+    def _of_type(self, compiler: Compiler, some: str, type: str) -> str:
+        listed = compiler.rows("rid", f"name = {compiler.name(type)} AND key = {TYPE_KEY}")
+        return f"SELECT rid FROM ({listed}) WHERE rid IN {some}"
+
+    def history(
+        self, type: str | None, id: str | None, since: int | None, at: int | None, count: int, page: str | None
+    ) -> Page:
+        """Versions, newest first. `since` and `at` are instants; a page token carries (position, last seq)."""
+        head = self.head()
+        position, below, _ = (head, seq_of(head + 1), 0) if page is None else _read_token(page, head)
+        low, high = 0, below
+        if since is not None:
+            low = self.before(since) + 1
+        if at is not None:
+            high = min(high, seq_of(self.position_at(at) + 1))
+        seqs, total = self._seqs(type, id, low, high, seq_of(position + 1), count + 1)
+        next = f"{position}.r{seqs[count - 1]}" if len(seqs) > count and count else None
+        versions = [self._version_at(seq) for seq in seqs[:count]]
+        return Page(position, tuple(versions), total=total, next=next)
+
+    def _seqs(
+        self, type: str | None, id: str | None, low: int, high: int, end: int, limit: int
+    ) -> tuple[list[int], int]:
+        if type is None:
+            source = "changes WHERE 1"
+            keys: tuple[int, ...] = ()
+        elif id is None:
+            source, keys = "timeline WHERE type = ?", (self.number(type),)
+        else:
+            source, keys = "versions WHERE rid = ?", (self.rid(f"{type}/{id}"),)
+        bounds = (*keys, low)
+        page = self.connection.execute(
+            f"SELECT seq FROM {source} AND seq >= ? AND seq < ? ORDER BY seq DESC LIMIT ?", (*bounds, high, limit)
+        ).fetchall()
+        counted = source.replace("changes WHERE 1", "timeline WHERE 1")
+        total = one(self.connection, f"SELECT count(*) FROM {counted} AND seq >= ? AND seq < ?", (*bounds, end))
+        return [int(row[0]) for row in page], total  # type: ignore[arg-type]
+
+    def _version_at(self, seq: int) -> Version:
+        row = self.connection.execute(f"SELECT {_VERSION} FROM changes c {_JOIN_COMMIT} WHERE c.seq = ?", (seq,))
+        return version_of(row.fetchall()[0])
+
+    def changes(self, after: Cursor, limit: int) -> list[Version]:
+        """What the ledger has after a cursor, oldest first."""
+        return [
+            version_of(row)
+            for row in self.connection.execute(
+                f"SELECT {_VERSION} FROM changes c {_JOIN_COMMIT} WHERE c.seq > ? ORDER BY c.seq LIMIT ?",
+                (seq_of(*after), limit),
+            )
+        ]
+
+    def facts(self, kind: str, keys: Iterable[str], at: Position | None = None) -> dict[str, list[Fact]]:
+        found: dict[str, list[Fact]] = {key: [] for key in keys}
+        number, wanted = self.number(kind), json.dumps(list(found))
+        where = "kind = ?1 AND key IN (SELECT value FROM json_each(?2))"
+        if at is None:
+            rows = self.connection.execute(f"SELECT key, data, source FROM facts WHERE {where}", (number, wanted))
+        else:
+            rows = self.connection.execute(
+                f"SELECT key, data, source FROM facts WHERE {where} AND since <= ?3 UNION ALL "
+                f"SELECT key, data, source FROM ended_facts WHERE {where} AND since <= ?3 AND until > ?3",
+                (number, wanted, at),
+            )
+        for key, data, source in rows:
+            found[key].append(Fact(kind, key, json.loads(data), source))
+        return found
+
+
+def _value(sort: Sort, version: Version, resource: Resource) -> Any:
+    if sort.index == "_lastUpdated":
+        return (version.position, version.ordinal)
+    if sort.index == "_id":
+        return version.id
+    return None if sort.value is None else sort.value(resource)
+
+
+def _read_token(page: str, head: Position) -> tuple[Position, int, int]:
+    """(position, last rid or seq, offset) of a page's token."""
+    position, _, place = page.partition(".")
+    kind, number = place[:1], place[1:]
+    if not (position.isdecimal() and number.isdecimal() and len(page) < 60 and kind in {"r", "o"}):
+        raise Problem.invalid(
+            "The page's token is not one that this server gave; follow the link of a Bundle", "http._page"
+        )
+    if int(position) > head:
+        raise Problem.invalid("The page's token names a position that the ledger has not reached", "http._page")
+    return (int(position), int(number), 0) if kind == "r" else (int(position), 0, int(number))

@@ -1,0 +1,473 @@
+"""The contract that every store engine keeps. An engine's test module subclasses StoreContract and gives `make`."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from server.fhir import body
+from server.ledger import Change, Commit, Context, Cursor, Decide, FactRow, IndexRow, Plan, Resource, Version, View
+from server.outcome import Problem
+from server.search.filter import (
+    ALL,
+    And,
+    Chain,
+    Contains,
+    Equal,
+    Filter,
+    Has,
+    Ids,
+    Not,
+    Or,
+    Present,
+    Range,
+    Updated,
+)
+from server.store.engine import Follow, Projections, Search, Sort, Store
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def rows(resource: Resource) -> list[IndexRow]:
+    """A small index: identifier (code), name (text), subject (reference), number (ordered)."""
+    type = resource["resourceType"]
+    found: list[IndexRow] = [(f"{type}.identifier", each["value"].encode()) for each in resource.get("identifier", ())]
+    if "title" in resource:
+        found.append((f"{type}.title", resource["title"].encode()))
+    if "subject" in resource:
+        found.append((f"{type}.subject", resource["subject"]["reference"]))
+    if "number" in resource:
+        found.append((f"{type}.number", resource["number"].to_bytes(8, "big") + b"\0" * 8))
+    return found
+
+
+def facts(resource: Resource) -> list[FactRow]:
+    return [("of", each["value"], {"title": resource.get("title")}) for each in resource.get("identifier", ())]
+
+
+PROJECTIONS = Projections(rows, facts, "test")
+
+
+def patient(id: str, *identifiers: str, **members: Any) -> Change:
+    return put({"resourceType": "Patient", "id": id, "identifier": [{"value": v} for v in identifiers], **members})
+
+
+def plan(id: str, subject: str, **members: Any) -> Change:
+    return put({"resourceType": "CarePlan", "id": id, "subject": {"reference": subject}, **members})
+
+
+def put(resource: Resource, method: str = "PUT") -> Change:
+    made = body.Body.of(resource)
+    return Change(method, made.type, resource["id"], made.resource, made.text(resource["id"]))
+
+
+def delete(type: str, id: str) -> Change:
+    return Change("DELETE", type, id)
+
+
+def writes(*changes: Change, output: Any = None) -> Decide:
+    async def decide(view: View) -> Plan:
+        return Plan(list(changes), output)
+
+    return decide
+
+
+def context(id: str | None = None) -> Context:
+    return Context(id or str(uuid.uuid4()), NOW)
+
+
+async def write(store: Store, *changes: Change) -> Commit:
+    return await store.commit(writes(*changes), context())
+
+
+async def ids(store: Store, type: str, filter: Filter, **options: Any) -> list[str]:
+    page = await store.search(Search(type, filter, **options))
+    return [version.id for version in page.matches]
+
+
+def create_once(identifier: str, id: str) -> Decide:
+    """A conditional create."""
+
+    async def decide(view: View) -> Plan:
+        if await view.search("Patient", Equal("Patient.identifier", (identifier.encode(),)), 2):
+            return Plan(output="found")
+        return Plan([patient(id, identifier)], "created")
+
+    return decide
+
+
+def add_one(id: str) -> Decide:
+    """A read and a write that depends on it: an update would be lost if both were not decided at the head."""
+
+    async def decide(view: View) -> Plan:
+        version = await view.read("Patient", id)
+        assert version is not None
+        assert version.body is not None
+        resource = body.loads(version.body)
+        return Plan([patient(id, number=resource.get("number", 0) + 1)])
+
+    return decide
+
+
+async def _race(make: Callable[[], Store], process: int, rounds: int) -> list[str]:
+    store = make()
+    await store.open()
+    made = []
+    for number in range(rounds):
+        commits = await asyncio.gather(
+            *(store.commit(create_once(f"mrn-{number}", f"p{process}-{number}-{each}"), context()) for each in range(4))
+        )
+        made += [commit.output for commit in commits]
+        await asyncio.gather(*(store.commit(add_one("counter"), context()) for _ in range(4)))
+    await store.close()
+    return made
+
+
+def race(make: Callable[[], Store], process: int, rounds: int) -> list[str]:
+    """One process of a race: conditional creates of the same identifiers, and increments of one counter."""
+    return asyncio.run(_race(make, process, rounds))
+
+
+class StoreContract:
+    """Subclasses give the fixture `make`: a picklable callable that opens the same (at first empty) store each time."""
+
+    @pytest.fixture
+    async def store(self, make: Callable[[], Store]) -> AsyncIterator[Store]:
+        store = make()
+        await store.open()
+        yield store
+        assert [] == list(store.verify())
+        await store.close()
+
+    # -- commits ---------------------------------------------------------------------------------------------------
+
+    async def test_commit_positions_are_versions(self, store: Store) -> None:
+        first = await write(store, patient("a"), patient("b"))
+        second = await write(store, patient("a", "x"))
+        assert (1, 2) == (first.position, second.position)
+        assert [1, 1] == [version.position for version in first.versions]
+        assert [0, 1] == [version.ordinal for version in first.versions]
+        a = store.read("Patient", "a")
+        assert a is not None
+        assert second.versions == (a,)
+        assert 'W/"2"' == a.etag
+        assert {"versionId": "2"}.items() <= body.loads(a.body or b"")["meta"].items()
+        assert first.versions[0] == store.vread("Patient", "a", 1)
+        assert store.vread("Patient", "b", 2) is None
+        assert store.read("Patient", "never") is None
+
+    async def test_commit_refused_leaves_nothing(self, store: Store) -> None:
+        async def refuse(view: View) -> Plan:
+            raise Problem.conflict("no")
+
+        with pytest.raises(Problem):
+            await store.commit(refuse, context())
+        with pytest.raises(Problem, match="twice"):
+            await write(store, patient("a"), patient("a"))
+        assert 0 == store.head()
+        assert store.read("Patient", "a") is None
+
+    async def test_commit_failing_spares_its_group(self, store: Store) -> None:
+        async def fail(view: View) -> Plan:
+            raise ZeroDivisionError
+
+        results = await asyncio.gather(
+            *(store.commit(fail if n % 3 == 1 else writes(patient(f"p{n}")), context()) for n in range(9)),
+            return_exceptions=True,
+        )
+        assert [n % 3 == 1 for n in range(9)] == [isinstance(result, ZeroDivisionError) for result in results]
+        assert 6 == store.head()
+
+    async def test_commit_equal_to_stored_appends_nothing(self, store: Store) -> None:
+        first = await write(store, patient("a", "x"))
+        again = await write(store, patient("a", "x"))
+        assert (True, False) == (first.appended, again.appended)
+        assert first.versions == again.versions
+        assert 1 == store.head()
+        half = await write(store, patient("a", "x"), patient("b"))
+        assert [1, 2] == [version.position for version in half.versions]
+
+    async def test_delete_then_restore(self, store: Store) -> None:
+        await write(store, patient("a", "x"))
+        await write(store, delete("Patient", "a"))
+        gone = store.read("Patient", "a")
+        assert gone is not None
+        assert gone.body is None
+        assert [] == await ids(store, "Patient", ALL)
+        assert not (await write(store, delete("Patient", "a"))).appended
+        await write(store, patient("a", "x"))
+        assert ["a"] == await ids(store, "Patient", Equal("Patient.identifier", (b"x",)))
+        assert ["PUT", "DELETE", "PUT"] == [v.method for v in (await _history(store, "Patient", "a"))]
+
+    async def test_decide_sees_earlier_commits_of_its_group(self, store: Store) -> None:
+        commits = await asyncio.gather(*(store.commit(create_once("one", f"p{n}"), context()) for n in range(20)))
+        assert {"created": 1, "found": 19} == {
+            output: [commit.output for commit in commits].count(output) for output in ("created", "found")
+        }
+
+    async def test_last_updated_never_falls_when_the_clock_does(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = await write(store, patient("a"))
+        clock = time.time_ns
+        monkeypatch.setattr(time, "time_ns", lambda: clock() - 3_600_000_000_000)
+        second = await write(store, patient("b"))
+        assert second.at >= first.at
+
+    async def test_rules_refuse_and_add(self, make: Callable[[], Store]) -> None:
+        async def rules(context: Context, before: View, changes: Sequence[Change], after: View) -> Sequence[Change]:
+            assert await before.read("Patient", "a") is None
+            if any(change.id == "bad" for change in changes):
+                raise Problem.business_rule("bad is refused")
+            found = (await after.facts("of", ["x"]))["x"]
+            if any(change.type == "Patient" for change in changes) and len(changes) == 1:
+                return [plan("derived", f"Patient/{found[0].source.split('/')[1]}")]
+            return ()
+
+        store = make()
+        await store.open(rules)
+        with pytest.raises(Problem):
+            await write(store, patient("bad"))
+        commit = await write(store, patient("a", "x"))
+        assert ["Patient/a", "CarePlan/derived"] == [version.reference for version in commit.versions]
+        await store.close()
+
+    async def test_idempotency_key_answers_the_first_again(self, store: Store) -> None:
+        key = str(uuid.uuid4())
+        first = await store.commit(writes(patient("a", "x"), output={"n": 1}), context(key), fingerprint=b"f")
+        await write(store, patient("a", "y"))
+        again = await store.commit(writes(patient("a", "z"), output={"n": 2}), context(key), fingerprint=b"f")
+        assert first == again
+        assert 2 == store.head()
+        with pytest.raises(Problem) as refused:
+            await store.commit(writes(patient("b")), context(key), fingerprint=b"g")
+        assert "unprocessable" == refused.value.kind
+
+    async def test_idempotency_key_sent_at_once_writes_once(self, store: Store) -> None:
+        key = str(uuid.uuid4())
+        commits = await asyncio.gather(
+            *(store.commit(writes(patient(f"p{n}")), context(key), fingerprint=b"f") for n in range(10))
+        )
+        assert 1 == store.head()
+        assert 1 == len({commit.versions for commit in commits})
+
+    async def test_races_between_processes_have_one_winner(self, store: Store, make: Callable[[], Store]) -> None:
+        await write(store, patient("counter"))
+        rounds, processes = 10, 4
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(processes, mp_context=spawn) as pool:
+            made = [
+                output for f in [pool.submit(race, make, p, rounds) for p in range(processes)] for output in f.result()
+            ]
+        assert rounds == made.count("created")
+        counter = store.read("Patient", "counter")
+        assert counter is not None
+        assert processes * rounds * 4 == body.loads(counter.body or b"")["number"]
+        assert 1 + rounds + processes * rounds * 4 == store.head()
+
+    # -- reading at a position -------------------------------------------------------------------------------------
+
+    async def test_read_at_a_position(self, store: Store) -> None:
+        await write(store, patient("a", "x"))
+        await write(store, patient("a", "y"))
+        await write(store, delete("Patient", "a"))
+        at = [store.read("Patient", "a", position) for position in (0, 1, 2, 3)]
+        assert [None, 1, 2, 3] == [version and version.position for version in at]
+
+    async def test_view_stays_while_others_write(self, store: Store) -> None:
+        await write(store, patient("a", "x", title="one"))
+        view = store.view()
+        await write(store, patient("a", "y", title="two"), patient("b", "x"))
+        assert [1] == [version.position for version in await view.search("Patient", ALL, 10)]
+        assert {"x": [{"title": "one"}], "y": []} == {
+            key: [fact.data for fact in found] for key, found in (await view.facts("of", ["x", "y"])).items()
+        }
+        now = await store.view().facts("of", ["x", "y"])
+        assert {"x": ["Patient/b"], "y": ["Patient/a"]} == {k: [f.source for f in found] for k, found in now.items()}
+        assert [] == await store.view(0).search("Patient", ALL, 10)
+
+    async def test_position_at_an_instant(self, store: Store) -> None:
+        commits = [await write(store, patient(f"p{n}")) for n in range(5)]
+        assert 0 == store.position_at(commits[0].at - 1)
+        assert 5 == store.position_at(commits[-1].at)
+        for commit in commits:
+            assert store.position_at(commit.at) >= commit.position
+
+    async def test_overlay_is_the_state_after(self, store: Store) -> None:
+        await write(store, patient("a", "x"), patient("b", "x"))
+        seen: dict[str, Any] = {}
+
+        async def look(view: View) -> Plan:
+            changes = [patient("a", "y"), delete("Patient", "b"), patient("c", "x")]
+            for change in changes:
+                PROJECTIONS.fill(change)
+            after = view.with_(changes)
+            x = Equal("Patient.identifier", (b"x",))
+            seen["before"] = [version.id for version in await view.search("Patient", x, 10)]
+            seen["after"] = [version.id for version in await after.search("Patient", x, 10)]
+            seen["facts"] = [fact.source for fact in (await after.facts("of", ["x"]))["x"]]
+            b = await after.read("Patient", "b")
+            seen["b"] = b is not None and b.body is None
+            return Plan()
+
+        await store.commit(look, context())
+        assert {"before": ["a", "b"], "after": ["c"], "facts": ["Patient/c"], "b": True} == seen
+
+    # -- search ----------------------------------------------------------------------------------------------------
+
+    @pytest.fixture
+    async def population(self, store: Store) -> Store:
+        await write(
+            store,
+            patient("p1", "one", title="anna", number=3),
+            patient("p2", "two", title="annabel", number=1),
+            patient("p3", title="bob", number=2),
+        )
+        await write(
+            store,
+            plan("c1", "Patient/p1", title="x"),
+            plan("c2", "Patient/p1", title="y"),
+            plan("c3", "Patient/p2", title="x"),
+            plan("c4", "Patient/nowhere", title="y"),
+        )
+        return store
+
+    @pytest.mark.parametrize(
+        ("type", "filter", "expected"),
+        [
+            ("Patient", ALL, "p1 p2 p3"),
+            ("Patient", Equal("Patient.identifier", (b"one",)), "p1"),
+            ("Patient", Equal("Patient.identifier", (b"one", b"two", b"three")), "p1 p2"),
+            ("Patient", Range("Patient.title", b"anna", b"annb"), "p1 p2"),
+            ("Patient", Range("Patient.number", b"\0" * 7 + b"\2", b"\xff", b"\0" * 8, b"\1" * 8), "p1 p3"),
+            ("Patient", Range("Patient.number", b"\0", b"\xff", b"\1" * 8), ""),
+            ("Patient", Contains("Patient.title", b"nab"), "p2"),
+            ("Patient", Contains("Patient.title", b"ob", 1), ""),
+            ("Patient", Present("Patient.identifier"), "p1 p2"),
+            ("Patient", Not(Present("Patient.identifier")), "p3"),
+            ("Patient", Not(Equal("Patient.identifier", (b"one",))), "p2 p3"),
+            ("Patient", Ids(("p3", "p1", "nowhere")), "p1 p3"),
+            ("Patient", And((Ids(("p3", "p1")), Range("Patient.title", b"a", b"b"))), "p1"),
+            ("Patient", Or((Ids(("p3",)), Equal("Patient.identifier", (b"one",)))), "p1 p3"),
+            ("Patient", Or(()), ""),
+            ("Patient", And((Not(Or((Ids(("p3",)), Equal("Patient.identifier", (b"one",))))),)), "p2"),
+            ("Patient", Has("CarePlan", "CarePlan.subject", Equal("CarePlan.title", (b"y",))), "p1"),
+            ("Patient", Not(Has("CarePlan", "CarePlan.subject", ALL)), "p3"),
+            ("Patient", And((Range("Patient.title", b"a", b"c"), Has("CarePlan", "CarePlan.subject", ALL))), "p1 p2"),
+            ("CarePlan", Equal("CarePlan.subject", ("Patient/p1",)), "c1 c2"),
+            ("CarePlan", Equal("CarePlan.subject", ("Patient/nowhere",)), "c4"),
+            ("CarePlan", Equal("CarePlan.subject", ("Patient/unheard-of",)), ""),
+            ("CarePlan", Chain("CarePlan.subject", "Patient", Equal("Patient.identifier", (b"one",))), "c1 c2"),
+            ("CarePlan", Chain("CarePlan.subject", "Patient", ALL), "c1 c2 c3"),
+            (
+                "CarePlan",
+                And((Equal("CarePlan.title", (b"x",)), Chain("CarePlan.subject", "Patient", Ids(("p2",))))),
+                "c3",
+            ),
+            ("CarePlan", Updated(None, 0), ""),
+            ("CarePlan", Updated(0, None), "c1 c2 c3 c4"),
+            ("CarePlan", And((Equal("CarePlan.title", (b"x",)), Updated(0, None))), "c1 c3"),
+            ("Goal", ALL, ""),
+        ],
+    )
+    async def test_search_answers_each_filter_now_and_later(
+        self, population: Store, type: str, filter: Filter, expected: str
+    ) -> None:
+        assert expected.split() == await ids(population, type, filter)
+        position = population.head()
+        first = await population.search(Search(type, filter, count=1))
+        await write(population, *[delete("Patient", f"p{n}") for n in (1, 2, 3)], delete("CarePlan", "c1"))
+        await write(population, patient("p1", "else"), plan("c1", "Patient/p3"), plan("c5", "Patient/p1", title="x"))
+        then = await population.view(position).search(type, filter, 10)
+        assert sorted(expected.split()) == sorted(version.id for version in then)
+        paged, page = list(first.matches), first
+        while page.next:
+            page = await population.search(Search(type, filter, count=1), page.next)
+            assert position == page.position
+            paged += page.matches
+        assert expected.split() == [version.id for version in paged]
+
+    async def test_search_sorts_and_pages(self, population: Store) -> None:
+        by_number = (Sort("Patient.number"),)
+        assert ["p2", "p3", "p1"] == await ids(population, "Patient", ALL, sort=by_number)
+        assert ["p1", "p3", "p2"] == await ids(population, "Patient", ALL, sort=(Sort("Patient.number", True),))
+        assert ["p1", "p2", "p3"] == await ids(population, "Patient", ALL, sort=(Sort("Patient.identifier"),))
+        assert ["p3", "p2", "p1"] == await ids(population, "Patient", ALL, sort=(Sort("_id", True),))
+        by_value = (Sort("x", True, lambda resource: resource.get("title")), Sort("_lastUpdated"))
+        assert ["p3", "p2", "p1"] == await ids(population, "Patient", ALL, sort=by_value)
+        first = await population.search(Search("Patient", ALL, sort=by_number, count=2))
+        await write(population, patient("p0", number=0))
+        second = await population.search(Search("Patient", ALL, sort=by_number, count=2), first.next)
+        assert (["p2", "p3"], ["p1"]) == ([v.id for v in first.matches], [v.id for v in second.matches])
+        await write(population, patient("p2", number=9))
+        assert ["p0", "p3", "p1", "p2"] == await ids(population, "Patient", ALL, sort=by_number)
+        assert ["p1", "p3", "p0", "p2"] == await ids(population, "Patient", ALL, sort=(Sort("_lastUpdated"),))
+
+    async def test_search_counts(self, population: Store) -> None:
+        assert 3 == (await population.search(Search("Patient", ALL))).total
+        assert (await population.search(Search("Patient", ALL, count=2))).total is None
+        assert 3 == (await population.search(Search("Patient", ALL, count=2, total=True))).total
+        none = await population.search(Search("Patient", ALL, count=0, total=True))
+        assert ((), 3) == (none.matches, none.total)
+
+    async def test_search_includes(self, population: Store) -> None:
+        forward = (Follow("CarePlan.subject", "CarePlan"),)
+        page = await population.search(Search("CarePlan", ALL, follow=forward))
+        assert ["p1", "p2"] == [version.id for version in page.included]
+        every = await population.search(Search("CarePlan", Ids(("c3",)), follow=(Follow(None, "CarePlan"),)))
+        assert ["p2"] == [version.id for version in every.included]
+        other = (Follow("CarePlan.subject", "CarePlan", "Group"),)
+        assert () == (await population.search(Search("CarePlan", ALL, follow=other))).included
+        reverse = (Follow("CarePlan.subject", "CarePlan", reverse=True),)
+        page = await population.search(Search("Patient", Ids(("p1",)), follow=reverse))
+        assert ["c1", "c2"] == [version.id for version in page.included]
+        around = (*forward, Follow("CarePlan.subject", "CarePlan", iterate=True, reverse=True))
+        page = await population.search(Search("CarePlan", Ids(("c1",)), follow=around))
+        assert ["p1", "c2"] == [version.id for version in page.included]
+
+    async def test_search_refuses_a_page_of_its_own_making(self, population: Store) -> None:
+        for page in ("", "x", "1.z3", "999.r1", "1.r-1", "1.r1" + "0" * 80):
+            with pytest.raises(Problem) as refused:
+                await population.search(Search("Patient", ALL), page or "-")
+            assert "invalid" == refused.value.kind
+
+    # -- history and following -------------------------------------------------------------------------------------
+
+    async def test_history_is_newest_first_and_pages(self, store: Store) -> None:
+        for n in range(5):
+            await write(store, patient("a", f"{n}"), plan(f"c{n}", "Patient/a"))
+        await write(store, delete("Patient", "a"))
+        assert [6, 5, 4, 3, 2, 1] == [version.position for version in await _history(store, "Patient", "a")]
+        assert ["DELETE"] + ["PUT"] * 5 == [version.method for version in await _history(store, "Patient", None)]
+        assert 11 == len(await _history(store, None, None))
+        first = await store.history("Patient", "a", since=None, at=None, count=4, page=None)
+        await write(store, patient("a", "new"))
+        second = await store.history("Patient", "a", since=None, at=None, count=4, page=first.next)
+        assert ([6, 5, 4, 3], [2, 1]) == tuple([v.position for v in page.matches] for page in (first, second))
+        assert (6, 6, None) == (first.total, second.total, second.next)
+
+    async def test_changes_after_a_cursor(self, store: Store) -> None:
+        await write(store, patient("a"), patient("b"))
+        await write(store, patient("a", "x"))
+        found = await store.changes(Cursor(1, 0), 10)
+        assert ["Patient/b", "Patient/a"] == [version.reference for version in found]
+        assert [] == await store.changes(Cursor(2, 0), 10)
+
+
+async def _history(store: Store, type: str | None, id: str | None) -> list[Version]:
+    found: list[Version] = []
+    page: str | None = None
+    while True:
+        answer = await store.history(type, id, since=None, at=None, count=3, page=page)
+        found += answer.matches
+        page = answer.next
+        if page is None:
+            return found

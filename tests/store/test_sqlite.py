@@ -1,0 +1,162 @@
+"""The SQLite engine: the contract, and what only a file can show."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import apsw
+import pytest
+
+from server.outcome import Problem
+from server.search.filter import ALL, Equal
+from server.store.engine import Projections, Search, Store
+from server.store.sqlite import SqliteStore
+from server.store.sqlite.schema import PROJECTION_TABLES
+from tests.store.contract import PROJECTIONS, StoreContract, context, delete, ids, patient, plan, write, writes
+
+
+def make_store(path: str) -> Store:
+    return SqliteStore(path, PROJECTIONS)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[[], Store]:
+    return partial(make_store, str(tmp_path / "careplan.db"))
+
+
+class TestSqliteStore(StoreContract):
+    pass
+
+
+def _dump(path: Path) -> dict[str, list[object]]:
+    connection = apsw.Connection(str(path))
+    return {table: list(connection.execute(f"SELECT * FROM {table}")) for table in PROJECTION_TABLES}
+
+
+async def _some_history(store: Store) -> None:
+    await write(store, patient("a", "x", title="t"), plan("c", "Patient/later"))
+    await asyncio.gather(*(store.commit(writes(patient(f"p{n}", f"i{n % 3}")), context()) for n in range(20)))
+    await write(store, patient("a", "y"), delete("Patient", "p3"), patient("later"))
+    await write(store, patient("p3", "again"), plan("c", "Patient/a"))
+
+
+async def test_rebuild_makes_the_same_projections(make: Callable[[], Store], tmp_path: Path) -> None:
+    store = make()
+    await store.open()
+    await _some_history(store)
+    with pytest.raises(Problem, match="stop the server"):
+        store.rebuild(lambda done, of: None)
+    await store.close()
+    before = _dump(tmp_path / "careplan.db")
+    steps: list[tuple[int, int]] = []
+    store.rebuild(lambda done, of: steps.append((done, of)))
+    assert before == _dump(tmp_path / "careplan.db")
+    assert (23, 23) == steps[-1]
+
+
+async def test_open_refuses_other_definitions_until_rebuilt(make: Callable[[], Store], tmp_path: Path) -> None:
+    store = make()
+    await store.open()
+    await _some_history(store)
+    await store.close()
+    other = SqliteStore(
+        tmp_path / "careplan.db", Projections(lambda r: [("Patient.other", b"1")], PROJECTIONS.facts, "other")
+    )
+    with pytest.raises(Problem, match="careplan rebuild"):
+        await other.open()
+    other.rebuild(lambda done, of: None)
+    await other.open()
+    assert "a" in await ids(other, "Patient", Equal("Patient.other", (b"1",)))
+    await other.close()
+
+
+@pytest.mark.parametrize(
+    ("damage", "place"),
+    [
+        ("UPDATE changes SET body = replace(CAST(body AS TEXT), 'x', 'z') WHERE type = 'Patient'", "commit 1"),
+        ("UPDATE commits SET actor = 'Practitioner/else' WHERE position = 3", "commit 3"),
+        ("UPDATE commits SET at = 1 WHERE position = 3", "commit 3"),
+        ("DELETE FROM commits WHERE position = 3", "commit 4"),
+        ("DELETE FROM changes WHERE seq >> 20 = 5", "commit 5"),
+        ("UPDATE resources SET seq = seq - 1 WHERE id = 'p5'", "Patient/p5"),
+        ("DELETE FROM versions WHERE seq >> 20 = 4", "versions"),
+        (
+            "DELETE FROM rows WHERE typeof(key) = 'blob' AND rid = (SELECT rid FROM resources WHERE id = 'a')",
+            "Patient/a",
+        ),
+        ("INSERT INTO rows VALUES (1, x'00', 99999, 1)", "rows"),
+        ("DELETE FROM facts WHERE source = 'Patient/a'", "Patient/a"),
+    ],
+)
+async def test_verify_says_what_is_wrong(make: Callable[[], Store], tmp_path: Path, damage: str, place: str) -> None:
+    store = make()
+    await store.open()
+    await _some_history(store)
+    assert [] == list(store.verify())
+    await store.close()
+    connection = apsw.Connection(str(tmp_path / "careplan.db"))
+    connection.execute(damage)
+    connection.close()
+    found = list(store.verify())
+    assert found
+    if place != "versions":
+        assert place in [finding.place for finding in found]
+
+
+async def test_backup_of_a_live_store_is_whole(make: Callable[[], Store], tmp_path: Path) -> None:
+    store = make()
+    await store.open()
+
+    async def keep_writing() -> None:
+        for n in range(200):
+            await write(store, patient(f"p{n}", f"i{n}"))
+
+    writing = asyncio.create_task(keep_writing())
+    await asyncio.sleep(0.02)
+    await asyncio.to_thread(store.backup, str(tmp_path / "copy.db"))
+    await writing
+    with pytest.raises(Problem, match="exists"):
+        store.backup(str(tmp_path / "copy.db"))
+    await store.close()
+    copy = make_store(str(tmp_path / "copy.db"))
+    await copy.open()
+    assert [] == list(copy.verify())
+    found = await copy.search(Search("Patient", ALL, count=1, total=True))
+    assert copy.head() == found.total
+    await copy.close()
+
+
+async def test_open_refuses_what_is_not_its_own(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.db"
+    connection = apsw.Connection(str(foreign))
+    connection.execute("CREATE TABLE x(y)")
+    connection.close()
+    with pytest.raises(Problem, match="none of ours"):
+        await make_store(str(foreign)).open()
+    store = make_store(str(tmp_path / "newer.db"))
+    await store.open()
+    await store.close()
+    connection = apsw.Connection(str(tmp_path / "newer.db"))
+    connection.pragma("user_version", 99)
+    connection.close()
+    with pytest.raises(Problem, match="schema 99"):
+        await make_store(str(tmp_path / "newer.db")).open()
+    other = SqliteStore(tmp_path / "newer.db", PROJECTIONS, partition="elsewhere")
+    with pytest.raises(Problem, match="schema 99"):
+        await other.open()
+
+
+async def test_search_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "careplan.db", PROJECTIONS, search_timeout=0.0)
+    await store.open()
+    for start in range(0, 3000, 1000):
+        await write(store, *(patient(f"p{start + n}", f"i{n}") for n in range(1000)))
+    with pytest.raises(Problem) as refused:
+        await store.search(
+            Search("Patient", Equal("Patient.identifier", tuple(b"i%d" % n for n in range(1000))), count=1000)
+        )
+    assert "timeout" == refused.value.kind
+    await store.close()
