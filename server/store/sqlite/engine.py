@@ -358,10 +358,14 @@ class HeadView:
         self._store = store
         self._tables = store._write
         self._at = at
+        self._seen: dict[tuple[str, str], Version | None] = {}  # the state does not change while one commit is decided
         self.position = position
 
     async def read(self, type: str, id: str) -> Version | None:
-        return self._tables.read(type, id)
+        place = (type, id)
+        if place not in self._seen:
+            self._seen[place] = self._tables.read(type, id)
+        return self._seen[place]
 
     async def search(self, type: str, filter: Any, limit: int) -> list[Version]:
         self._store._appender.flush()
