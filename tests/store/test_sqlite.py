@@ -13,7 +13,7 @@ import pytest
 from server.outcome import Problem
 from server.search.filter import ALL, Equal
 from server.store.engine import Projections, Search, Store
-from server.store.sqlite import SqliteStore
+from server.store.sqlite import SqliteStore, engine
 from server.store.sqlite.schema import PROJECTION_TABLES
 from tests.store.contract import PROJECTIONS, StoreContract, context, delete, ids, patient, plan, write, writes
 
@@ -159,4 +159,22 @@ async def test_search_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
             Search("Patient", Equal("Patient.identifier", tuple(b"i%d" % n for n in range(1000))), count=1000)
         )
     assert "timeout" == refused.value.kind
+    await store.close()
+
+
+async def test_ended_rows_are_pruned_and_older_pages_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "_SWEEP_EVERY", 1)
+    store = SqliteStore(tmp_path / "careplan.db", PROJECTIONS, page_horizon=0.0)
+    await store.open()
+    await write(store, patient("a", "x"), patient("b", "x"))
+    first = await store.search(Search("Patient", ALL, count=1))
+    for n in range(5):
+        await write(store, patient("a", f"{n}"))
+    with pytest.raises(Problem) as gone:
+        await store.search(Search("Patient", ALL, count=1), first.next)
+    assert "gone" == gone.value.kind
+    ended = apsw.Connection(str(tmp_path / "careplan.db")).execute("SELECT count(*) FROM ended_rows").fetchall()
+    assert [(0,)] == ended
+    assert {"x": 1} == {key: len(found) for key, found in (await store.view(5).facts("of", ["x"])).items()}
+    assert [] == list(store.verify())
     await store.close()

@@ -27,13 +27,14 @@ from server.ledger import Change, Commit, Context, Cursor, Decide, Fact, Positio
 from server.outcome import Problem
 from server.store.engine import Finding, Page, Projections, Search, no_rules
 from server.store.overlay import Overlay
-from server.store.sqlite import schema, verify
+from server.store.sqlite import prune, schema, verify
 from server.store.sqlite.append import Appender, Head
 from server.store.sqlite.schema import MAX_CHANGES
 from server.store.sqlite.tables import Tables, one
 from server.store.writer import Decided, decided
 
 GROUP = 128  # commits that share one fsync
+_SWEEP_EVERY = 64  # groups
 _STEPS = 20_000  # of SQLite's machine between two looks at a search's time limit
 
 T = TypeVar("T")
@@ -63,13 +64,16 @@ class SqliteStore:
         partition: str = "default",
         queue_limit: int = 10_000,
         search_timeout: float = 10.0,
+        page_horizon: float = 86_400.0,
         readers: int = 2,
     ) -> None:
+        """`search_timeout` and `page_horizon` (how long a page's link stays good) in seconds."""
         self.path = Path(path)
         self.partition = partition
         self.projections = projections
         self.queue_limit = queue_limit
         self.search_timeout = search_timeout
+        self.page_horizon = page_horizon
         self.counted: Counter[str] = Counter()
         self.refusing: str | None = None  # why no write is taken any more
         self._queue: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
@@ -91,6 +95,7 @@ class SqliteStore:
             self._let_go()
             raise
         self._appender = Appender(self._write, self.partition)
+        self._sweep = prune.Sweep(self._write.connection)
         self._point = Tables(self._connect())
         self._writer = threading.Thread(target=self._run, name="careplan-writer", daemon=True)
         self._writer.start()
@@ -181,6 +186,9 @@ class SqliteStore:
             self._roll_back()
         else:
             self._appender.end(head.position)
+            if self.counted["groups"] % _SWEEP_EVERY == 0:
+                horizon = self._write.position_at(time.time_ns() // 1000 - int(self.page_horizon * 1_000_000))
+                self._sweep.step(max(horizon, prune.horizon(connection)))
             connection.execute("COMMIT")
         self.counted["groups"] += 1
         self.counted["commits"] += head.position - before.position

@@ -12,6 +12,7 @@ from server.ledger import Cursor, Fact, Position, Resource, Version
 from server.outcome import Issue, Problem
 from server.search.filter import Filter
 from server.store.engine import Follow, Page, Search, Sort
+from server.store.sqlite import prune
 from server.store.sqlite.compile import TYPE_KEY, Compiler
 from server.store.sqlite.schema import ORDINAL_BITS
 
@@ -110,8 +111,8 @@ class Tables:
 
     def find(self, type: str, filter: Filter, limit: int, at: Position | None = None) -> list[Version]:
         """The first matches, in the order of their first writing."""
-        compiler = Compiler(self, at)
-        rids = self._rids(compiler, type, filter, after=0, limit=limit)
+        standing = None if at is None else self._standing(at, self.head())
+        rids = self._rids(Compiler(self, standing), type, filter, after=0, limit=limit)
         return self.versions(rids, at)
 
     def search(self, search: Search, page: str | None) -> Page:
@@ -120,9 +121,21 @@ class Tables:
         try:
             head = self.head()
             position, after, offset = (head, 0, 0) if page is None else _read_token(page, head)
-            return self._search(search, position, None if position == head else position, after, offset)
+            return self._search(search, position, self._standing(position, head), after, offset)
         finally:
             self.connection.execute("ROLLBACK")
+
+    def _standing(self, position: Position, head: Position) -> Position | None:
+        """The position to compile a search for: None for the head. Problem gone where its rows were pruned."""
+        if position == head:
+            return None
+        if position < (earliest := prune.horizon(self.connection)):
+            raise Problem.gone(
+                f"This page is of position {position}, and searches can be read from position {earliest} on; "
+                "send the search again",
+                "http._page",
+            )
+        return position
 
     def _search(self, search: Search, position: Position, at: Position | None, after: int, offset: int) -> Page:
         more = search.count + 1 if search.count else 0
