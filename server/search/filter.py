@@ -10,6 +10,7 @@ Each node below tests one resource; `Chain` and `Has` step to others.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -100,3 +101,21 @@ class Not:
 
 Filter = Equal | Range | Contains | Present | Ids | Updated | Chain | Has | And | Or | Not
 ALL = And(())  # every resource of the type
+
+# The key of a value that is there but that no search can name (a Reference with only a display): `Present` sees it.
+NAMELESS = b""
+
+
+def either(filters: Sequence[Filter]) -> Filter:
+    """Any of these; the keys that one index is asked for are asked for at once."""
+    if len(filters) == 1:
+        return filters[0]
+    keys: dict[str, list[bytes | str]] = {}
+    others: list[Filter] = []
+    for filter in filters:
+        if isinstance(filter, Equal):
+            keys.setdefault(filter.index, []).extend(filter.keys)
+        else:
+            others.append(filter)
+    merged = [Equal(index, tuple(dict.fromkeys(found))) for index, found in keys.items()]
+    return merged[0] if len(merged) == 1 and not others else Or((*merged, *others))

@@ -1,0 +1,192 @@
+"""composite: several parameters that must match within one and the same element: `code-value-quantity=8480-6$gt140`.
+
+https://hl7.org/fhir/R4/search.html#composite
+
+Key: 8 bytes that digest what is compared for equality (each code with and without its system, each unit with and
+without), then what is compared by order (a number, a date, a text). Of two numbers the second stands in the tail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import product
+from typing import Any, NamedTuple
+
+from server.ledger import IndexRow
+from server.outcome import Problem
+from server.search import date, number, quantity, reference, string, token
+from server.search.digest import digest
+from server.search.escaping import split
+from server.search.filter import Equal, Filter, Range, either
+from server.search.parameter import Composition, Parameter, Path, Test, Write, not_supported, values
+from server.search.prefix import Span
+
+_ORDERED = frozenset({"string", "date", "number", "quantity"})
+
+
+class Form(NamedTuple):
+    """One way to name a part's value: what is digested, and what is kept for its order."""
+
+    digested: bytes
+    ordered: bytes = b""
+
+
+class Sought(NamedTuple):
+    """One way in which a part may match: what is digested, and the spans of what is ordered."""
+
+    digested: bytes
+    spans: tuple[Span, ...] = ()
+
+
+def write(parameter: Parameter, composition: Composition) -> Write:
+    """Rows of one kind of element, found from the resource."""
+    index = parameter.index
+    parts = list(zip(parameter.components, composition.parts, strict=True))
+    two_numbers = _two_numbers(parameter)
+
+    def rows_of(resource: Any, rows: list[IndexRow], base_url: str) -> None:
+        for element in values(resource, composition.path.steps):
+            found = [list(_forms(component, paths, element, resource, base_url)) for component, paths in parts]
+            if two_numbers:
+                found[-1] = [Form(b"", ends) for ends in _tails(parts[-1][1], element)]
+                found[-2] = [Form(b"", form.ordered[:-8]) for form in found[-2]]
+            rows.extend((index, _key(forms)) for forms in product(*found))
+
+    return rows_of
+
+
+def test(parameter: Parameter, modifier: str | None) -> Test:
+    """How one value is matched."""
+    if modifier:
+        raise not_supported(parameter, modifier)
+    names = "$".join(component.code for component in parameter.components)
+    two_numbers = _two_numbers(parameter)
+
+    def matched(value: str, base_url: str) -> Filter:
+        parts = split(value, "$")
+        if len(parts) != len(parameter.components) or not all(parts):
+            raise Problem.invalid(f"{value!r} has {len(parts)} parts; {parameter.code!r} is {names}, parted by $")
+        pairs = zip(parameter.components, parts, strict=True)
+        sought = [_SOUGHT[component.kind](component, text, base_url) for component, text in pairs]
+        if two_numbers:
+            sought[-1] = [Sought(b"", number.tail_spans(*number.asked(parts[-1])))]
+        return either(
+            [found for index in parameter.indexes for ways in product(*sought) for found in _filters(index, ways)]
+        )
+
+    return matched
+
+
+def _two_numbers(parameter: Parameter) -> bool:
+    return [component.kind in _ORDERED for component in parameter.components].count(True) == 2
+
+
+def _key(forms: Iterable[Form]) -> bytes:
+    forms = tuple(forms)
+    return _digest(form.digested for form in forms) + b"".join(form.ordered for form in forms)
+
+
+def _digest(digested: Iterable[bytes]) -> bytes:
+    return digest(b"".join(bytes((len(part),)) + part for part in digested), 8)
+
+
+def _forms(component: Parameter, paths: Iterable[Path], element: Any, resource: Any, base_url: str) -> Iterator[Form]:
+    seen: dict[IndexRow, None] = {}
+    for path in paths:
+        write = _WRITES[component.kind](component, path)
+        for value in values(resource if path.from_resource else element, path.steps):
+            rows: list[IndexRow] = []
+            write(value, rows, base_url)
+            seen.update(dict.fromkeys(rows))
+    for suffix, key in seen:
+        if key:
+            yield from _named(component.kind, suffix, key if isinstance(key, bytes) else key.encode())
+
+
+def _named(kind: str, suffix: str, key: bytes) -> Iterator[Form]:
+    """The forms that a row of the part's own index stands for; the rows that only modifiers need have none."""
+    match kind, suffix:
+        case "token", "":
+            yield Form(key[:8])
+            yield Form(key)
+        case "reference", "":
+            yield Form(key)
+        case (("string" | "date" | "number" | "quantity"), ""):
+            yield Form(b"", key)
+        case "quantity", _:
+            yield Form(suffix.encode() + key[:6], key[6:])
+
+
+def _tails(paths: Iterable[Path], element: Any) -> Iterator[bytes]:
+    for path in paths:
+        for value in values(element, path.steps):
+            yield number.tail(value)
+
+
+def _filters(index: str, ways: Iterable[Sought]) -> Iterator[Filter]:
+    ways = tuple(ways)
+    head = _digest(way.digested for way in ways)
+    ordered = [way.spans for way in ways if way.spans]
+    if not ordered:
+        yield Equal(index, (head,))
+    elif len(ordered) == 1:
+        yield from (Range(index, *span.under(head)) for span in ordered[0])
+    else:
+        first, last = ordered
+        for span in first:
+            if span.tail_low is None:  # the rest are for intervals, which have no tail to spare
+                low, high = head + span.low, head + span.high
+                yield from (Range(index, low, high, end.tail_low, end.tail_high) for end in last)
+
+
+def _token(component: Parameter, value: str, base_url: str) -> list[Sought]:
+    system, code = token.read(value)
+    if code is None:
+        raise Problem.invalid(f"{value!r} has no code; within a composite a token is code, system|code or |code")
+    code = token.form(component, code)
+    if system is None:
+        return [Sought(token.key(None, code)[:8])]
+    return [Sought(key) for key in token.keys(component, system, code)]
+
+
+def _reference(component: Parameter, value: str, base_url: str) -> list[Sought]:
+    found = reference.test(component, None)(value, base_url)
+    assert isinstance(found, Equal), "a reference is compared whole"
+    return [Sought(key if isinstance(key, bytes) else key.encode()) for key in found.keys]
+
+
+def _string(component: Parameter, value: str, base_url: str) -> list[Sought]:
+    found = string.test(component, None)(value, base_url)
+    assert isinstance(found, Range), "a string is compared by its start"
+    return [Sought(b"", (Span(found.low, found.high),))]
+
+
+def _date(component: Parameter, value: str, base_url: str) -> list[Sought]:
+    return [Sought(b"", date.spans(*date.asked(value)))]
+
+
+def _number(component: Parameter, value: str, base_url: str) -> list[Sought]:
+    return [Sought(b"", number.spans(*number.asked(value)))]
+
+
+def _quantity(component: Parameter, value: str, base_url: str) -> list[Sought]:
+    suffix, head, prefix, sought = quantity.asked(value)
+    return [Sought(suffix.encode() + head, number.spans(prefix, sought))]
+
+
+_WRITES = {
+    "token": token.write,
+    "reference": reference.write,
+    "string": string.write,
+    "date": date.write,
+    "number": number.write,
+    "quantity": quantity.write,
+}
+_SOUGHT = {
+    "token": _token,
+    "reference": _reference,
+    "string": _string,
+    "date": _date,
+    "number": _number,
+    "quantity": _quantity,
+}

@@ -1,0 +1,372 @@
+"""Query: a search's parameters, read into a filter and how the answer shall be.
+
+https://hl7.org/fhir/R4/search.html
+
+A name is compiled once (`subject:Patient.identifier` into two steps and a token test) and remembered; a value is read
+each time. All that is wrong is said at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from typing import NamedTuple
+
+from server.fhir.definition import RESOURCE_TYPES
+from server.ledger import Resource
+from server.outcome import Issue, Problem
+from server.search import composite, date, extract, include, number, quantity, reference, string, token, uri
+from server.search.escaping import split, unescape
+from server.search.filter import And, Chain, Filter, Has, Ids, Not, Present, either
+from server.search.include import Include
+from server.search.parameter import UNSUPPORTED, Parameter, Test, parameters
+
+MAX_STEPS = 8  # of a chain
+MAX_WAYS = 256  # resource types that an untyped chain may go through, all steps together
+MAX_TESTS = 4096  # values times the ways to each
+MAX_NAME = 512  # characters
+MAX_SORTS = 8
+MAX_INCLUDES = 64
+
+TOTALS = ("none", "estimate", "accurate")
+SUMMARIES = ("true", "text", "data", "count", "false")
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """One key of the order. `value` reads it from a resource where the index is not in the values' order."""
+
+    code: str
+    index: str  # "" for _id and _lastUpdated
+    descending: bool = False
+    value: Callable[[Resource], bytes | None] | None = None
+
+
+@dataclass(slots=True)
+class Query:
+    """What was asked. `applied` is what the self link shows; `ignored` warns of what was left out."""
+
+    type: str
+    filter: Filter = field(default_factory=lambda: And(()))
+    sort: tuple[Sort, ...] = ()
+    count: int | None = None
+    total: str = "none"
+    include: tuple[Include, ...] = ()
+    revinclude: tuple[Include, ...] = ()
+    elements: tuple[str, ...] = ()
+    summary: str | None = None
+    applied: tuple[tuple[str, str], ...] = ()
+    ignored: tuple[Issue, ...] = ()
+
+
+class Criterion(NamedTuple):
+    """A compiled name: what it makes of a parameter's values, and how many tests that is for each."""
+
+    filter: Callable[[list[str], str], Filter]  # (values, our base URL)
+    ways: int = 1
+
+
+class Unknown(Exception):  # noqa: N818 - not an error where the client is lenient
+    """A name that the type does not have."""
+
+
+def parse(type: str, parameters: Sequence[tuple[str, str]], *, base_url: str, lenient: bool) -> Query:
+    """Read the parameters of a search of `type`, percent-decoded.
+
+    Raises Problem invalid (400) with every value that cannot be read and, unless lenient, every unknown name;
+    too_costly (413) where the search would explode.
+    """
+    return _Parser(Query(type), base_url, lenient).parse(parameters)
+
+
+class _Parser:
+    def __init__(self, query: Query, base_url: str, lenient: bool) -> None:
+        self.query = query
+        self.base_url = base_url
+        self.lenient = lenient
+        self.filters: list[Filter] = []
+        self.applied: list[tuple[str, str]] = []
+        self.issues: list[Issue] = []
+        self.ignored: list[Issue] = []
+        self.tests = 0
+
+    def parse(self, parameters: Iterable[tuple[str, str]]) -> Query:
+        for name, value in parameters:
+            if value.strip(",") and name not in IGNORED:
+                self._read(name, value)
+        if self.issues:
+            raise Problem.with_issues("invalid", self.issues)
+        query, filters = self.query, self.filters
+        query.filter = filters[0] if len(filters) == 1 else And(tuple(filters))
+        query.applied, query.ignored = tuple(self.applied), tuple(self.ignored)
+        return query
+
+    def _read(self, name: str, value: str) -> None:
+        try:
+            if control := CONTROLS.get(name.partition(":")[0]):
+                control(self, name, value)
+            else:
+                self._criterion(name, value)
+            self.applied.append((name, value))
+        except Unknown as unknown:
+            self._unknown(name, str(unknown))
+        except Problem as problem:
+            issues = [replace(issue, expression=(f"http.{name}",)) for issue in problem.issues]
+            if problem.kind != "invalid":
+                raise Problem.with_issues(problem.kind, issues) from None
+            self.issues += issues
+
+    def _criterion(self, name: str, value: str) -> None:
+        criterion = _criterion(self.query.type, name)
+        values = [text for text in split(value, ",") if text]
+        self.tests += criterion.ways * len(values)
+        if self.tests > MAX_TESTS:
+            raise _too_costly(f"The search makes more than {MAX_TESTS} tests (values times the types of a chain)")
+        self.filters.append(criterion.filter(values, self.base_url))
+
+    def _unknown(self, name: str, diagnostics: str) -> None:
+        if self.lenient:
+            self.ignored.append(Issue("not-supported", f"{diagnostics}. It was ignored", (f"http.{name}",), "warning"))
+        else:
+            self.issues.append(Issue("invalid", diagnostics, (f"http.{name}",)))
+
+    def sort(self, name: str, value: str) -> None:
+        _plain(name)
+        keys = value.split(",")
+        if len(keys) + len(self.query.sort) > MAX_SORTS:
+            raise Problem.invalid(f"At most {MAX_SORTS} sort keys are taken")
+        self.query.sort += tuple(_sort(self.query.type, key) for key in keys)
+
+    def count(self, name: str, value: str) -> None:
+        _plain(name)
+        if not (value.isascii() and value.isdigit() and len(value) <= 9):
+            raise Problem.invalid(f"{value!r} is no count; accepted is a number of resources a page, such as 50")
+        self.query.count = int(value)
+
+    def total(self, name: str, value: str) -> None:
+        self.query.total = _one_of(TOTALS, name, value)
+
+    def summary(self, name: str, value: str) -> None:
+        self.query.summary = _one_of(SUMMARIES, name, value)
+
+    def elements(self, name: str, value: str) -> None:
+        _plain(name)
+        self.query.elements += tuple(element for element in value.replace(" ", "").split(",") if element)
+
+    def include(self, name: str, value: str) -> None:
+        self.query.include += self._include(name, value, self.query.include, reverse=False)
+
+    def revinclude(self, name: str, value: str) -> None:
+        self.query.revinclude += self._include(name, value, self.query.revinclude, reverse=True)
+
+    def _include(self, name: str, value: str, before: Sequence[Include], *, reverse: bool) -> tuple[Include, ...]:
+        modifier = name.partition(":")[2]
+        if modifier not in ("", "iterate"):
+            raise Problem.invalid(f":{modifier} is not known here; :iterate is")
+        if len(before) >= MAX_INCLUDES:
+            raise Problem.invalid(f"At most {MAX_INCLUDES} includes are taken")
+        found = include.parse(value, self.query.type, bool(modifier), reverse)
+        return () if found in before else (found,)
+
+
+CONTROLS: Mapping[str, Callable[[_Parser, str, str], None]] = {
+    "_sort": _Parser.sort,
+    "_count": _Parser.count,
+    "_total": _Parser.total,
+    "_summary": _Parser.summary,
+    "_elements": _Parser.elements,
+    "_include": _Parser.include,
+    "_revinclude": _Parser.revinclude,
+}
+IGNORED = frozenset({"_format", "_pretty"})  # the representation's, not the search's
+_UNSUPPORTED = {
+    **UNSUPPORTED,
+    "_list": "membership of lists is not searched",
+    "_filter": "the filter language is not read",
+    "_query": "no named queries are defined",
+    "_contained": "contained resources are not searched",
+    "_containedType": "contained resources are not searched",
+}
+_TESTS: Mapping[str, Callable[[Parameter, str | None], Test]] = {
+    "string": string.test,
+    "token": token.test,
+    "date": date.test,
+    "number": number.test,
+    "quantity": quantity.test,
+    "reference": reference.test,
+    "uri": uri.test,
+    "composite": composite.test,
+}
+
+
+@lru_cache(maxsize=2048)
+def _criterion(type: str, name: str) -> Criterion:
+    if len(name) > MAX_NAME:
+        raise Unknown(f"{name[:40]!r}… is no search parameter")
+    return _Compiler().compile(type, name, 0)
+
+
+class _Compiler:
+    """One name's steps. Each type is asked once for each rest of the name, however many ways lead there."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, str], Criterion | Exception] = {}
+
+    def compile(self, type: str, name: str, steps: int) -> Criterion:
+        if (type, name) not in self.known:
+            try:
+                self.known[type, name] = self._step(type, name, steps)
+            except (Unknown, Problem) as refused:
+                self.known[type, name] = refused
+        found = self.known[type, name]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def _step(self, type: str, name: str, steps: int) -> Criterion:
+        link, dot, rest = name.partition(".")
+        if not dot and not name.startswith("_has:"):
+            return _last(type, name)
+        if steps == MAX_STEPS:
+            raise _too_costly(f"A chain takes at most {MAX_STEPS} steps")
+        if name.startswith("_has:"):
+            return self._has(type, name, steps + 1)
+        return self._chain(type, link, rest, steps + 1)
+
+    def _chain(self, type: str, link: str, rest: str, steps: int) -> Criterion:
+        """`subject:Patient.name`: what the reference names satisfies the rest; untyped, each type that has the rest."""
+        code, _, named = link.partition(":")
+        parameter = _parameter(type, code)
+        if parameter.kind != "reference" or "Reference" not in parameter.datatypes:
+            raise Problem.invalid(f"{code!r} of {type} names no resources, so that nothing can follow its dot")
+        if named and named not in parameter.targets:
+            accepted = ", ".join(sorted(parameter.targets))
+            raise Problem.invalid(f"{code!r} of {type} names no {named!r}; it names {accepted}")
+        found: list[tuple[str, Criterion]] = []
+        refused: list[Exception] = []
+        for target in (named,) if named else sorted(parameter.targets):
+            try:
+                found.append((target, self.compile(target, rest, steps)))
+            except Unknown as unknown:
+                refused.append(unknown)
+            except Problem as problem:
+                if problem.kind != "invalid":
+                    raise
+                refused.insert(0, problem)
+        if not found:
+            raise refused[0]
+        ways = sum(criterion.ways for _, criterion in found)
+        if ways > MAX_WAYS:
+            raise _too_costly(f"{link}.{rest} goes through more than {MAX_WAYS} types; name one: {code}:Patient.{rest}")
+        return Criterion(partial(_chained, parameter.index, found), ways)
+
+    def _has(self, type: str, name: str, steps: int) -> Criterion:
+        """`_has:Observation:patient:code`: a resource that names this one by a parameter satisfies the rest."""
+        _, source, code, rest = (*name.split(":", 3), "", "", "")[:4]
+        if source not in RESOURCE_TYPES or not code or not rest:
+            raise Problem.invalid(f"{name!r} is incomplete; accepted is such as _has:Observation:patient:code")
+        parameter = _parameter(source, code)
+        if parameter.kind != "reference" or type not in parameter.targets:
+            raise Problem.invalid(f"{code!r} of {source} does not name {type}")
+        inner = self.compile(source, rest, steps)
+        return Criterion(partial(_had, source, parameter.index, inner), inner.ways)
+
+
+def _chained(index: str, targets: Sequence[tuple[str, Criterion]], values: list[str], base_url: str) -> Filter:
+    return either([Chain(index, target, criterion.filter(values, base_url)) for target, criterion in targets])
+
+
+def _had(source: str, index: str, inner: Criterion, values: list[str], base_url: str) -> Filter:
+    return Has(source, index, inner.filter(values, base_url))
+
+
+def _last(type: str, name: str) -> Criterion:
+    """The end of a chain, or a name that is none: a parameter and its modifier."""
+    code, _, modifier = name.partition(":")
+    if code in extract.VERSIONED:
+        return _versioned(code, modifier)
+    parameter = _parameter(type, code)
+    if modifier == "missing" and parameter.kind != "composite":
+        return Criterion(partial(_missing, parameter))
+    test = _TESTS[parameter.kind](parameter, modifier or None)
+    return Criterion(partial(_none_of if modifier == "not" else _any_of, test))
+
+
+def _too_costly(diagnostics: str) -> Problem:
+    return Problem.of("too_costly", diagnostics)
+
+
+def _parameter(type: str, code: str) -> Parameter:
+    found = parameters(type).get(code)
+    if found is None:
+        if code in _UNSUPPORTED:
+            raise Unknown(f"{code!r} is not supported: {_UNSUPPORTED[code]}")
+        raise Unknown(f"{type} has no search parameter {code!r}; it has {', '.join(sorted(parameters(type)))}")
+    return found
+
+
+def _any_of(test: Test, values: list[str], base_url: str) -> Filter:
+    if len(values) == 1:
+        return test(values[0], base_url)
+    return either([test(value, base_url) for value in values])
+
+
+def _none_of(test: Test, values: list[str], base_url: str) -> Filter:
+    return Not(_any_of(test, values, base_url))
+
+
+def _missing(parameter: Parameter, values: list[str], base_url: str) -> Filter:
+    if values not in (["true"], ["false"]):
+        raise Problem.invalid(f"{','.join(values)!r} is no answer to :missing; true and false are")
+    present = either([Present(index) for index in parameter.indexes])
+    return Not(present) if values == ["true"] else present
+
+
+def _versioned(code: str, modifier: str) -> Criterion:
+    """_id and _lastUpdated, which the stored version tells."""
+    if code == "_lastUpdated" and not modifier:
+        return Criterion(partial(_any_of, date.updated))
+    if code == "_id" and modifier in ("", "not"):
+        return Criterion(_not_ids if modifier else _ids)
+    works = "; :not does" if code == "_id" else ""
+    raise Problem.with_issues("invalid", [Issue("not-supported", f":{modifier} does not work on {code!r}{works}")])
+
+
+def _ids(values: list[str], base_url: str) -> Filter:
+    return Ids(tuple(dict.fromkeys(map(unescape, values))))
+
+
+def _not_ids(values: list[str], base_url: str) -> Filter:
+    return Not(_ids(values, base_url))
+
+
+def _sort(type: str, key: str) -> Sort:
+    code, descending = key.removeprefix("-"), key.startswith("-")
+    if code in extract.VERSIONED:
+        return Sort(code, "", descending)
+    parameter = _parameter(type, code)
+    if parameter.kind == "composite":
+        raise Problem.invalid(f"{code!r} is composite and has no order; sort by its parts")
+    if parameter.kind in _IN_ORDER and not parameter.union:
+        return Sort(code, parameter.index, descending)
+    return Sort(code, parameter.index, descending, partial(_sort_key, type, code, descending))
+
+
+_IN_ORDER = frozenset({"string", "date", "number", "quantity", "uri"})  # whose index is in the values' order
+
+
+def _sort_key(type: str, code: str, descending: bool, resource: Resource) -> bytes | None:
+    return extract.sort_key(resource, type, code, descending)
+
+
+def _one_of(accepted: Sequence[str], name: str, value: str) -> str:
+    _plain(name)
+    if value not in accepted:
+        raise Problem.invalid(f"{value!r} is not among {', '.join(accepted)}")
+    return value
+
+
+def _plain(name: str) -> None:
+    if ":" in name:
+        raise Problem.invalid(f"{name.partition(':')[0]} takes no modifier")
