@@ -9,16 +9,22 @@ import os
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from server.auth.access import Caller
 from server.ledger import Change, Commit, Context, Cursor, Decide, Position, Version, View
 from server.outcome import Problem
+from server.search.include import Include
 from server.search.query import Query
 from server.store.engine import Follow, Page, Projections, Search, Sort, Store
 
 KEYS = uuid.UUID("6a0f2a6e-0f5c-5d0c-9a43-6f6f0f6a7d11")  # the namespace of commit ids made from idempotency keys
+
+
+DEFAULT_COUNT = 50  # resources a page
+MAX_COUNT = 1000
 
 
 class Repository:
@@ -54,13 +60,13 @@ class Repository:
         *,
         since: int | None = None,
         at: int | None = None,
-        count: int = 50,
+        count: int = DEFAULT_COUNT,
         page: str | None = None,
     ) -> Page:
         """Versions, newest first; deletions have no body. `since` and `at` in microseconds since the epoch."""
         if type is not None and id is not None and self.store.read(type, id) is None:
             raise Problem.not_found(f"There is no {type} with the id {id!r}")
-        return await self.store.history(type, id, since=since, at=at, count=count, page=page)
+        return await self.store.history(type, id, since=since, at=at, count=min(count, MAX_COUNT), page=page)
 
     async def changes(self, caller: Caller, after: Cursor, limit: int) -> list[Version]:
         """What the ledger has after a cursor, oldest first."""
@@ -120,18 +126,17 @@ def _living(version: Version) -> Version:
 
 def _search(query: Query) -> Search:
     """The query in the store's words."""
+    counting = query.summary == "count"
+    count = DEFAULT_COUNT if query.count is None else min(query.count, MAX_COUNT)
     return Search(
         query.type,
         query.filter,
         tuple(Sort(sort.index or sort.code, sort.descending, sort.value) for sort in query.sort),
-        _DEFAULT_COUNT if query.count is None else min(query.count, _MAX_COUNT),
-        query.total != "none",
-        tuple(
-            [Follow(i.index, i.source_type, i.target_type, i.iterate) for i in query.include]
-            + [Follow(i.index, i.source_type, i.target_type, i.iterate, reverse=True) for i in query.revinclude]
-        ),
+        0 if counting else count,
+        counting or not count or query.total != "none",
+        (*map(_follow, query.include), *(replace(_follow(each), reverse=True) for each in query.revinclude)),
     )
 
 
-_DEFAULT_COUNT = 50
-_MAX_COUNT = 1000
+def _follow(include: Include) -> Follow:
+    return Follow(include.index, include.source_type, include.target_type, include.iterate)

@@ -403,6 +403,8 @@ class StoreContract:
         assert ["p3", "p2", "p1"] == await ids(population, "Patient", ALL, sort=(Sort("_id", True),))
         by_value = (Sort("x", True, lambda resource: resource.get("title")), Sort("_lastUpdated"))
         assert ["p3", "p2", "p1"] == await ids(population, "Patient", ALL, sort=by_value)
+        mixed = (Sort("x", False, lambda resource: resource["title"][0]), Sort("Patient.number"))
+        assert ["p2", "p1", "p3"] == await ids(population, "Patient", ALL, sort=mixed)
         first = await population.search(Search("Patient", ALL, sort=by_number, count=2))
         await write(population, patient("p0", number=0))
         second = await population.search(Search("Patient", ALL, sort=by_number, count=2), first.next)
@@ -429,6 +431,9 @@ class StoreContract:
         reverse = (Follow("CarePlan.subject", "CarePlan", reverse=True),)
         page = await population.search(Search("Patient", Ids(("p1",)), follow=reverse))
         assert ["c1", "c2"] == [version.id for version in page.included]
+        anything = (Follow(None, "CarePlan", reverse=True),)
+        page = await population.search(Search("Patient", Ids(("p2",)), follow=anything))
+        assert ["c3"] == [version.id for version in page.included]
         around = (*forward, Follow("CarePlan.subject", "CarePlan", iterate=True, reverse=True))
         page = await population.search(Search("CarePlan", Ids(("c1",)), follow=around))
         assert ["p1", "c2"] == [version.id for version in page.included]

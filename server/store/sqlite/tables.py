@@ -202,11 +202,24 @@ class Tables:
             )
         found = [(rid, version, json.loads(version.body or b"{}")) for rid, version in self._by_rid(rids, at)]
         for sort in reversed(search.sort):
-            keyed = [(_value(sort, version, resource), item) for item in found for _, version, resource in [item]]
-            present = [pair for pair in keyed if pair[0] is not None]
-            present.sort(key=lambda pair: pair[0], reverse=sort.descending)
-            found = [item for _, item in present] + [item for key, item in keyed if key is None]
+            keyed = [(self._value(sort, rid, version, resource, at), rid) for rid, version, resource in found]
+            present = sorted((pair for pair in keyed if pair[0] is not None), key=_first, reverse=sort.descending)
+            order = [rid for _, rid in present] + [rid for value, rid in keyed if value is None]
+            place = {rid: number for number, rid in enumerate(order)}
+            found.sort(key=lambda item: place[item[0]])
         return [rid for rid, _, _ in found]
+
+    def _value(self, sort: Sort, rid: int, version: Version, resource: Resource, at: Position | None) -> Any:
+        if sort.value is not None:
+            return sort.value(resource)
+        if sort.index == "_lastUpdated":
+            return (version.position, version.ordinal)
+        if sort.index == "_id":
+            return version.id
+        compiler = Compiler(self, at)
+        rows = compiler.rows("key", f"rid = {rid} AND name = {compiler.name(sort.index)}", by_rid=True)
+        keys = [key for (key,) in self.connection.execute(rows, compiler.bindings)]
+        return (max(keys) if sort.descending else min(keys)) if keys else None
 
     def versions(self, rids: Sequence[int], at: Position | None = None) -> list[Version]:
         """The versions of these resources at the position, in this order; what does not exist then is left out."""
@@ -251,19 +264,20 @@ class Tables:
     def _followed(self, follow: Follow, rids: Sequence[int], at: Position | None) -> Iterable[int]:
         compiler = Compiler(self, at)
         some = f"(SELECT value FROM json_each({compiler.bind(json.dumps(rids))}))"
+        if follow.index is not None:
+            named = f"name = {compiler.name(follow.index)}"
+        else:
+            every = compiler.bind(f"{follow.source_type}.*")
+            named = f"name IN (SELECT number FROM names WHERE name GLOB {every})"
         if follow.reverse:
             if follow.target_type is not None:
                 some = f"({self._of_type(compiler, some, follow.target_type)})"
-            sql = compiler.rows("rid", f"name = {compiler.name(follow.index or '')} AND key IN {some}")
-        elif follow.index is None:
-            names = f"(SELECT number FROM names WHERE name GLOB {compiler.bind(follow.source_type + '.*')})"
-            test = f"rid IN {some} AND name IN {names} AND typeof(key) = 'integer' AND key > {TYPE_KEY}"
-            sql = compiler.rows("key", test, by_rid=True)
+            sql = compiler.rows("rid", f"{named} AND key IN {some}")
         else:
-            test = f"rid IN {some} AND name = {compiler.name(follow.index)} AND typeof(key) = 'integer'"
+            test = f"rid IN {some} AND {named} AND typeof(key) = 'integer' AND key > {TYPE_KEY}"
             sql = compiler.rows("key", test, by_rid=True)
-        if follow.target_type is not None and not follow.reverse:
-            sql = self._of_type(compiler, f"({sql})", follow.target_type)
+            if follow.target_type is not None:
+                sql = self._of_type(compiler, f"({sql})", follow.target_type)
         return [rid for (rid,) in self.connection.execute(f"SELECT * FROM ({sql}) ORDER BY 1", compiler.bindings)]
 
     def _of_type(self, compiler: Compiler, some: str, type: str) -> str:
@@ -335,12 +349,8 @@ class Tables:
         return found
 
 
-def _value(sort: Sort, version: Version, resource: Resource) -> Any:
-    if sort.index == "_lastUpdated":
-        return (version.position, version.ordinal)
-    if sort.index == "_id":
-        return version.id
-    return None if sort.value is None else sort.value(resource)
+def _first(pair: tuple[Any, int]) -> Any:
+    return pair[0]
 
 
 def _read_token(page: str, head: Position) -> tuple[Position, int, int]:
