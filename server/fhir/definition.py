@@ -12,7 +12,8 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-BASE = "http://hl7.org/fhir/"
+BASE = "http://hl7.org/fhir/"  # of canonical URLs
+SPECIFICATION = "https://hl7.org/fhir/R4/"
 
 
 class Element(NamedTuple):
@@ -94,6 +95,36 @@ def compartment(code: str) -> Mapping[str, tuple[str, ...]]:
 def kind(type_name: str) -> str:
     """The StructureDefinition's kind: "resource", "complex-type", "primitive-type"; "" for a backbone element."""
     return str(_table("elements")[type_name].get("kind", ""))
+
+
+def lineage(type_name: str) -> Iterator[str]:
+    """The type and those that it specializes: Duration, Quantity, Element."""
+    base: str | None = type_name
+    while base:
+        yield base
+        base = _table("elements")[base].get("base")
+
+
+def page(path: str) -> str:
+    """Where the specification defines a type or an element: "CarePlan.status", "Period"."""
+    root = path.partition(".")[0]
+    return f"{SPECIFICATION}{_PAGE.get(root, root.lower())}-definitions.html#{path.replace('[x]', '_x_')}"
+
+
+_PAGES = {
+    "datatypes": """
+        Address Age Annotation Attachment CodeableConcept Coding ContactPoint Count Distance Duration HumanName
+        Identifier Money Period Quantity Range Ratio SampledData Signature Timing
+    """,
+    "metadatatypes": """
+        ContactDetail Contributor DataRequirement Expression ParameterDefinition RelatedArtifact TriggerDefinition
+        UsageContext
+    """,
+    "references": "Reference",
+    "extensibility": "Extension",
+    "resource": "Meta",
+}
+_PAGE = {type_name: page for page, types in _PAGES.items() for type_name in types.split()}
 
 
 @cache
