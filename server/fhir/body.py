@@ -133,9 +133,9 @@ def loads(data: bytes) -> Any:
     return value
 
 
-def dumps(value: Any) -> bytes:
+def dumps(value: Any, *, pretty: bool = False) -> bytes:
     """JSON as UTF-8; a Decimal is written with the digits that it has."""
-    return orjson.dumps(value, default=_fragment)
+    return orjson.dumps(value, default=_fragment, option=orjson.OPT_INDENT_2 if pretty else 0)
 
 
 def _fragment(value: Any) -> orjson.Fragment:

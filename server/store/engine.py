@@ -101,6 +101,7 @@ class Store(Protocol):
     """One partition's ledger and projections. Opened once in each process; many processes may share one store."""
 
     partition: str
+    refusing: str | None  # why no write is taken any more
 
     async def open(self, rules: Rules = ...) -> None: ...
 

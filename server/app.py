@@ -1,0 +1,136 @@
+"""The application: the one place where the rooms meet."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from server import metrics
+from server.coordination.facts import facts
+from server.coordination.rule import rules
+from server.interactions.exchange import Server
+from server.interactions.http import Base
+from server.interactions.routes import DISPATCH
+from server.repository import Repository
+from server.search import extract
+from server.settings import Settings
+from server.store.engine import Projections
+from server.store.sqlite.engine import SqliteStore
+
+PATH = "/fhir"
+SQLITE = "sqlite:///"
+PROJECTIONS = "1"  # to be raised with every change to what the index or the facts hold: a store then asks for a rebuild
+PLACES = {
+    "FHIR R4": PATH,
+    "CapabilityStatement": f"{PATH}/metadata",
+    "OpenAPI of what is not FHIR": "/docs",
+    "health": "/health",
+    "metrics": "/metrics",
+}
+
+
+def create_app(settings: Settings | None = None) -> ASGIApp:
+    """The ASGI application: FHIR's own traffic goes straight to its base, all else through FastAPI."""
+    settings = settings or Settings()
+    log_to_stderr(settings.log_level)
+    server = server_of(settings)
+    base = Base(server, PATH, settings.base_url, settings.trust_proxy, settings.max_body, metrics.observe)
+    beside = _beside(server.repository)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (path := scope["path"]).startswith(PATH) and path[len(PATH) :][:1] in {"", "/"}:
+            await base(scope, receive, send)
+        else:
+            await beside(scope, receive, send)
+
+    return app
+
+
+def projections(base_url: str) -> Projections:
+    """What the store derives from each resource, absolute references under `base_url` being local ones."""
+    return Projections(
+        partial(extract.rows, base_url=base_url), partial(facts, base_url=base_url), f"{PROJECTIONS} {base_url}"
+    )
+
+
+def server_of(settings: Settings) -> Server:
+    """All that the interactions work with, on the store that the settings name; it is not open yet."""
+    derived = projections(settings.base_url)
+    return Server(Repository(SqliteStore(settings.store.removeprefix(SQLITE), derived), derived), DISPATCH)
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Server]:
+    """The server without HTTP: for a load, and for what is to be done before the first request."""
+    server = server_of(settings)
+    async with _open(server.repository):
+        yield server
+
+
+@asynccontextmanager
+async def _open(repository: Repository) -> AsyncIterator[None]:
+    await repository.store.open(rules)
+    try:
+        yield
+    finally:
+        await repository.store.close()
+
+
+def log_to_stderr(level: str) -> None:
+    """One JSON object a line. No query string, no body and no error's own words are ever logged."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def _beside(repository: Repository) -> FastAPI:
+    """What is not FHIR: for operators, and for a person who looks in with a browser."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with _open(repository):
+            gc.freeze()  # the tables that stay for good are not looked through again
+            yield
+
+    app = FastAPI(title="careplan-server", description=f"The FHIR API is at {PATH}/metadata.", lifespan=lifespan)
+
+    @app.get("/health")
+    @app.get("/health/ready")
+    async def ready() -> JSONResponse:
+        """Whether reads and writes are taken."""
+        refusing = repository.store.refusing
+        told = {"live": True, "ready": refusing is None, "position": repository.store.head()}
+        return JSONResponse(told | ({"why": refusing} if refusing else {}), 200 if refusing is None else 503)
+
+    @app.get("/health/live")
+    async def live() -> dict[str, bool]:
+        """Whether the process answers at all."""
+        return {"live": True}
+
+    @app.get("/metrics", include_in_schema=False)
+    async def prometheus() -> Response:
+        return Response(metrics.latest(repository.store), media_type=metrics.CONTENT_TYPE)
+
+    @app.get("/", include_in_schema=False)
+    async def index(request: Request) -> Response:
+        if "text/html" in request.headers.get("accept", ""):
+            rows = "".join(f'<li><a href="{path}">{path}</a> {what}</li>' for what, path in PLACES.items())
+            return HTMLResponse(f"<!doctype html><title>careplan-server</title><h1>careplan-server</h1><ul>{rows}</ul>")
+        return JSONResponse(PLACES)
+
+    return app

@@ -1,0 +1,48 @@
+"""batch: requests in one Bundle, each of which succeeds or fails alone.
+
+https://hl7.org/fhir/R4/http.html#brules
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from server.fhir import body, bundle
+from server.interactions import entry
+from server.interactions.exchange import Request, Response, Server
+from server.outcome import Problem
+
+TOGETHER = 64  # entries in work at once, so that their commits share one write to disk
+
+
+async def batch(server: Server, request: Request, entries: Sequence[body.Entry]) -> Response:
+    """Do each entry, in the order that a transaction has, and answer in the order of the request."""
+    answers = [b""] * len(entries)
+
+    async def answer(index: int) -> None:
+        answers[index] = entry.written(request.base_url, await _perform(server, request, index, entries[index]))
+
+    ranked: dict[int, list[int]] = {}
+    for index, asked in enumerate(entries):
+        ranked.setdefault(_rank(asked), []).append(index)
+    for _, indexes in sorted(ranked.items()):
+        for start in range(0, len(indexes), TOGETHER):
+            await asyncio.gather(*map(answer, indexes[start : start + TOGETHER]))
+    return Response(200, bundle.assembled("batch-response", answers))
+
+
+async def _perform(server: Server, request: Request, index: int, asked: body.Entry) -> Response:
+    try:
+        found = entry.read(request, index, asked.members, asked.resource)
+        return await server.perform(found.request)
+    except Problem as problem:
+        return Response.refused(entry.placed(problem, index))
+    except Exception as error:  # noqa: BLE001 - the other entries go on
+        return Response.failed(error)
+
+
+def _rank(asked: body.Entry) -> int:
+    request = asked.members.get("request")
+    method = request.get("method") if isinstance(request, dict) else None
+    return bundle.ORDER.get(method, 0) if isinstance(method, str) else 0

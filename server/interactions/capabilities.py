@@ -1,0 +1,129 @@
+"""capabilities: what this server can do, made from the tables that make it do so.
+
+https://hl7.org/fhir/R4/http.html#capabilities, https://hl7.org/fhir/R4/capabilitystatement.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import cache, lru_cache
+from importlib.metadata import version
+from typing import Any
+
+from server.fhir.definition import RESOURCE_TYPES, search_parameters
+from server.interactions.exchange import (
+    BASE,
+    INSTANCE,
+    INSTANCE_HISTORY,
+    SYSTEM_HISTORY,
+    TYPE,
+    TYPE_HISTORY,
+    VERSION,
+    Operation,
+    Request,
+    Response,
+    Server,
+)
+from server.outcome import Problem
+
+TYPE_INTERACTIONS = {  # (method, shape) -> TypeRestfulInteraction
+    ("GET", INSTANCE): "read",
+    ("GET", VERSION): "vread",
+    ("PUT", INSTANCE): "update",
+    ("PATCH", INSTANCE): "patch",
+    ("DELETE", INSTANCE): "delete",
+    ("GET", INSTANCE_HISTORY): "history-instance",
+    ("GET", TYPE_HISTORY): "history-type",
+    ("POST", TYPE): "create",
+    ("GET", TYPE): "search-type",
+}
+SYSTEM_INTERACTIONS = {("POST", BASE): ("transaction", "batch"), ("GET", SYSTEM_HISTORY): ("history-system",)}
+STARTED = datetime.now(UTC).replace(microsecond=0).isoformat()
+
+
+async def capabilities(server: Server, request: Request) -> Response:
+    """GET [base]/metadata."""
+    mode = request.parameter("mode")
+    if mode not in {None, "full", "normative"}:
+        raise Problem.of("not_implemented", "This server states its capabilities in the mode full alone", "mode")
+    return Response.of(200, statement(server, request.base_url))
+
+
+def statement(server: Server, base_url: str) -> dict[str, Any]:
+    """The CapabilityStatement of a server, as seen at this base URL."""
+    return {
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": STARTED,
+        "kind": "instance",
+        "software": {"name": "careplan-server", "version": version("careplan-server")},
+        "implementation": {"description": "careplan-server", "url": base_url},
+        "fhirVersion": "4.0.1",
+        "format": ["application/fhir+json", "json"],
+        "rest": [_rest(server)],
+    }
+
+
+@lru_cache(2)
+def _rest(server: Server) -> dict[str, Any]:
+    system = [code for place, codes in SYSTEM_INTERACTIONS.items() if place in server.dispatch for code in codes]
+    return {
+        "mode": "server",
+        "resource": [_resource(server, type) for type in sorted(RESOURCE_TYPES)],
+        "interaction": [{"code": code} for code in system],
+        **_operations(found for found in server.operations.values() if found.definition.get("system")),
+    }
+
+
+def _resource(server: Server, type: str) -> dict[str, Any]:
+    parameters = search_parameters(type).values()
+    return {
+        "type": type,
+        "profile": f"http://hl7.org/fhir/StructureDefinition/{type}",
+        "interaction": [{"code": code} for place, code in TYPE_INTERACTIONS.items() if place in server.dispatch],
+        "versioning": "versioned",
+        "readHistory": True,
+        "updateCreate": True,
+        "conditionalCreate": True,
+        "conditionalRead": "full-support",
+        "conditionalUpdate": ("PUT", TYPE) in server.dispatch,
+        "conditionalDelete": "single" if ("DELETE", TYPE) in server.dispatch else "not-supported",
+        "referencePolicy": ["literal", "logical", "local"],
+        **_unless_empty("searchInclude", [f"{type}:{found.code}" for found in parameters if found.type == "reference"]),
+        **_unless_empty("searchRevInclude", [*_pointing("Resource"), *_pointing(type)]),
+        "searchParam": [
+            {"name": found.code, "definition": found.url, "type": found.type}
+            for found in parameters
+            if found.expression
+        ],
+        **_operations(found for found in server.operations.values() if is_for(found, type)),
+    }
+
+
+def is_for(operation: Operation, type: str) -> bool:
+    """True where the operation is of this resource type or its instances."""
+    definition = operation.definition
+    if not (definition.get("type") or definition.get("instance")):
+        return False
+    return bool({type, "Resource"} & set(definition.get("resource", ())))
+
+
+def _operations(found: Iterable[Operation]) -> dict[str, Any]:
+    listed = [{"name": row.definition["code"], "definition": row.definition["url"]} for row in found]
+    return _unless_empty("operation", listed)
+
+
+@cache
+def _pointing(target: str) -> tuple[str, ...]:
+    """The reference parameters of all types that may point to this one."""
+    return tuple(
+        f"{type}:{found.code}"
+        for type in sorted(RESOURCE_TYPES)
+        for found in search_parameters(type).values()
+        if found.type == "reference" and target in found.target
+    )
+
+
+def _unless_empty(name: str, values: Sequence[Any]) -> dict[str, Any]:
+    return {name: list(values)} if values else {}

@@ -1,0 +1,147 @@
+"""Bundle.entry: one request of a batch or transaction, and its response.
+
+https://hl7.org/fhir/R4/bundle-definitions.html#Bundle.entry
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from server.fhir.body import Body
+from server.interactions.exchange import BASE, Request, Response, locate, parameters
+from server.ledger import instant
+from server.outcome import Issue, Problem
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+HEADERS = {
+    "ifNoneMatch": b"if-none-match",
+    "ifModifiedSince": b"if-modified-since",
+    "ifMatch": b"if-match",
+    "ifNoneExist": b"if-none-exist",
+}
+REASON = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry: where it stands in the Bundle, its fullUrl, and what it asks for."""
+
+    index: int
+    full_url: str
+    request: Request
+
+
+def read(asked: Request, index: int, members: dict[str, Any], resource: Body | None) -> Entry:
+    """The entry's request, as the same interaction over HTTP. Problem invalid (400), placed at the entry."""
+    try:
+        request = members.get("request")
+        if not isinstance(request, dict):
+            raise Problem.of("required", "Each entry of a batch or transaction has a request", "request")
+        method = request.get("method")
+        if method not in METHODS:
+            raise Problem.invalid(f"request.method is one of {', '.join(sorted(METHODS))}", "request.method")
+        path, _, query = _url(asked, request).partition("?")
+        place = locate(path)
+        if place.shape == BASE:
+            raise Problem.invalid("A batch or transaction cannot hold another", "request.url")
+        return Entry(
+            index,
+            _text(members, "fullUrl") or "",
+            Request(
+                method,
+                place,
+                asked.base_url,
+                parameters(query.encode()),
+                _headers(asked, index, request),
+                asked.caller,
+                _content(asked, resource),
+                resource,
+                "minimal",
+            ),
+        )
+    except Problem as problem:
+        raise placed(problem, index) from None
+
+
+def _url(asked: Request, request: dict[str, Any]) -> str:
+    url = _text(request, "url")
+    if url is None:
+        raise Problem.of("required", "Each request has a url, such as Patient or Patient/1", "request.url")
+    if url.startswith(asked.base_url):
+        return url[len(asked.base_url) :]
+    if "://" in url.partition("?")[0]:
+        raise Problem.invalid(f"The url is not below {asked.base_url}", "request.url")
+    return url
+
+
+def _text(members: dict[str, Any], name: str) -> str | None:
+    value = members.get(name)
+    if value is not None and not isinstance(value, str):
+        raise Problem.invalid(f"{name} is a string", name)
+    return value
+
+
+def _headers(asked: Request, index: int, request: dict[str, Any]) -> dict[bytes, bytes]:
+    headers = {
+        header: value.encode() for name, header in HEADERS.items() if (value := _text(request, name)) is not None
+    }
+    for kept in (b"prefer", b"x-provenance"):
+        if kept in asked.headers:
+            headers[kept] = asked.headers[kept]
+    if (key := asked.headers.get(b"idempotency-key")) is not None:
+        headers[b"idempotency-key"] = b"%b#%d" % (key, index)
+    return headers
+
+
+def _content(asked: Request, resource: Body | None) -> bytes:
+    """The entry's own bytes, where its fingerprint may be asked for."""
+    return resource.source.encode() if resource is not None and b"idempotency-key" in asked.headers else b""
+
+
+def placed(problem: Problem, index: int) -> Problem:
+    """The problem, its places seen from the Bundle."""
+    issues = [_placed(issue, f"Bundle.entry[{index}]") for issue in problem.issues]
+    return Problem(problem.kind, issues, problem.headers)
+
+
+_HTTP = re.compile(r"http\.(.*)")
+_RESOURCE = re.compile(r"[A-Z][A-Za-z]*(?=$|[.\[])")
+
+
+def _placed(issue: Issue, entry: str) -> Issue:
+    places = []
+    for place in issue.expression or ("",):
+        if place.startswith("Bundle.entry["):
+            places.append(place)
+        elif place.startswith(("request", "fullUrl")):
+            places.append(f"{entry}.{place}")
+        elif place.startswith("http."):
+            places.append(f"{entry}.request")
+        elif found := _RESOURCE.match(place):
+            places.append(f"{entry}.resource{place[found.end() :]}")
+        else:
+            places.append(entry)
+    return Issue(issue.code, issue.diagnostics, tuple(places), issue.severity, issue.details)
+
+
+def written(base_url: str, response: Response) -> bytes:
+    """Bundle.entry's JSON for a response."""
+    version = response.version
+    told = [b'"status":"%b"' % REASON[response.status].encode()]
+    if response.location:
+        told.append(b'"location":"%b"' % response.location.encode())
+    if version is not None:
+        told.append(b'"etag":"W/\\"%d\\"","lastModified":"%b"' % (version.position, instant(version.at).encode()))
+    resource = b""
+    if response.body:
+        if response.is_outcome:
+            told.append(b'"outcome":%b' % response.body)
+        else:
+            resource = b'"resource":%b,' % response.body
+    full_url = b""
+    if resource and version is not None:
+        full_url = b'"fullUrl":"%b/%b",' % (base_url.encode(), version.reference.encode())
+    return b'{%b%b"response":{%b}}' % (full_url, resource, b",".join(told))

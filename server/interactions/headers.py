@@ -1,0 +1,191 @@
+"""Headers: content negotiation, preferences, preconditions and the base URL, read from an HTTP request.
+
+https://hl7.org/fhir/R4/http.html#mime-type, https://hl7.org/fhir/R4/http.html#ops, RFC 9110
+
+Each reader takes a header's bytes, as ASGI gives them, or None where the client sent none. Clients send the same few
+values again and again, so what they mean is remembered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import formatdate, parsedate_to_datetime
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from server.ledger import Position, micros
+from server.outcome import Problem
+
+FHIR_JSON = b"application/fhir+json;charset=utf-8"
+MEDIA_TYPES = {  # what a client may ask for -> what it is sent
+    "application/fhir+json": FHIR_JSON,
+    "application/json": b"application/json;charset=utf-8",
+    "text/json": b"text/json;charset=utf-8",
+    "application/json+fhir": FHIR_JSON,
+}
+CSV = b"text/csv;charset=utf-8"  # what an operation may answer with
+TABULAR = {"csv": CSV, "text/csv": CSV}
+FORMATS = {**MEDIA_TYPES, "json": FHIR_JSON, "application/fhir json": FHIR_JSON}  # an unescaped + is a blank in a query
+WILDCARDS = {"*/*", "application/*"}
+FHIR_VERSIONS = {"4.0", "4.0.1"}
+
+Headers = Mapping[bytes, bytes]
+
+
+class Prefer(NamedTuple):
+    """What the answer to a write holds, and what becomes of unknown parameters. RFC 7240, and R4's `handling`."""
+
+    returns: Literal["minimal", "representation", "OperationOutcome"] | None = None
+    lenient: bool = True
+
+
+@lru_cache(256)
+def acceptable(accept: bytes | None, format: str | None = None, tabular: bool = False) -> bytes:
+    """The Content-Type of the answer. Problem not_acceptable (406) where the client wants none that we write."""
+    known = FORMATS | TABULAR if tabular else FORMATS
+    if format is not None:
+        sent = known.get(format.partition(";")[0].strip().lower())
+        if sent is None:
+            raise not_acceptable(format, "_format")
+        return sent
+    if accept is None:
+        return FHIR_JSON
+    ranges = sorted(map(_media_range, accept.decode("latin-1").split(",")), key=lambda found: -found[1])
+    for media_type, quality in ranges:
+        if quality > 0 and (media_type in WILDCARDS or not media_type):
+            return FHIR_JSON
+        if quality > 0 and "/" in media_type and media_type in known:
+            return known[media_type]
+    raise not_acceptable(accept.decode("latin-1"), "http.Accept")
+
+
+def _media_range(text: str) -> tuple[str, float]:
+    """One member of Accept: its media type and its quality; 0 where it asks for another version of FHIR."""
+    media_type, *parameters = [part.strip().lower() for part in text.split(";")]
+    quality = 1.0
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name == "q":
+            quality = _quality(value)
+        elif name == "fhirversion" and value.strip('"') not in FHIR_VERSIONS:
+            return media_type, 0.0
+    return media_type, quality
+
+
+def _quality(text: str) -> float:
+    return float(text) if re.fullmatch(r"[01](\.[0-9]{0,3})?", text) else 0.0
+
+
+def not_acceptable(asked: str, place: str) -> Problem:
+    return Problem.of(
+        "not_acceptable", f"This server writes FHIR R4 as application/fhir+json; {asked[:200]!r} is none of it", place
+    )
+
+
+@lru_cache(256)
+def check_content_type(value: bytes | None) -> None:
+    """Problem unsupported_media (415) where the body is declared as what we do not read."""
+    if value is None:
+        return
+    media_type, *parameters = [part.strip().lower() for part in value.decode("latin-1").split(";")]
+    if media_type not in MEDIA_TYPES:
+        raise _unsupported(f"This server reads application/fhir+json; the body is declared as {media_type[:100]!r}")
+    for parameter in parameters:
+        name, _, text = parameter.partition("=")
+        if name == "charset" and text.strip('"') not in {"utf-8", "utf8"}:
+            raise _unsupported(f"FHIR's JSON is UTF-8; the body is declared as {text[:40]!r}")
+        if name == "fhirversion" and text.strip('"') not in FHIR_VERSIONS:
+            raise _unsupported(f"This server speaks FHIR 4.0; the body is declared as {text[:40]!r}")
+
+
+def _unsupported(diagnostics: str) -> Problem:
+    return Problem.of("unsupported_media", diagnostics, "http.Content-Type")
+
+
+@lru_cache(256)
+def prefer(value: bytes | None) -> Prefer:
+    """Preferences that we do not know are not followed, as RFC 7240 says; those that we know are checked."""
+    returns, lenient = None, True
+    for part in (value or b"").decode("latin-1").replace(";", ",").split(","):
+        name, _, text = (piece.strip().strip('"') for piece in part.partition("="))
+        if name.lower() == "return" and text in {"minimal", "representation", "OperationOutcome"}:
+            returns = text
+        elif name.lower() == "handling" and text in {"strict", "lenient"}:
+            lenient = text == "lenient"
+    return Prefer(returns, lenient)  # type: ignore[arg-type]
+
+
+def etags(value: bytes, place: str) -> frozenset[Position] | None:
+    """The versions that If-Match or If-None-Match names; None for `*`, any version."""
+    if value.strip() == b"*":
+        return None
+    found = set()
+    for part in value.decode("latin-1").split(","):
+        tag = re.fullmatch(r'(?:W/)?"?([^"\s]{1,64})"?', part.strip())
+        if tag is None:
+            raise Problem.invalid(f'{part.strip()[:80]!r} is no ETag; a version is named W/"17"', place)
+        if tag[1].isascii() and tag[1].isdecimal():
+            found.add(int(tag[1]))  # any other tag names no version of ours, so it matches none
+    return frozenset(found)
+
+
+@lru_cache(1024)
+def _http_date(second: int) -> bytes:
+    return formatdate(second, usegmt=True).encode()
+
+
+def last_modified(at: int) -> bytes:
+    """Microseconds since the epoch as an HTTP date, which has whole seconds."""
+    return _http_date(at // 1_000_000)
+
+
+def modified_since(value: bytes, at: int) -> bool:
+    """True where what changed `at` is newer than If-Modified-Since, or where that header is no date."""
+    try:
+        since = parsedate_to_datetime(value.decode("latin-1"))
+    except ValueError:
+        return True
+    return at // 1_000_000 * 1_000_000 > micros(since if since.tzinfo else since.replace(tzinfo=UTC))
+
+
+def instant_of(at: int) -> datetime:
+    """Microseconds since the epoch as an aware datetime."""
+    return datetime.fromtimestamp(at / 1_000_000, UTC)
+
+
+def forwarded(headers: Headers) -> tuple[str | None, str | None]:
+    """The scheme and host that a trusted proxy says the client used. https://www.rfc-editor.org/rfc/rfc7239"""
+    scheme = _first(headers.get(b"x-forwarded-proto"))
+    host = _first(headers.get(b"x-forwarded-host"))
+    for pair in (_first(headers.get(b"forwarded")) or "").split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name.lower() == "proto":
+            scheme = value.strip('"')
+        elif name.lower() == "host":
+            host = value.strip('"')
+    return scheme, host
+
+
+def _first(value: bytes | None) -> str | None:
+    return value.decode("latin-1").split(",")[0].strip() if value else None
+
+
+@lru_cache(1024)
+def base_url(scheme: str, host: str, path: str) -> str:
+    """The base URL as a request names it. Problem invalid (400) where the host is none."""
+    if scheme not in {"http", "https"} or not re.fullmatch(
+        r"\[[0-9A-Fa-f:.]+\](:[0-9]+)?|[A-Za-z0-9._-]+(:[0-9]+)?", host
+    ):
+        raise Problem.invalid("The Host header names no host", "http.Host")
+    return f"{scheme}://{host}{path}"
+
+
+@lru_cache(256)
+def accepts_gzip(value: bytes | None) -> bool:
+    """True where Accept-Encoding names gzip with a quality above 0."""
+    return any(
+        coding in {"gzip", "x-gzip", "*"} and quality > 0
+        for coding, quality in map(_media_range, (value or b"").decode("latin-1").split(","))
+    )

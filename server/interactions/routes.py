@@ -1,0 +1,48 @@
+"""Routes: the one table of what the service base takes. Allow and the CapabilityStatement are made from it.
+
+https://hl7.org/fhir/R4/http.html#summary
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from server.interactions import capabilities, create, delete, history, operation, read, search, transaction, update
+from server.interactions.exchange import (
+    BASE,
+    INSTANCE,
+    INSTANCE_HISTORY,
+    INSTANCE_OPERATION,
+    METADATA,
+    SEARCH,
+    SYSTEM_HISTORY,
+    SYSTEM_OPERATION,
+    TYPE,
+    TYPE_HISTORY,
+    TYPE_OPERATION,
+    VERSION,
+    Handler,
+)
+
+DISPATCH: Mapping[tuple[str, str], Handler] = {
+    ("GET", INSTANCE): read.read,
+    ("GET", VERSION): read.vread,
+    ("GET", TYPE): search.search,
+    ("POST", SEARCH): search.search_by_post,
+    ("POST", TYPE): create.create,
+    ("PUT", INSTANCE): update.update,
+    ("PUT", TYPE): update.conditional_update,
+    ("DELETE", INSTANCE): delete.delete,
+    ("DELETE", TYPE): delete.conditional_delete,
+    ("GET", INSTANCE_HISTORY): history.history,
+    ("GET", TYPE_HISTORY): history.history,
+    ("GET", SYSTEM_HISTORY): history.history,
+    ("POST", BASE): transaction.transaction,
+    ("GET", METADATA): capabilities.capabilities,
+    ("GET", INSTANCE_OPERATION): operation.invoke,
+    ("POST", INSTANCE_OPERATION): operation.invoke,
+    ("GET", TYPE_OPERATION): operation.invoke,
+    ("POST", TYPE_OPERATION): operation.invoke,
+    ("GET", SYSTEM_OPERATION): operation.invoke,
+    ("POST", SYSTEM_OPERATION): operation.invoke,
+}

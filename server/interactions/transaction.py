@@ -1,0 +1,348 @@
+"""transaction: requests in one Bundle that happen together, or not at all: one decide, one commit.
+
+https://hl7.org/fhir/R4/http.html#trules
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from server.fhir import body, bundle
+from server.fhir.bundle import ORDER, Links
+from server.interactions import create, delete, entry, update
+from server.interactions.batch import batch
+from server.interactions.entry import Entry
+from server.interactions.exchange import (
+    INSTANCE,
+    INSTANCE_OPERATION,
+    SYSTEM_OPERATION,
+    TYPE,
+    TYPE_OPERATION,
+    Request,
+    Response,
+    Server,
+    parameters,
+)
+from server.interactions.write import Resolve, Target, Write, answer, condition, fingerprint, key_of, multiple_matches
+from server.ledger import Change, Commit, IndexRow, Plan, Version, View, micros
+from server.outcome import Issue, Problem
+from server.search.pool import Pool
+from server.search.query import Query
+
+WRITES: dict[tuple[str, str], tuple[Callable[[Request], Write], Resolve]] = {
+    ("POST", TYPE): (create.prepare, create.resolve),
+    ("PUT", INSTANCE): (update.prepare, update.resolve),
+    ("PUT", TYPE): (update.prepare_conditional, update.resolve),
+    ("DELETE", INSTANCE): (delete.prepare, delete.resolve),
+    ("DELETE", TYPE): (delete.prepare_conditional, delete.resolve),
+}
+OPERATIONS = {SYSTEM_OPERATION, TYPE_OPERATION, INSTANCE_OPERATION}
+READS = frozenset({"GET", "HEAD"})
+LARGE = 1024 * 1024  # bytes from which a body is parsed on a thread, so that others are answered meanwhile
+MAX_ISSUES = 200
+TURN = 0.005  # seconds until others get theirs
+
+
+async def transaction(server: Server, request: Request) -> Response:
+    """POST [base]: a Bundle of type transaction or batch."""
+    members, entries = await _parsed(request.content)
+    kind = members.get("type")
+    if members.get("resourceType") != "Bundle" or kind not in {"batch", "transaction"}:
+        raise Problem.invalid("The base takes a Bundle of type batch or transaction", "Bundle.type")
+    if kind == "batch":
+        return await batch(server, request, entries)
+    return await _transact(server, request, entries)
+
+
+async def _parsed(content: bytes) -> tuple[dict[str, Any], list[body.Entry]]:
+    if len(content) > LARGE:
+        return await asyncio.to_thread(body.parse_bundle, content)
+    return body.parse_bundle(content)
+
+
+async def _transact(server: Server, request: Request, entries: Sequence[body.Entry]) -> Response:
+    pause = Pause()
+    found, writes = await _prepared(request, entries, pause)
+    together = Together(writes, found, request.base_url)
+    commit = None
+    if writes:
+        await _foresee(server, request, together, pause)
+        commit = await server.repository.commit(
+            request.caller, together.decide, key=key_of(request), fingerprint=fingerprint(request)
+        )
+    return await _answer(server, request, found, together, commit)
+
+
+async def _foresee(server: Server, request: Request, together: Together, pause: Pause) -> None:
+    """Plan once on the state as it is now, so that the head, which most likely is the same, finds its rows made."""
+    for part in together.parts:
+        if part.write.type in together.searched and part.write.body is not None:
+            await pause()
+            part.rows = server.repository.prepare(part.write.change(part.write.new_id)).rows or ()
+    with suppress(Problem):  # the head alone decides what is refused
+        plan = await together.plan(server.repository.view(request.caller), pause)
+        for change in plan.changes:
+            await pause()
+            server.repository.prepare(change)
+
+
+async def _answer(
+    server: Server, request: Request, entries: Sequence[Entry], together: Together, commit: Commit | None
+) -> Response:
+    """The entries' answers, in the request's order; a write's holds its resource only where Prefer asks for it."""
+    answers = [b""] * len(entries)
+    if commit is not None:
+        for part, output in zip(together.parts, commit.output, strict=True):
+            told = answer(server, part.entry.request, part.write.type, commit, output)
+            answers[part.entry.index] = entry.written(request.base_url, told)
+    for asked in entries:
+        if asked.request.method in READS:
+            answers[asked.index] = entry.written(request.base_url, await _read(server, asked))
+    return Response(200, bundle.assembled("transaction-response", answers))
+
+
+async def _read(server: Server, asked: Entry) -> Response:
+    try:
+        return await server.perform(asked.request)
+    except Problem as problem:
+        return Response.refused(entry.placed(problem, asked.index))
+
+
+class Pause:
+    """Gives others a turn, every few milliseconds of a long work."""
+
+    def __init__(self) -> None:
+        self.until = time.perf_counter() + TURN
+
+    async def __call__(self) -> None:
+        if time.perf_counter() > self.until:
+            await asyncio.sleep(0)
+            self.until = time.perf_counter() + TURN
+
+
+async def _no_pause() -> None:
+    """At the head nobody waits but the next commit."""
+
+
+@dataclass(slots=True)
+class Part:
+    """A write of the transaction, the links that its resource has, and where others may search for it, its rows."""
+
+    entry: Entry
+    write: Write
+    resolve: Resolve
+    names: set[str] = field(default_factory=set)
+    rows: Sequence[IndexRow] = ()
+    made: dict[tuple[str, tuple[tuple[str, str], ...]], Change] = field(default_factory=dict)
+
+    def change(self, id: str, links: dict[str, str]) -> Change:
+        """The write with its links replaced. Made once for the same links: the head may decide again."""
+        if not links:
+            return self.write.change(id)
+        known = (id, tuple(sorted(links.items())))
+        if known not in self.made:
+            plain = self.write.change(id)
+            assert plain.resource is not None
+            resource, text = bundle.relinked(plain.resource, plain.text, id, links)
+            self.made[known] = Change(plain.method, plain.type, id, resource, text)
+        return self.made[known]
+
+
+async def _prepared(request: Request, entries: Sequence[body.Entry], pause: Pause) -> tuple[list[Entry], list[Part]]:
+    """Read and check every entry. Problem with what is wrong with all of them."""
+    found: list[Entry] = []
+    parts: list[Part] = []
+    problems: list[Problem] = []
+    for index, asked in enumerate(entries):
+        await pause()
+        try:
+            read = entry.read(request, index, asked.members, asked.resource)
+            found.append(read)
+            if read.request.method not in READS:
+                parts.append(_part(read))
+        except Problem as problem:
+            problems.append(entry.placed(problem, index))
+    if problems:
+        issues = [issue for problem in problems for issue in problem.issues][:MAX_ISSUES]
+        raise Problem.with_issues(problems[0].kind, issues)
+    return found, parts
+
+
+def _part(asked: Entry) -> Part:
+    place = asked.request.place
+    if place.shape in OPERATIONS:
+        raise Problem.invalid(
+            "An operation is a commit of its own and cannot be part of a transaction; send it alone or in a batch",
+            "request.url",
+        )
+    if (asked.request.method, place.shape) not in WRITES:
+        raise Problem.invalid(f"A transaction takes no {asked.request.method} of {place.shape}", "request.url")
+    prepare, resolve = WRITES[asked.request.method, place.shape]
+    return Part(asked, prepare(asked.request), resolve)
+
+
+class Together:
+    """The writes of one transaction. `decide` may run more than once; what it makes it keeps."""
+
+    def __init__(self, parts: Sequence[Part], entries: Sequence[Entry], base_url: str) -> None:
+        self.now = micros(datetime.now(UTC))
+        self.parts = sorted(parts, key=lambda part: ORDER[part.write.method])
+        self.reads = [
+            found for found in entries if found.request.place.shape == INSTANCE and found.request.method in READS
+        ]
+        names = _full_urls(parts).names()
+        self.conditions: dict[str, tuple[Query, int]] = {}
+        for part in self.parts:
+            if part.write.body is not None:
+                part.names = bundle.links_in(part.write.body.resource, names)
+                self._conditions(part, base_url)
+        self.searched = {query.type for query, _ in self.conditions.values()}
+        self.searched |= {part.write.type for part in self.parts if part.write.condition is not None}
+
+    def _conditions(self, part: Part, base_url: str) -> None:
+        for name in part.names - self.conditions.keys():
+            if bundle.is_conditional(name):
+                type, _, criteria = name.partition("?")
+                try:
+                    query = condition(type, parameters(criteria.encode()), base_url, type)
+                except Problem as problem:
+                    raise entry.placed(problem, part.entry.index) from None
+                self.conditions[name] = (query, part.entry.index)
+
+    async def decide(self, view: View) -> Plan:
+        return await self.plan(view, _no_pause)
+
+    async def plan(self, view: View, pause: Callable[[], Awaitable[None]]) -> Plan:
+        """Find what each entry is of, then what each link is to, then write."""
+        head = TransactionHead(view, self.searched, self.now)
+        targets = []
+        for part in self.parts:
+            await pause()
+            targets.append(await self._target(part, head))
+        links = self._links(targets)
+        for name, (query, index) in self.conditions.items():
+            await pause()
+            links.absolute[name] = await _one(head, name, query, index)
+        changes = await self._changes(targets, links, pause)
+        await self._check_reads(view.with_(changes))
+        return Plan(changes, self._output(targets))
+
+    async def _target(self, part: Part, head: TransactionHead) -> Target:
+        try:
+            target = await part.resolve(part.write, head)
+            head.place(part, target)
+        except Problem as problem:
+            raise entry.placed(problem, part.entry.index) from None
+        return target
+
+    def _links(self, targets: Sequence[Target]) -> Links:
+        links = Links()
+        for part, target in zip(self.parts, targets, strict=True):
+            if part.entry.full_url and part.write.body is not None:
+                links.add(part.entry.full_url, f"{part.write.type}/{target.id}")
+        return links
+
+    async def _changes(
+        self, targets: Sequence[Target], links: Links, pause: Callable[[], Awaitable[None]]
+    ) -> list[Change]:
+        changes = []
+        for part, target in zip(self.parts, targets, strict=True):
+            await pause()
+            if not target.keeps:
+                near = links.of(part.entry.full_url) if part.names else {}
+                changes.append(part.change(target.id, {name: near[name] for name in part.names if name in near}))
+        return changes
+
+    async def _check_reads(self, after: View) -> None:
+        for asked in self.reads:
+            place = asked.request.place
+            version = await after.read(place.type, place.id)
+            if version is None or version.body is None:
+                raise entry.placed(
+                    Problem.not_found(f"There is no {place.type}/{place.id} to read", "request.url"), asked.index
+                )
+
+    def _output(self, targets: Sequence[Target]) -> list[dict[str, Any]]:
+        """For each write, in the transaction's order, what its answer is made from."""
+        output: list[dict[str, Any]] = []
+        written: dict[tuple[str, str], int] = {}
+        for part, target in zip(self.parts, targets, strict=True):
+            if not target.keeps:
+                written[part.write.type, target.id] = len(written)
+        for part, target in zip(self.parts, targets, strict=True):
+            change = written.get((part.write.type, target.id))
+            if change is not None:
+                output.append({"status": target.status, "change": change})
+            elif target.current is not None and target.current.body is not None:
+                output.append({"status": target.status, "id": target.id, "version": target.current.position})
+            else:
+                output.append({"status": target.status})
+        return output
+
+
+def _full_urls(parts: Sequence[Part]) -> Links:
+    """The names of the transaction's own resources. Problem invalid (400) where two go by the same."""
+    links = Links()
+    for part in parts:
+        url = part.entry.full_url
+        if url and part.write.body is not None:
+            if url in links.absolute:
+                problem = Problem.invalid(f"The fullUrl {url[:200]!r} stands twice in the Bundle", "fullUrl")
+                raise entry.placed(problem, part.entry.index)
+            links.add(url, url)
+    return links
+
+
+async def _one(head: TransactionHead, name: str, query: Query, index: int) -> str:
+    """The one resource that a conditional reference means."""
+    found = await head.matching(query)
+    if len(found) == 1:
+        return f"{query.type}/{found[0]}"
+    problem = (
+        multiple_matches(query)
+        if found
+        else Problem.of("precondition_failed", f"No {query.type} matches the conditional reference {name[:200]!r}")
+    )
+    raise entry.placed(
+        Problem.with_issues(problem.kind, [_at_resource(issue, query) for issue in problem.issues]), index
+    )
+
+
+def _at_resource(issue: Issue, query: Query) -> Issue:
+    return Issue(issue.code, issue.diagnostics, (query.type,), issue.severity, issue.details)
+
+
+class TransactionHead:
+    """The head, with what the transaction's own entries, those before the one in hand, make of it."""
+
+    def __init__(self, view: View, searched: set[str], now: int) -> None:
+        self.view = view
+        self.written: dict[str, set[str]] = {}
+        self.pools = {type: Pool(type, now) for type in searched}
+
+    async def read(self, type: str, id: str) -> Version | None:
+        return await self.view.read(type, id)
+
+    async def matching(self, query: Query) -> Sequence[str]:
+        own = self.written.get(query.type, set())
+        stored = await self.view.search(query.type, query.filter, 2 + len(own))
+        found = [version.id for version in stored if version.id not in own]
+        return [*found, *self.pools[query.type].matching(query.filter)][:2]
+
+    def place(self, part: Part, target: Target) -> None:
+        """Take the entry's resource into account. Problem invalid (400) where another entry writes it too."""
+        type, id = part.write.type, target.id
+        if target.keeps and part.write.method == "POST":
+            return
+        ids = self.written.setdefault(type, set())
+        if id and id in ids:
+            raise Problem.invalid(f"{type}/{id} is written by another entry too; a transaction writes it once")
+        ids.add(id)
+        if type in self.pools and part.write.body is not None:
+            self.pools[type].add(id, part.rows)

@@ -1,0 +1,87 @@
+"""update: a resource's new content, under the id that the client names; it is made where there is none.
+
+https://hl7.org/fhir/R4/http.html#update, https://hl7.org/fhir/R4/http.html#cond-update
+"""
+
+from __future__ import annotations
+
+from server.fhir.reference import is_id
+from server.interactions.exchange import Request, Response, Server
+from server.interactions.write import (
+    Head,
+    Target,
+    Write,
+    check_preconditions,
+    checked,
+    condition,
+    multiple_matches,
+    perform,
+    preconditions,
+)
+from server.ledger import Version
+from server.outcome import Problem
+from server.repository import new_id
+from server.search.query import Query
+
+
+async def update(server: Server, request: Request) -> Response:
+    """PUT [base]/[type]/[id]."""
+    return await perform(server, request, prepare(request), resolve)
+
+
+async def conditional_update(server: Server, request: Request) -> Response:
+    """PUT [base]/[type]?[criteria]."""
+    return await perform(server, request, prepare_conditional(request), resolve)
+
+
+def prepare(request: Request) -> Write:
+    """Read and check what the client sent."""
+    type, id = request.place.type, request.place.id
+    if not is_id(id):
+        raise Problem.invalid(f"{id[:80]!r} is no id: 1 to 64 of A-Z, a-z, 0-9, '-' and '.'", "http.url")
+    body = checked(request)
+    if body.id != id:
+        raise Problem.invalid(
+            f"The URL updates {type}/{id}; the body's id is {body.id!r}, and must be the same", f"{type}.id"
+        )
+    if_match, if_absent = preconditions(request)
+    return Write("PUT", type, id, id, body, if_match=if_match, if_absent=if_absent)
+
+
+def prepare_conditional(request: Request) -> Write:
+    """Read and check what the client sent."""
+    type = request.place.type
+    query = condition(type, request.parameters, request.base_url, "http.url")
+    body = checked(request)
+    if_match, if_absent = preconditions(request)
+    return Write("PUT", type, body.id or "", body.id or new_id(), body, query, if_match, if_absent)
+
+
+async def resolve(write: Write, head: Head) -> Target:
+    """The resource that is updated, or the new one."""
+    if write.condition is None:
+        current = await head.read(write.type, write.id)
+    else:
+        current = await _matched(write, write.condition, head)
+    check_preconditions(write, current)
+    if current is None:
+        return Target(write.new_id, 201)
+    return Target(current.id, 201 if current.body is None else 200, current)
+
+
+async def _matched(write: Write, condition: Query, head: Head) -> Version | None:
+    found = await head.matching(condition)
+    if len(found) > 1:
+        raise multiple_matches(condition)
+    if found:
+        if write.id and write.id != found[0]:
+            raise Problem.invalid(
+                f"The condition selects {write.type}/{found[0]}; the body's id is {write.id!r}", f"{write.type}.id"
+            )
+        return await head.read(write.type, found[0])
+    current = await head.read(write.type, write.new_id)
+    if current is not None and current.body is not None:
+        raise Problem.conflict(
+            f"{current.reference} exists, and the condition does not select it: update it by its id", f"{write.type}.id"
+        )
+    return current

@@ -1,0 +1,227 @@
+"""What create, update, patch and delete share: read and check, decide at the ledger's head, answer from the commit.
+
+https://hl7.org/fhir/R4/http.html#ops
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from server.fhir.body import Body
+from server.interactions.exchange import Request, Response, Server
+from server.interactions.headers import etags
+from server.ledger import Change, Commit, Plan, Position, Version, View
+from server.outcome import Issue, Problem
+from server.search import query
+from server.search.query import Query
+from server.validation.element import validate
+
+
+@dataclass(slots=True)
+class Write:
+    """One write that is asked for. `id` is empty where only `condition` says, at the head, which resource it is."""
+
+    method: str
+    type: str
+    id: str = ""
+    new_id: str = ""  # taken where the head has no resource that the condition finds
+    body: Body | None = None
+    condition: Query | None = None
+    if_match: frozenset[Position] | None = None
+    if_absent: bool = False  # If-None-Match: *
+    changes: dict[str, Change] = field(default_factory=dict)
+
+    def change(self, id: str) -> Change:
+        """What writes the resource under this id, made once: the head may decide again."""
+        if id not in self.changes:
+            self.changes[id] = self.made(id)
+        return self.changes[id]
+
+    def made(self, id: str) -> Change:
+        if self.body is None:
+            return Change(self.method, self.type, id)
+        return Change(self.method, self.type, id, {**self.body.resource, "id": id}, self.body.text(id))
+
+
+class Target(NamedTuple):
+    """Which resource a write is of, as the head has it, and the answer's status. `keeps`: nothing is to be written."""
+
+    id: str
+    status: int
+    current: Version | None = None
+    keeps: bool = False
+
+
+class Head(Protocol):
+    """The head of the ledger, as writes are decided on it; within a transaction it knows the other entries."""
+
+    async def read(self, type: str, id: str) -> Version | None: ...
+
+    async def matching(self, query: Query) -> Sequence[str]:
+        """The ids, two at most, that a condition finds."""
+        ...
+
+
+class ViewHead:
+    """The head for a write that is alone in its commit."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+
+    async def read(self, type: str, id: str) -> Version | None:
+        return await self.view.read(type, id)
+
+    async def matching(self, query: Query) -> Sequence[str]:
+        return [version.id for version in await self.view.search(query.type, query.filter, 2)]
+
+
+Resolve = Callable[[Write, Head], Awaitable[Target]]
+
+
+def checked(request: Request) -> Body:
+    """The resource in a request's body. Problem where it is of another type (400) or breaks its type's rules (422)."""
+    body = request.body()
+    if body.type != request.place.type:
+        raise Problem.invalid(
+            f"The URL takes a {request.place.type}; the body is a {body.type}", f"{body.type}.resourceType"[:200]
+        )
+    check(body.resource)
+    return body
+
+
+def check(resource: dict[str, Any]) -> None:
+    """Problem unprocessable (422) with everything that is wrong with a resource."""
+    issues = validate(resource)
+    if any(issue.severity in {"error", "fatal"} for issue in issues):
+        raise Problem.with_issues("unprocessable", issues)
+
+
+def condition(type: str, criteria: Sequence[tuple[str, str]], base_url: str, place: str) -> Query:
+    """What a conditional interaction searches for. A parameter that is unknown is refused: it would match too much."""
+    if not criteria:
+        raise Problem.of("precondition_failed", "The condition is empty; it would match every resource", place)
+    return query.parse(type, criteria, base_url=base_url, lenient=False)
+
+
+def preconditions(request: Request) -> tuple[frozenset[Position] | None, bool]:
+    """(the versions that If-Match names or None, whether If-None-Match asks for absence)."""
+    if_match = request.headers.get(b"if-match")
+    versions = None if if_match is None else etags(if_match, "http.If-Match")
+    if_none_match = request.headers.get(b"if-none-match")
+    return versions, if_none_match is not None and if_none_match.strip() == b"*"
+
+
+def check_preconditions(write: Write, current: Version | None) -> None:
+    """Problem precondition_failed (412) where the head has another version than the client has."""
+    stands = current is not None and current.body is not None
+    if write.if_absent and stands and current is not None:
+        raise Problem.of("precondition_failed", f"{current.reference} exists already", "http.If-None-Match")
+    if write.if_match is None:
+        return
+    if current is None or not stands:
+        raise Problem.of("precondition_failed", "There is no such resource to match", "http.If-Match")
+    if current.position not in write.if_match:
+        raise Problem.of(
+            "precondition_failed", f"{current.reference} is at {current.etag} now: read it again", "http.If-Match"
+        )
+
+
+def multiple_matches(query: Query) -> Problem:
+    return Problem.of("multiple_matches", f"More than one {query.type} matches the condition; it must select one")
+
+
+async def perform(server: Server, request: Request, write: Write, resolve: Resolve) -> Response:
+    """Commit one write and answer it."""
+    await foresee(server, request, write, resolve)
+
+    async def decide(view: View) -> Plan:
+        target = await resolve(write, ViewHead(view))
+        changes = [] if target.keeps else [write.change(target.id)]
+        return Plan(changes, outcome_of(target, 0))
+
+    commit = await server.repository.commit(
+        request.caller, decide, key=key_of(request), fingerprint=fingerprint(request)
+    )
+    return answer(server, request, write.type, commit, commit.output)
+
+
+async def foresee(server: Server, request: Request, write: Write, resolve: Resolve) -> None:
+    """Make the change, with its index rows, before the head is held, for the id that it will most likely have."""
+    id = write.id
+    if not id:
+        with suppress(Problem):  # the head alone decides what is refused
+            id = (await resolve(write, ViewHead(server.repository.view(request.caller)))).id
+    if id:
+        server.repository.prepare(write.change(id))
+
+
+def outcome_of(target: Target, index: int) -> dict[str, Any]:
+    """What an answer is made from, as JSON: the commit keeps it for a request that comes twice."""
+    if not target.keeps:
+        return {"status": target.status, "change": index}
+    if target.current is None or target.current.body is None:
+        return {"status": target.status}
+    return {"status": target.status, "id": target.id, "version": target.current.position}
+
+
+def version_of(server: Server, request: Request, type: str, commit: Commit, output: dict[str, Any]) -> Version | None:
+    """The version that an answer tells of."""
+    if "change" in output:
+        changed: int = output["change"]
+        return commit.versions[changed]
+    if "version" in output:
+        return server.repository.vread(request.caller, type, output["id"], output["version"])
+    return None
+
+
+def answer(server: Server, request: Request, type: str, commit: Commit, output: dict[str, Any]) -> Response:
+    """The answer to one write, from its commit alone: Prefer says what it holds."""
+    version = version_of(server, request, type, commit, output)
+    status: int = output["status"]
+    returns = request.prefer.returns or request.returns
+    if returns == "OperationOutcome":
+        told = Response.told(200 if status == 204 else status, [told_of(version, status)])
+        told.version, told.location = version, location_of(version)
+        return told
+    content = b"" if returns == "minimal" or status == 204 or version is None else version.body or b""
+    return Response(status, content, version, location_of(version))
+
+
+def told_of(version: Version | None, status: int) -> Issue:
+    """What was done, in a word."""
+    what = {200: "is stored", 201: "is created", 204: "is deleted"}[status]
+    named = f"{version.reference} {what} as version {version.position}" if version else "There was nothing to delete"
+    return Issue("informational", named, severity="information")
+
+
+def location_of(version: Version | None) -> str:
+    """The version's place below the base; a deletion has none."""
+    if version is None or version.body is None:
+        return ""
+    return f"{version.reference}/_history/{version.position}"
+
+
+def key_of(request: Request) -> str | None:
+    """The Idempotency-Key header."""
+    value = request.headers.get(b"idempotency-key")
+    return None if value is None else value.decode("latin-1")
+
+
+def fingerprint(request: Request) -> bytes:
+    """What tells a request that comes again from another with the same Idempotency-Key."""
+    if b"idempotency-key" not in request.headers:
+        return b""
+    asked = (request.method, "/".join(request.place[1:]), repr(list(request.parameters)), *_conditions(request))
+    digest = hashlib.blake2b("\n".join(asked).encode(), digest_size=32)
+    digest.update(request.content)
+    return digest.digest()
+
+
+def _conditions(request: Request) -> list[str]:
+    return [
+        request.headers.get(name, b"").decode("latin-1") for name in (b"if-match", b"if-none-match", b"if-none-exist")
+    ]

@@ -1,0 +1,85 @@
+"""Settings: every one, from the environment. docs/settings.md lists them; a test holds the two together."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def cores() -> int:
+    """The processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Settings(BaseSettings):
+    """Each field is the environment variable CAREPLAN_<FIELD>."""
+
+    model_config = SettingsConfigDict(env_prefix="CAREPLAN_", frozen=True)
+
+    store: str = Field(
+        default="sqlite:///data/careplan.db", description="Where the ledger is kept: `sqlite:///<path>`."
+    )
+    host: str = Field(
+        default="127.0.0.1", description="The address to listen on; loopback only, while no login is configured."
+    )
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        default=8000, description="The port to listen on; 0 takes a free one."
+    )
+    workers: Annotated[int, Field(ge=1)] = Field(
+        default_factory=cores,
+        description="Server processes on the one store.",
+        json_schema_extra={"shown": "the cores"},
+    )
+    demo: bool = Field(default=True, description="Load a small example population into a store that is empty.")
+    base_url: str = Field(
+        default="",
+        description="The public base URL, such as `https://fhir.example.org/fhir`; empty: as each request names it.",
+    )
+    trust_proxy: bool = Field(
+        default=False, description="Believe `Forwarded` and `X-Forwarded-*`: only behind a proxy that sets them itself."
+    )
+    max_body: Annotated[int, Field(ge=1024)] = Field(
+        default=64 * 1024 * 1024, description="The largest request body, in bytes, after decompression."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least severe event that is logged."
+    )
+
+    @field_validator("store")
+    @classmethod
+    def _known_engine(cls, store: str) -> str:
+        if store.startswith(("mongodb://", "mongodb+srv://")):
+            raise ValueError("the MongoDB engine is not in this release; use sqlite:///<path>")
+        if not store.startswith("sqlite:///") or store == "sqlite:///":
+            raise ValueError("a store is named sqlite:///<path>, such as sqlite:///data/careplan.db")
+        return store
+
+    @field_validator("base_url")
+    @classmethod
+    def _absolute(cls, base_url: str) -> str:
+        if base_url and not base_url.startswith(("http://", "https://")):
+            raise ValueError("the base URL is absolute, such as https://fhir.example.org/fhir")
+        return base_url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _loopback(self) -> Settings:
+        if not is_loopback(self.host):
+            raise ValueError(
+                f"{self.host} can be reached from other machines, and no authentication is configured: "
+                "listen on 127.0.0.1 (CAREPLAN_HOST), with an authenticating proxy before it where others must come in"
+            )
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    """True where only this machine can reach the host."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,58 @@
+"""The application over a store of its own, as every test of a room that speaks HTTP needs it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.types import ASGIApp
+
+from server.app import create_app
+from server.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(store=f"sqlite:///{tmp_path}/careplan.db", demo=False, log_level="error")
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncIterator[ASGIApp]:
+    """The whole application, started and, after the test, stopped as a server would."""
+    application = create_app(settings)
+    async with _lifespan(application):
+        yield application
+
+
+@pytest.fixture
+async def client(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
+    """A client whose base URL is the service base: client.get("Patient/1")."""
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1/fhir/") as found:
+        yield found
+
+
+class _lifespan:  # noqa: N801 - reads as a function
+    """ASGI's lifespan: https://asgi.readthedocs.io/en/latest/specs/lifespan.html"""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.heard: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def __aenter__(self) -> None:
+        self.running = asyncio.create_task(self.app({"type": "lifespan", "state": {}}, self.told.get, self.heard.put))
+        await self._tell("lifespan.startup")
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._tell("lifespan.shutdown")
+        await self.running
+
+    async def _tell(self, what: str) -> None:
+        await self.told.put({"type": what})
+        answer = await self.heard.get()
+        assert f"{what}.complete" == answer["type"], answer
