@@ -8,7 +8,7 @@ without), then what is compared by order (a number, a date, a text). Of two numb
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -40,19 +40,41 @@ class Sought(NamedTuple):
 
 def write(parameter: Parameter, composition: Composition) -> Write:
     """Rows of one kind of element, found from the resource."""
-    index = parameter.index
-    parts = list(zip(parameter.components, composition.parts, strict=True))
-    two_numbers = _two_numbers(parameter)
+    index, steps = parameter.index, composition.path.steps
+    pairs = list(zip(parameter.components, composition.parts, strict=True))
+    parts = [_part(component, paths) for component, paths in pairs]
+    last = composition.parts[-1] if _two_numbers(parameter) else ()
 
     def rows_of(resource: Any, rows: list[IndexRow], base_url: str) -> None:
-        for element in values(resource, composition.path.steps):
-            found = [list(_forms(component, paths, element, resource, base_url)) for component, paths in parts]
-            if two_numbers:
-                found[-1] = [Form(b"", ends) for ends in _tails(parts[-1][1], element)]
+        for element in values(resource, steps):
+            found = [part(element, resource, base_url) for part in parts]
+            if last:
                 found[-2] = [Form(b"", form.ordered[:-8]) for form in found[-2]]
+                found[-1] = [Form(b"", number.tail(value)) for path in last for value in values(element, path.steps)]
             rows.extend((index, _key(forms)) for forms in product(*found))
 
     return rows_of
+
+
+def _part(component: Parameter, paths: Iterable[Path]) -> Callable[[Any, Any, str], list[Form]]:
+    """(element, resource, our base URL) -> the forms of one part's values."""
+    kind = component.kind
+    writes = [(_WRITES[kind](component, path), path) for path in paths]
+
+    def forms(element: Any, resource: Any, base_url: str) -> list[Form]:
+        rows: list[IndexRow] = []
+        for write, path in writes:
+            for value in values(resource if path.from_resource else element, path.steps):
+                write(value, rows, base_url)
+        named = (
+            form
+            for suffix, key in rows
+            if key
+            for form in _named(kind, suffix, key if isinstance(key, bytes) else key.encode())
+        )
+        return list(dict.fromkeys(named))
+
+    return forms
 
 
 def test(parameter: Parameter, modifier: str | None) -> Test:
@@ -90,19 +112,6 @@ def _digest(digested: Iterable[bytes]) -> bytes:
     return digest(b"".join(bytes((len(part),)) + part for part in digested), 8)
 
 
-def _forms(component: Parameter, paths: Iterable[Path], element: Any, resource: Any, base_url: str) -> Iterator[Form]:
-    seen: dict[IndexRow, None] = {}
-    for path in paths:
-        write = _WRITES[component.kind](component, path)
-        for value in values(resource if path.from_resource else element, path.steps):
-            rows: list[IndexRow] = []
-            write(value, rows, base_url)
-            seen.update(dict.fromkeys(rows))
-    for suffix, key in seen:
-        if key:
-            yield from _named(component.kind, suffix, key if isinstance(key, bytes) else key.encode())
-
-
 def _named(kind: str, suffix: str, key: bytes) -> Iterator[Form]:
     """The forms that a row of the part's own index stands for; the rows that only modifiers need have none."""
     match kind, suffix:
@@ -115,12 +124,6 @@ def _named(kind: str, suffix: str, key: bytes) -> Iterator[Form]:
             yield Form(b"", key)
         case "quantity", _:
             yield Form(suffix.encode() + key[:6], key[6:])
-
-
-def _tails(paths: Iterable[Path], element: Any) -> Iterator[bytes]:
-    for path in paths:
-        for value in values(element, path.steps):
-            yield number.tail(value)
 
 
 def _filters(index: str, ways: Iterable[Sought]) -> Iterator[Filter]:

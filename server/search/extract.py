@@ -95,8 +95,10 @@ def _descend(members: Iterable[tuple[str, Write]]) -> Write:
     writes = dict(members)
 
     def walk(element: Any, rows: list[IndexRow], base_url: str) -> None:
-        for name in writes.keys() & element.keys():
-            value, write = element[name], writes[name]
+        for name, value in element.items():
+            write = writes.get(name)
+            if write is None:
+                continue
             if type(value) is list:
                 for item in value:
                     if item is not None:

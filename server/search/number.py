@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from typing import Any
 
 from server.fhir.datatype import decimal, decimal_interval
@@ -29,6 +29,10 @@ _EXPONENT = 1 << 15  # of exponents beyond these, and digits beyond the fortieth
 _DIGITS = 40
 _SHIFTED = bytes(min(digit + 1, 255) for digit in range(256))
 _COMPLEMENT = bytes(255 - byte for byte in range(256))
+
+ANY_SIZE = Context(
+    prec=_DIGITS, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[]
+)  # no number is too large or small to reckon with
 
 
 def encode(value: Decimal | int) -> bytes:
@@ -150,5 +154,5 @@ def tail_spans(prefix: str, value: Decimal) -> tuple[Span, ...]:
 def around(value: Decimal) -> tuple[Decimal, Decimal]:
     """A tenth around the value, or its precision where that is wider."""
     low, high = decimal_interval(value)
-    tenth = abs(value).scaleb(-1)
-    return min(low, value - tenth), max(high, value + tenth)
+    tenth = ANY_SIZE.scaleb(abs(value), -1)
+    return min(low, ANY_SIZE.subtract(value, tenth)), max(high, ANY_SIZE.add(value, tenth))

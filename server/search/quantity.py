@@ -19,9 +19,9 @@ from server.outcome import Problem
 from server.search.digest import digest6
 from server.search.escaping import split, unescape
 from server.search.filter import NAMELESS, Filter, Range, either
+from server.search.number import ANY_SIZE, keys, spans
 from server.search.number import asked as asked_number
 from server.search.number import bounds as range_bounds
-from server.search.number import keys, spans
 from server.search.parameter import Parameter, Path, Test, Write, has_value, not_supported
 
 CURRENCIES = "urn:iso:std:iso:4217"  # the system of Money.currency
@@ -110,7 +110,7 @@ def _sampled_data(sampled: Mapping[str, Any]) -> tuple[Ends | None, Mapping[str,
     points = [point for text in sampled.get("data", "").split() if (point := decimal(text)) is not None]
     if not points:
         return None, origin
-    ends = [zero + factor * point for point in (min(points), max(points))]
+    ends = [ANY_SIZE.fma(factor, point, zero) for point in (min(points), max(points))]
     return (min(ends), max(ends)), origin
 
 
