@@ -1,0 +1,112 @@
+"""careplan: the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from tempfile import TemporaryDirectory
+
+import typer
+import uvicorn
+from pydantic import ValidationError
+from uvicorn.supervisors import Multiprocess
+
+from server import metrics
+from server.app import PLACES, opened
+from server.outcome import Problem
+from server.settings import Settings
+
+GRACE = 30  # seconds that requests in hand have, once the server is told to stop
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def careplan() -> None:
+    """A FHIR R4 server for care coordination. Its settings come from the environment: docs/settings.md."""
+
+
+@app.command()
+def serve() -> None:
+    """Start the server on the store that CAREPLAN_STORE names."""
+    settings = settings_of_environment()
+    listening = _listen(settings.host, settings.port)
+    asyncio.run(_made_ready(settings))
+    _tell(listening)
+    if settings.workers == 1:
+        uvicorn.Server(_config(settings)).run(sockets=[listening])
+        return
+    with TemporaryDirectory(prefix="careplan-metrics-") as directory:
+        os.environ[metrics.DIRECTORY] = directory
+        Multiprocess(_config(settings), [listening]).run()
+
+
+def settings_of_environment() -> Settings:
+    """The settings, or the end of the command with what is wrong with them."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        for problem in error.errors():
+            name = f"CAREPLAN_{problem['loc'][0]}: ".upper() if problem["loc"] else ""
+            typer.echo(f"{name}{problem['msg'].removeprefix('Value error, ')}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the port before anything else, so that a second server says so at once."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        typer.echo(
+            f"Port {port} of {host} cannot be had: {os.strerror(error.errno or 0)}. CAREPLAN_PORT names another",
+            err=True,
+        )
+        raise typer.Exit(1) from None
+
+
+async def _made_ready(settings: Settings) -> None:
+    """Open the store once, alone, so that what is wrong with it is said once."""
+    try:
+        async with opened(settings):
+            pass
+    except Problem as problem:
+        typer.echo(f"The store cannot be opened: {problem.issues[0].diagnostics}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _tell(listening: socket.socket) -> None:
+    host, port = listening.getsockname()[:2]
+    base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    width = max(map(len, PLACES))
+    for what, path in PLACES.items():
+        typer.echo(f"{what:{width}}  {base}{path}")
+    typer.echo("No authentication is configured: only this machine can reach the server.")
+    sys.stdout.flush()
+
+
+def _config(settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        "server.app:create_app",
+        factory=True,
+        workers=settings.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        proxy_headers=False,
+        server_header=False,
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=GRACE,
+    )
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

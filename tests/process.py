@@ -1,0 +1,61 @@
+"""The real server, in processes of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+STARTED = 60  # seconds
+
+
+@contextmanager
+def serving(**settings: Any) -> Iterator[str]:
+    """Start `careplan serve` with these settings on a free port; yields its base URL, and stops it after."""
+    with running(**settings) as (base, _):
+        yield base
+
+
+@contextmanager
+def running(**settings: Any) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """As `serving`, with the process."""
+    process = start(**settings)
+    try:
+        yield base_of(process), process
+    finally:
+        process.terminate()
+        process.wait(STARTED)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def start(**settings: Any) -> subprocess.Popen[str]:
+    """`careplan serve`, which may or may not come up."""
+    given = {"port": 0, "workers": 1, "demo": False, **settings}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CAREPLAN_")}
+    environment |= {f"CAREPLAN_{name.upper()}": str(value) for name, value in given.items()}
+    return subprocess.Popen(
+        [sys.executable, "-m", "server.cli", "serve"], env=environment, stdout=subprocess.PIPE, text=True
+    )
+
+
+def base_of(process: subprocess.Popen[str]) -> str:
+    """The base URL that the server prints first, once it answers there."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    base = line.split()[-1]
+    until = time.monotonic() + STARTED
+    while time.monotonic() < until:
+        try:
+            httpx.get(f"{base.removesuffix('/fhir')}/health", timeout=STARTED).raise_for_status()
+        except httpx.TransportError:
+            time.sleep(0.05)
+        else:
+            return base
+    raise TimeoutError(f"{base} did not answer")
