@@ -1,0 +1,223 @@
+"""Assignment: who is whose case manager, from when to when, and who counts as a member of what.
+
+https://hl7.org/fhir/R4/careteam-definitions.html#CareTeam.participant
+https://hl7.org/fhir/R4/episodeofcare-definitions.html#EpisodeOfCare.statusHistory
+
+Records of one person that Patient.link merges are one Member. All functions read facts, in batches: one query a hop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from server.coordination import period
+from server.coordination.facts import Assignment, Enrolment, Role, Team
+from server.coordination.period import Interval
+from server.coordination.program import Program, Programs
+from server.ledger import Fact, View
+
+
+@dataclass(slots=True)
+class Member:
+    """A person in care, whatever number of Patient records they have."""
+
+    patients: set[str] = field(default_factory=set)
+    replaced: set[str] = field(default_factory=set)  # those of the records that another one replaced
+    assignments: list[Assignment] = field(default_factory=list)
+    enrolments: list[Enrolment] = field(default_factory=list)
+    teams: list[Team] = field(default_factory=list)
+
+    @property
+    def patient(self) -> str:
+        """The record that stands for the person."""
+        return min(self.patients - self.replaced or self.patients)
+
+
+async def members(view: View, patients: Iterable[str]) -> dict[str, Member]:
+    """The Member of each Patient, those that a merge leads to included."""
+    rows: dict[str, list[Fact]] = {}
+    pending = set(patients)
+    while pending:
+        rows |= await view.facts("member", pending)
+        linked = {fact.data["other"] for key in pending for fact in rows[key] if fact.data["is"] == "link"}
+        pending = linked - rows.keys()
+    found: dict[str, Member] = {}
+    for patient in rows:
+        if patient not in found:
+            _gather(patient, Member(), rows, found)
+    return found
+
+
+def _gather(patient: str, member: Member, rows: Mapping[str, list[Fact]], found: dict[str, Member]) -> None:
+    """Read a Patient's facts into its Member, and those of every record that is linked with it."""
+    waiting = [patient]
+    while waiting:
+        patient = waiting.pop()
+        if patient in found:
+            continue
+        found[patient] = member
+        member.patients.add(patient)
+        for fact in rows[patient]:
+            match fact.data["is"]:
+                case "assignment":
+                    member.assignments.append(Assignment.of(fact))
+                case "enrolment":
+                    member.enrolments.append(Enrolment.of(fact))
+                case "team":
+                    member.teams.append(Team.of(fact))
+                case "link":
+                    waiting.append(fact.data["other"])
+                    if fact.data["type"] == "replaced-by":
+                        member.replaced.add(patient)
+
+
+@dataclass(slots=True)
+class Manager:
+    """A Practitioner with every role of that person, and the assignments held in them."""
+
+    practitioner: str
+    roles: dict[str, Role] = field(default_factory=dict)
+    assignments: list[Assignment] = field(default_factory=list)
+
+
+async def managers(view: View, practitioners: Iterable[str]) -> dict[str, Manager]:
+    """Each Practitioner's roles and assignments."""
+    found = {
+        practitioner: Manager(practitioner, {fact.source: Role.of(fact) for fact in rows})
+        for practitioner, rows in (await view.facts("role", set(practitioners))).items()
+    }
+    held = await view.facts("manager", [role for manager in found.values() for role in manager.roles])
+    for manager in found.values():
+        for role in manager.roles:
+            manager.assignments += map(Assignment.of, held[role])
+    return found
+
+
+async def practitioners(view: View, roles: Iterable[str]) -> dict[str, str | None]:
+    """The Practitioner of each PractitionerRole: None where there is no such role or it names nobody."""
+    found = await view.facts("role", set(roles))
+    return {role: rows[0].data.get("practitioner") if rows else None for role, rows in found.items()}
+
+
+# What holds when
+
+
+def held(assignment: Assignment, zone: str) -> list[Interval]:
+    """When an assignment holds. A proposed team holds nobody yet; a suspended one only what had an end."""
+    if assignment.error or assignment.status in {"proposed", "entered-in-error"}:
+        return []
+    if assignment.status == "suspended" and assignment.end is None:
+        return []
+    interval = period.between(assignment.start, assignment.end, zone)
+    return [interval] if interval.low < interval.high else []
+
+
+def enrolled(enrolment: Enrolment, zone: str, statuses: frozenset[str]) -> list[Interval]:
+    """When an episode was in one of the statuses: by its statusHistory, else by its status and period.
+
+    The present status holds after the last past one, or from where the history's open end begins. A finished episode
+    without a history was active over its period, which then needs an end.
+    """
+    whole = period.between(enrolment.start, enrolment.end, zone)
+    if enrolment.status == "entered-in-error":
+        return []
+    if not enrolment.history:
+        status = enrolment.status
+        if status == "finished" and enrolment.end is not None:
+            status = "active"
+        return period.union([whole]) if status in statuses else []
+    past = []
+    tail = period.ALWAYS
+    for status, start, end in enrolment.history:
+        interval = period.between(start, end, zone)
+        if end is None:
+            tail = max(tail, interval.low)
+            continue
+        tail = max(tail, interval.high)
+        if status in statuses:
+            past.append(interval)
+    if enrolment.status in statuses:
+        past.append(Interval(tail, period.NEVER))
+    return period.intersection(period.union(past), period.union([whole]))
+
+
+COUNTED = frozenset({"planned", "active"})  # a planned episode reserves its place from its start
+ACTIVE = frozenset({"active"})
+
+
+def counted(
+    member: Member,
+    assignments: Sequence[Assignment],
+    programs: Programs,
+    program: Program,
+    statuses: frozenset[str] = COUNTED,
+) -> dict[str, list[Interval]]:
+    """When a member counts, by these assignments, in a program: for each organization that has the episode.
+
+    A CareTeam's program extension only says which, where the member is in several: it hides nothing from the others.
+    """
+    zone = program.zone
+    organizations: dict[str, list[Interval]] = {}
+    for enrolment in member.enrolments:
+        if enrolment.organization and not program.types.isdisjoint(enrolment.types):
+            intervals = enrolled(enrolment, zone, statuses)
+            if intervals:
+                organizations.setdefault(enrolment.organization, []).extend(intervals)
+    if not organizations:
+        return {}
+    holding: list[Interval] = []
+    for assignment in assignments:
+        if program.role not in assignment.roles:
+            continue
+        intervals = held(assignment, zone)
+        if intervals and assignment.programs and program.url not in assignment.programs:
+            intervals = period.difference(intervals, _elsewhere(member, assignment, programs))
+        holding += intervals
+    joined = period.union(holding)
+    found = {
+        organization: period.intersection(joined, period.union(intervals))
+        for organization, intervals in organizations.items()
+    }
+    return {organization: intervals for organization, intervals in found.items() if intervals}
+
+
+def _elsewhere(member: Member, assignment: Assignment, programs: Programs) -> list[Interval]:
+    """When the member is enrolled in a program that the assignment's team names, and that has such managers."""
+    found = []
+    for url in filter(programs.named, assignment.programs):
+        for dated in programs.by_url[url]:
+            if dated.program.role in assignment.roles:
+                for enrolment in member.enrolments:
+                    if not dated.program.types.isdisjoint(enrolment.types):
+                        found += period.intersection(
+                            enrolled(enrolment, dated.program.zone, COUNTED), [Interval(*dated.period)]
+                        )
+    return period.union(found)
+
+
+def in_program(member: Member, program: Program, statuses: frozenset[str] = COUNTED) -> list[Interval]:
+    """When a member is enrolled in a program, at whatever organization."""
+    return period.union(
+        interval
+        for enrolment in member.enrolments
+        if not program.types.isdisjoint(enrolment.types)
+        for interval in enrolled(enrolment, program.zone, statuses)
+    )
+
+
+def serving(
+    member: Member, persons: Mapping[str, str | None], programs: Programs, program: Program
+) -> dict[str, list[Interval]]:
+    """When each Practitioner is the member's manager in a program."""
+    by_person: dict[str, list[Assignment]] = {}
+    for assignment in member.assignments:
+        person = persons.get(assignment.manager)
+        if person and program.role in assignment.roles:
+            by_person.setdefault(person, []).append(assignment)
+    return {
+        person: period.union(
+            interval for intervals in counted(member, assignments, programs, program).values() for interval in intervals
+        )
+        for person, assignments in by_person.items()
+    }

@@ -1,0 +1,211 @@
+"""Caseload: how many members one case manager holds, and the caps on it.
+
+What counts: distinct members for one Practitioner (all PractitionerRoles of that person) x the organization that
+manages the episode x program. A commit is refused only where, at some instant from the request's on, it raises
+somebody's count and the result exceeds a limit in force then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from server.coordination import assignment, period, staff
+from server.coordination.assignment import Manager, Member, counted, held
+from server.coordination.facts import Assignment
+from server.coordination.period import Interval, Step
+from server.coordination.program import Program, Programs, Rule
+from server.coordination.write import Write, refusal
+from server.ledger import View
+from server.outcome import Issue
+
+
+@dataclass(slots=True)
+class Caseload:
+    """A case manager, and each member with the assignments that this manager holds."""
+
+    manager: Manager
+    members: list[tuple[Member, list[Assignment]]]
+
+
+async def caseloads(view: View, practitioners: Iterable[str]) -> dict[str, Caseload]:
+    """Everything that counts for these persons."""
+    return await _with_members(view, await assignment.managers(view, practitioners))
+
+
+async def _with_members(view: View, managers: Mapping[str, Manager]) -> dict[str, Caseload]:
+    patients = {one.member for manager in managers.values() for one in manager.assignments}
+    members = await assignment.members(view, patients)
+    return {person: Caseload(manager, grouped(manager.assignments, members)) for person, manager in managers.items()}
+
+
+def grouped(assignments: Iterable[Assignment], members: Mapping[str, Member]) -> list[tuple[Member, list[Assignment]]]:
+    """Assignments by whom they are of; merged records are one member."""
+    found: dict[int, tuple[Member, list[Assignment]]] = {}
+    for one in assignments:
+        member = members[one.member]
+        found.setdefault(id(member), (member, []))[1].append(one)
+    return list(found.values())
+
+
+def counts(
+    caseload: Caseload, programs: Programs, program: Program, rule: Rule, at: int
+) -> dict[str, list[list[Interval]]]:
+    """For each organization, when each member counts under a cap."""
+    counting = [program]
+    if rule.parameters["counted"] == "all":
+        counting += [programs.near(url, at) for url in programs if url != program.url]
+    found: dict[str, list[list[Interval]]] = {}
+    for member, assignments in caseload.members:
+        when: dict[str, list[Interval]] = {}
+        for one in counting:
+            for organization, intervals in counted(member, assignments, programs, one).items():
+                when.setdefault(organization, []).extend(intervals)
+        for organization, intervals in when.items():
+            found.setdefault(organization, []).append(period.union(intervals))
+    return found
+
+
+# The cap
+
+
+class _Cap(NamedTuple):
+    window: Interval
+    program: Program
+    rule: Rule
+
+    @property
+    def limit(self) -> int:
+        return int(self.rule.parameters["limit"])
+
+
+class _Load(NamedTuple):
+    """One person's members at one organization, over time."""
+
+    person: str
+    organization: str
+    steps: list[Step]
+
+
+async def capped(write: Write) -> list[Issue]:
+    """Refuse what raises somebody's count above a limit."""
+    caps = [
+        _Cap(*found)
+        for found in write.programs.in_force("caseload-cap", write.now)
+        if found[2].severity == "block" and found[2].is_triggered(write.changes)
+    ]
+    if not caps:
+        return []
+    managers = await assignment.managers(write.after, await _concerned(write))
+    least = min(cap.limit for cap in caps)
+    near = {person: one for person, one in managers.items() if _most(write, one) > least}
+    if not near:
+        return []
+    after = await _with_members(write.after, near)
+    above = [(cap, load) for cap in caps for load in _loads(after, write, cap) if _is_above(load, cap)]
+    if not above:
+        return []
+    before = await caseloads(write.before, near)
+    issues = []
+    for cap, load in above:
+        was = next((one.steps for one in _loads(before, write, cap) if one[:2] == load[:2]), [])
+        breach = _first_breach(load.steps, was, cap)
+        if breach and not await write.overrides(cap.rule):
+            issues.append(
+                _refused(write, cap, load, after[load.person].manager, breach, period.count_at(was, breach.at))
+            )
+    return issues
+
+
+def _loads(caseloads: Mapping[str, Caseload], write: Write, cap: _Cap) -> Iterator[_Load]:
+    for person, caseload in caseloads.items():
+        found = counts(caseload, write.programs, cap.program, cap.rule, cap.window.low)
+        for organization, lists in found.items():
+            yield _Load(person, organization, period.steps(lists))
+
+
+def _is_above(load: _Load, cap: _Cap) -> bool:
+    return any(step.number > cap.limit for step in period.within(load.steps, cap.window))
+
+
+async def _concerned(write: Write) -> set[str]:
+    """The persons whose count the commit may raise: those who now hold one of its members, or took over a role."""
+    persons = await write.persons()
+    concerned = await staff.changed(write)
+    for member in write.distinct():
+        for one in member.assignments:
+            person = persons[one.manager]
+            if person and _may_count(write, one):
+                concerned.add(person)
+    return concerned
+
+
+def _may_count(write: Write, one: Assignment) -> bool:
+    """False only where the assignment counts in no program from now on. A day ends last at Baker Island, UTC-12."""
+    if one.error or write.programs.roles.isdisjoint(one.roles):
+        return False
+    return one.end is None or period.ends(one.end, "Etc/GMT+12") > write.now
+
+
+def _most(write: Write, manager: Manager) -> int:
+    """No fewer members than can count from now on."""
+    return len({one.member for one in manager.assignments if _may_count(write, one)})
+
+
+def _first_breach(after: list[Step], before: list[Step], cap: _Cap) -> Step | None:
+    """The first instant at which the count is above the limit, and above what it was."""
+    instants = sorted({step.at for steps in (after, before) for step in period.within(steps, cap.window)})
+    for at in instants:
+        number = period.count_at(after, at)
+        if number > cap.limit and number > period.count_at(before, at):
+            return Step(at, number)
+    return None
+
+
+def _refused(write: Write, cap: _Cap, load: _Load, manager: Manager, breach: Step, was: int) -> Issue:
+    zone = cap.program.zone
+    text = (
+        f"{load.person} would have {breach.number} members of {load.organization} in {cap.program.title} on "
+        f"{period.day(breach.at, zone)}; the limit is {cap.limit}, and {was} are there without this change. "
+        f"{_accepted(load, cap, breach, zone)}"
+    )
+    return refusal(cap.program, cap.rule, text, *_places(write, manager, breach.at, cap.program))
+
+
+def _accepted(load: _Load, cap: _Cap, breach: Step, zone: str) -> str:
+    """What would be accepted in the place of what is refused."""
+    steps = [step for step in period.within(load.steps, cap.window) if step.at >= breach.at]
+    last = max((index for index, step in enumerate(steps) if step.number > cap.limit), default=0)
+    first_day = period.day(breach.at, zone)
+    if last + 1 < len(steps):
+        free = period.day(steps[last + 1].at, zone)
+        return f"Accepted: a start from {free} on, an end before {first_day}, or another case manager."
+    return f"Accepted: an end before {first_day}, another case manager, or one member fewer for this one."
+
+
+def _places(write: Write, manager: Manager, at: int, program: Program) -> Sequence[str]:
+    """Where the written resources say what raises the count."""
+    written = {change.reference for change in write.of_type("CareTeam")}
+    found = {
+        f"CareTeam.participant[{one.place}]"
+        for one in manager.assignments
+        if one.team in written and program.role in one.roles and period.holds(held(one, program.zone), at)
+    }
+    if found:
+        return sorted(found)
+    return [_PLACES[change.type] for change in write.changes if change.type in _PLACES][:1]
+
+
+_PLACES = {
+    "EpisodeOfCare": "EpisodeOfCare.period",
+    "Patient": "Patient.link",
+    "PractitionerRole": "PractitionerRole.practitioner",
+}
+
+
+def limits(programs: Programs, url: str, at: int, level: str) -> Iterator[tuple[Program, Rule]]:
+    """The caps of a program that are in force at an instant."""
+    for window, program, rule in programs.in_force("caseload-cap", at):
+        if program.url == url and window.low == at and rule.parameters["level"] == level:
+            yield program, rule

@@ -1,0 +1,122 @@
+"""Episode: what holds for the enrolments of a program's members.
+
+https://hl7.org/fhir/R4/episodeofcare.html
+
+CareTeam is the one truth about who manages: EpisodeOfCare.careManager may repeat it, never contradict it.
+"""
+
+from __future__ import annotations
+
+from server.coordination import period
+from server.coordination.assignment import COUNTED, enrolled, held, serving
+from server.coordination.facts import Enrolment, tokens
+from server.coordination.program import Program, Rule
+from server.coordination.write import Write, refusal
+from server.ledger import Change
+from server.outcome import Issue
+
+_WITHDRAWN = {"entered-in-error", "cancelled"}
+
+
+async def named(write: Write) -> list[Issue]:
+    """An enrolment names its member and the organization that manages it: caps count for each organization."""
+    issues = []
+    for change in write.of_type("EpisodeOfCare"):
+        found = _program(write, tokens((change.resource or {}).get("type")))
+        if found is None or change.resource is None or change.resource["status"] in _WITHDRAWN:
+            continue
+        enrolment = _after(write, change)
+        if enrolment is None:
+            text = f"{change.reference}: an enrolment's patient is a literal reference to a Patient of this server."
+            issues.append(refusal(*found, text, "EpisodeOfCare.patient"))
+        elif enrolment.organization is None:
+            text = f"{change.reference}: an enrolment names its managing organization by a literal reference."
+            issues.append(refusal(*found, text, "EpisodeOfCare.managingOrganization"))
+    return issues
+
+
+async def kept(write: Write) -> list[Issue]:
+    """An enrolment in which a case manager served is not deleted: it is finished, or entered in error."""
+    deleted = {change.reference for change in write.of_type("EpisodeOfCare") if change.resource is None}
+    if not deleted:
+        return []
+    issues = []
+    for member in {id(one): one for one in (await write.earlier()).values()}.values():
+        for enrolment in member.enrolments:
+            found = _program(write, enrolment.types)
+            if enrolment.episode not in deleted or found is None:
+                continue
+            program, rule = found
+            begun = [period.Interval(period.ALWAYS, write.now + 1)]
+            when = period.intersection(enrolled(enrolment, program.zone, COUNTED), begun)
+            persons = await write.persons(*(one.manager for one in member.assignments))
+            serves = serving(member, persons, write.programs, program)
+            if any(period.intersection(intervals, when) for intervals in serves.values()):
+                text = (
+                    f"{enrolment.episode} says where and when {member.patient} was in {program.title} with a case "
+                    "manager. It can be finished (status and period.end) or entered in error, not deleted."
+                )
+                issues.append(refusal(program, rule, text, "EpisodeOfCare"))
+    return issues
+
+
+async def care_manager(write: Write) -> list[Issue]:
+    """EpisodeOfCare.careManager is set to nobody but whom the assignment in force names."""
+    issues = []
+    for change in write.of_type("EpisodeOfCare"):
+        enrolment = _after(write, change)
+        found = _program(write, enrolment.types) if enrolment else None
+        if enrolment is None or found is None or enrolment.manager is None or enrolment.status == "entered-in-error":
+            continue
+        if change.method != "POST" and await _was(write, change) == enrolment.manager:
+            continue
+        program, rule = found
+        whole = period.between(enrolment.start, enrolment.end, program.zone)
+        at = max(whole.low, min(write.now, whole.high - 1))
+        persons = await write.persons(*[enrolment.manager] if enrolment.manager.startswith("PractitionerRole/") else [])
+        in_force = {
+            str(persons[one.manager])
+            for one in write.members[_member(change)].assignments
+            if program.role in one.roles and period.holds(held(one, program.zone), at)
+        }
+        if persons.get(enrolment.manager, enrolment.manager) not in in_force:
+            text = (
+                f"{change.reference}: careManager is {enrolment.manager or 'no literal reference'}, and the case "
+                f"manager on {period.day(at, program.zone)} is {' and '.join(sorted(in_force)) or 'nobody'}. CareTeam "
+                "says who: use Patient/$assign-care-manager, or leave careManager out."
+            )
+            issues.append(refusal(program, rule, text, "EpisodeOfCare.careManager"))
+    return issues
+
+
+def _program(write: Write, types: list[str]) -> tuple[Program, Rule] | None:
+    """The program that an episode of these types enrols in, where it has case managers."""
+    for url in write.programs:
+        program = write.programs.near(url, write.now)
+        if program.assignment and not program.types.isdisjoint(types):
+            return program, program.assignment
+    return None
+
+
+def _member(change: Change) -> str:
+    return next(str(data) for kind, _, data in change.facts or () if kind == "subject")
+
+
+def _after(write: Write, change: Change) -> Enrolment | None:
+    if not any(kind == "subject" for kind, _, _ in change.facts or ()):
+        return None
+    enrolments = write.members[_member(change)].enrolments
+    return next(enrolment for enrolment in enrolments if enrolment.episode == change.reference)
+
+
+async def _was(write: Write, change: Change) -> str | None:
+    """The careManager before."""
+    return next(
+        (
+            enrolment.manager
+            for member in (await write.earlier()).values()
+            for enrolment in member.enrolments
+            if enrolment.episode == change.reference
+        ),
+        None,
+    )

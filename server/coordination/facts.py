@@ -1,0 +1,303 @@
+"""Facts: what the rules and reports ask of a resource and no search parameter answers, as rows of small JSON.
+
+Who holds whom, in which program, from when to when. `facts` is a pure function of one resource: the store keeps its
+rows beside the search index, and `View.facts` finds them by kind and key.
+
+    kind          key                       data
+    member        Patient/1                 an enrolment, an assignment, a team of the member, a link to another record
+    manager       PractitionerRole/7        every assignment that is held in the role
+    role          PractitionerRole/7        the role itself
+    role          Practitioner/7            every role of the person
+    organization  Organization/3            the members with an episode there
+    subject       CareTeam/5, EpisodeOfCare/5   the member that it is about
+    contact       Organization/3            a HealthcareService to call there
+    program       *                         an active program, by the digest of its content
+
+References are kept as "Patient/1" whatever form they came in: versioned and absolute ones are the same person.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from server.fhir import body, reference
+from server.ledger import Fact, FactRow, Resource
+
+BASE = "https://careplan-server.org/fhir"
+PROGRAM_EXTENSION = f"{BASE}/StructureDefinition/program"
+ENTERED_IN_ERROR = f"{BASE}/StructureDefinition/entered-in-error"
+RULE_KIND = f"{BASE}/CodeSystem/rule-kind"
+ALL_PROGRAMS = "*"
+
+
+def facts(resource: Resource, base_url: str = "") -> list[FactRow]:
+    """The rows of one resource. Absolute references under `base_url` are local ones."""
+    of = _FACTS.get(resource["resourceType"])
+    return list(of(resource, base_url)) if of else []
+
+
+def tokens(concepts: list[Resource] | None) -> list[str]:
+    """The codings of CodeableConcepts, each as "system|code"."""
+    return [token(coding) for concept in concepts or () for coding in concept.get("coding", ()) if "code" in coding]
+
+
+def token(coding: Mapping[str, Any]) -> str:
+    return f"{coding.get('system', '')}|{coding['code']}"
+
+
+def literal(link: Mapping[str, Any] | None, base_url: str = "", types: tuple[str, ...] = ()) -> str | None:
+    """A Reference as "Type/id": None where it is no literal reference to this server, or to another type."""
+    if not link or "reference" not in link:
+        return None
+    found = reference.local(link["reference"], base_url)
+    if found is None or (types and found.type not in types):
+        return None
+    return f"{found.type}/{found.id}"
+
+
+def digest(resource: Resource) -> str:
+    """What tells one content of a program from another."""
+    return hashlib.blake2b(body.dumps(resource), digest_size=16).hexdigest()
+
+
+def is_program(resource: Resource) -> bool:
+    """A PlanDefinition of type eca-rule with an action of one of our rule kinds."""
+    types = [coding.get("code") for coding in resource.get("type", {}).get("coding", ())]
+    return "eca-rule" in types and any(
+        coding.get("system") == RULE_KIND
+        for action in resource.get("action", ())
+        for code in action.get("code", ())
+        for coding in code.get("coding", ())
+    )
+
+
+# As they are read back
+
+
+class Assignment(NamedTuple):
+    """A CareTeam.participant that holds a PractitionerRole: who cares for the member, as what, from when to when."""
+
+    team: str
+    place: int  # CareTeam.participant[place]
+    member: str
+    manager: str
+    roles: list[str]
+    status: str | None  # the CareTeam's
+    start: str | None
+    end: str | None
+    programs: list[str]  # that the CareTeam's extension names
+    error: bool  # entered in error, with a reason
+
+    @classmethod
+    def of(cls, fact: Fact) -> Assignment:
+        data = fact.data
+        return cls(
+            fact.source,
+            data["index"],
+            data["member"],
+            data["manager"],
+            data["role"],
+            data.get("status"),
+            data.get("start"),
+            data.get("end"),
+            data.get("program", []),
+            "error" in data,
+        )
+
+
+class Enrolment(NamedTuple):
+    """An EpisodeOfCare of a coded type."""
+
+    episode: str
+    types: list[str]
+    organization: str | None  # None where no literal reference says which
+    status: str
+    start: str | None
+    end: str | None
+    history: list[tuple[str, str | None, str | None]]  # EpisodeOfCare.statusHistory: status, start, end
+    manager: str | None  # EpisodeOfCare.careManager; "" where it is no literal reference
+
+    @classmethod
+    def of(cls, fact: Fact) -> Enrolment:
+        data = fact.data
+        return cls(
+            fact.source,
+            data["type"],
+            data.get("organization"),
+            data["status"],
+            data.get("start"),
+            data.get("end"),
+            data.get("history", []),
+            data.get("manager"),
+        )
+
+
+class Team(NamedTuple):
+    """A CareTeam of a member."""
+
+    reference: str
+    status: str | None
+    organizations: list[str]
+    programs: list[str]
+
+    @classmethod
+    def of(cls, fact: Fact) -> Team:
+        data = fact.data
+        return cls(fact.source, data.get("status"), data.get("organization", []), data.get("program", []))
+
+
+class Role(NamedTuple):
+    """A PractitionerRole: a person at an organization."""
+
+    reference: str
+    practitioner: str | None
+    organization: str | None
+    active: bool
+    start: str | None
+    end: str | None
+
+    @classmethod
+    def of(cls, fact: Fact) -> Role:
+        data = fact.data
+        return cls(
+            fact.source,
+            data.get("practitioner"),
+            data.get("organization"),
+            data.get("active", True),
+            data.get("start"),
+            data.get("end"),
+        )
+
+
+# A function for each type
+
+
+def _care_team(team: Resource, base_url: str) -> Iterator[FactRow]:
+    member = literal(team.get("subject"), base_url, ("Patient",))
+    if member is None:
+        return
+    own = f"CareTeam/{team['id']}"
+    about = {"status": team.get("status"), "program": programs_named(team)}
+    organizations = [literal(link, base_url) for link in team.get("managingOrganization", ())]
+    yield "subject", own, member
+    yield "member", member, _small({"is": "team", **about, "organization": [found for found in organizations if found]})
+    in_error = is_entered_in_error(team)
+    for index, participant in enumerate(team.get("participant", ())):
+        roles = tokens(participant.get("role"))
+        manager = literal(participant.get("member"), base_url, ("PractitionerRole",))
+        if manager is None or not roles:
+            continue
+        data: dict[str, Any] = {"is": "assignment", "index": index, "member": member, "manager": manager, "role": roles}
+        data |= about | _period(participant)
+        if in_error or is_entered_in_error(participant):
+            data["error"] = True
+        yield "member", member, _small(data)
+        yield "manager", manager, _small(data)
+
+
+def programs_named(team: Resource) -> list[str]:
+    """The programs that a CareTeam says it is for, their versions left off."""
+    return [
+        extension["valueCanonical"].partition("|")[0]
+        for extension in team.get("extension", ())
+        if extension["url"] == PROGRAM_EXTENSION and "valueCanonical" in extension
+    ]
+
+
+def is_entered_in_error(element: Resource) -> bool:
+    """True where a CareTeam or one of its participants is marked as a mistake, with a reason."""
+    return any(
+        extension["url"] == ENTERED_IN_ERROR and extension.get("valueCodeableConcept")
+        for extension in element.get("modifierExtension", ())
+    )
+
+
+def _episode(episode: Resource, base_url: str) -> Iterator[FactRow]:
+    types = tokens(episode.get("type"))
+    member = literal(episode.get("patient"), base_url, ("Patient",))
+    if member is None or not types:
+        return
+    organization = _identity(episode.get("managingOrganization"), base_url)
+    history = [[past["status"], *_ends(past)] for past in episode.get("statusHistory", ())]
+    manager = literal(episode["careManager"], base_url) or "" if "careManager" in episode else None
+    data = {"is": "enrolment", "type": types, "status": episode["status"], "organization": organization}
+    data |= _period(episode) | {"history": history}
+    if manager is not None:
+        data["manager"] = manager
+    yield "subject", f"EpisodeOfCare/{episode['id']}", member
+    yield "member", member, _small(data)
+    if organization:
+        yield "organization", organization, member
+
+
+def _patient(patient: Resource, base_url: str) -> Iterator[FactRow]:
+    own = f"Patient/{patient['id']}"
+    for link in patient.get("link", ()):
+        other = literal(link.get("other"), base_url, ("Patient",))
+        if other is None or other == own or link.get("type") not in _INVERSE:
+            continue
+        yield "member", own, {"is": "link", "other": other, "type": link["type"]}
+        yield "member", other, {"is": "link", "other": own, "type": _INVERSE[link["type"]]}
+
+
+_INVERSE = {"replaced-by": "replaces", "replaces": "replaced-by"}
+
+
+def _practitioner_role(role: Resource, base_url: str) -> Iterator[FactRow]:
+    practitioner = literal(role.get("practitioner"), base_url, ("Practitioner",))
+    data: dict[str, Any] = {
+        "practitioner": practitioner,
+        "organization": literal(role.get("organization"), base_url),
+        "active": role.get("active"),
+    }
+    data = _small(data | _period(role))
+    yield "role", f"PractitionerRole/{role['id']}", data
+    if practitioner:
+        yield "role", practitioner, data
+
+
+def _healthcare_service(service: Resource, base_url: str) -> Iterator[FactRow]:
+    organization = literal(service.get("providedBy"), base_url)
+    if organization and service.get("telecom") and service.get("active", True):
+        yield "contact", organization, tokens(service.get("program"))
+
+
+def _plan_definition(plan: Resource, base_url: str) -> Iterator[FactRow]:
+    if plan.get("status") == "active" and is_program(plan):
+        yield "program", ALL_PROGRAMS, digest(plan)
+
+
+_FACTS: dict[str, Callable[[Resource, str], Iterator[FactRow]]] = {
+    "CareTeam": _care_team,
+    "EpisodeOfCare": _episode,
+    "HealthcareService": _healthcare_service,
+    "Patient": _patient,
+    "PlanDefinition": _plan_definition,
+    "PractitionerRole": _practitioner_role,
+}
+
+
+def _period(element: Resource) -> dict[str, str | None]:
+    start, end = _ends(element)
+    return {"start": start, "end": end}
+
+
+def _ends(element: Resource) -> tuple[str | None, str | None]:
+    period = element.get("period", {})
+    return period.get("start"), period.get("end")
+
+
+def _identity(link: Resource | None, base_url: str) -> str | None:
+    """Who an organization is: one of this server's, or one that an absolute URL names."""
+    found = literal(link, base_url)
+    if found or link is None:
+        return found
+    url: str = link.get("reference", "")
+    return url.partition("/_history/")[0] if url.startswith(("http://", "https://")) else None
+
+
+def _small(data: dict[str, Any]) -> dict[str, Any]:
+    """Without what says nothing."""
+    return {name: value for name, value in data.items() if value is not None and value != []}

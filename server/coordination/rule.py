@@ -1,0 +1,55 @@
+"""Rule: the care rules over one commit at the ledger's head, in one fixed order.
+
+Every write comes here, whatever door it came through; one that concerns no rule costs a look at its types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from server.coordination import caseload, episode, program, staff, team, write
+from server.ledger import Change, Context, View
+from server.outcome import Problem
+
+WATCHED = frozenset({"CareTeam", "EpisodeOfCare", "Patient", "PlanDefinition", "Practitioner", "PractitionerRole"})
+
+# What a commit must be for its assignments to be counted, and what counting them then refuses.
+SOUND = (team.references, team.kept, episode.named, episode.kept, staff.kept)
+COUNTED = (team.exclusive, episode.care_manager, caseload.capped)
+
+
+async def rules(context: Context, before: View, changes: Sequence[Change], after: View) -> Sequence[Change]:
+    """Further changes, or a Problem that refuses the commit with every issue that its rules find."""
+    for change in changes:
+        if change.type in WATCHED:
+            return await _judged(context, before, [one for one in changes if _concerns(one)], after)
+    return ()
+
+
+def _concerns(change: Change) -> bool:
+    if change.type == "Practitioner":
+        return change.resource is None
+    if change.method == "POST" and change.type in {"Patient", "PractitionerRole"}:
+        return change.type == "Patient" and bool(change.facts)
+    return change.type in WATCHED
+
+
+async def _judged(context: Context, before: View, changes: Sequence[Change], after: View) -> Sequence[Change]:
+    if not changes:
+        return ()
+    written = [change for change in changes if change.type == "PlanDefinition"]
+    further = await program.checked(context, before, written, after) if written else []
+    if len(written) == len(changes):
+        return further
+    programs = await program.programs(after)
+    if not programs.roles:
+        return further
+    commit = await write.read(context, before, changes, after, programs)
+    further += await team.closings(commit)
+    if further:
+        return further
+    for kinds in (SOUND, COUNTED):
+        issues = [issue for kind in kinds for issue in await kind(commit)]
+        if issues:
+            raise Problem.with_issues("business_rule", issues)
+    return ()

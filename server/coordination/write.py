@@ -1,0 +1,113 @@
+"""Write: what the care rules see of one commit: its changes, and the members whom they concern, before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from server.coordination import assignment
+from server.coordination.assignment import Member
+from server.coordination.facts import token
+from server.coordination.program import Program, Programs, Rule
+from server.fhir import body
+from server.ledger import Change, Context, View, micros
+from server.outcome import Issue
+
+# What `careplan load --as-recorded` gives as its override: breaches that exist already are admitted, and reported.
+AS_RECORDED: dict[str, Any] = {
+    "coding": [{"system": "https://careplan-server.org/fhir/CodeSystem/override-reason", "code": "as-recorded"}]
+}
+
+
+@dataclass(slots=True)
+class Write:
+    """One commit as the rules judge it. `patients` are whom it concerns; `members` who they are after it."""
+
+    context: Context
+    before: View
+    changes: Sequence[Change]
+    after: View
+    programs: Programs
+    patients: set[str]
+    members: dict[str, Member]
+    now: int
+    _earlier: dict[str, Member] | None = None
+    _persons: dict[str, str | None] = field(default_factory=dict)
+
+    def of_type(self, type: str) -> list[Change]:
+        return [change for change in self.changes if change.type == type]
+
+    async def earlier(self) -> dict[str, Member]:
+        """The members as they were before."""
+        if self._earlier is None:
+            self._earlier = await assignment.members(self.before, set(self.members))
+        return self._earlier
+
+    async def persons(self, *roles: str) -> dict[str, str | None]:
+        """The Practitioner, after the commit, of each role that the members' assignments name, and of these."""
+        wanted = {one.manager for member in self.members.values() for one in member.assignments}.union(roles)
+        if missing := wanted - self._persons.keys():
+            self._persons |= await assignment.practitioners(self.after, missing)
+        return self._persons
+
+    def distinct(self) -> list[Member]:
+        return list({id(member): member for member in self.members.values()}.values())
+
+    async def overrides(self, rule: Rule) -> bool:
+        """True where the commit gives a reason to override the rule, and whoever acts may."""
+        reason = self.context.override
+        if reason is None:
+            return False
+        if reason == AS_RECORDED:
+            return self.context.actor is None
+        given = {token(coding) for coding in reason.get("coding", ()) if "code" in coding}
+        if rule.override is None or not given or (rule.override.reasons and given.isdisjoint(rule.override.reasons)):
+            return False
+        return self.context.actor is None or not rule.override.roles.isdisjoint(await self._codes(self.context.actor))
+
+    async def _codes(self, actor: str) -> set[str]:
+        """The codes of the PractitionerRole that acts."""
+        version = await self.before.read(*actor.split("/"))
+        if version is None or version.body is None:
+            return set()
+        codes = body.parse(version.body).resource.get("code", ())
+        return {token(coding) for code in codes for coding in code.get("coding", ()) if "code" in coding}
+
+
+async def read(context: Context, before: View, changes: Sequence[Change], after: View, programs: Programs) -> Write:
+    """Find whom the changes concern, in a query for each side."""
+    patients = {data for change in changes for kind, _, data in change.facts or () if kind == "subject"}
+    stored = [change.reference for change in changes if change.method != "POST" and change.type in _ABOUT]
+    if stored:
+        patients |= {fact.data for found in (await before.facts("subject", stored)).values() for fact in found}
+    patients |= await _relinked(before, changes)
+    members = await assignment.members(after, patients) if patients else {}
+    return Write(context, before, changes, after, programs, patients, members, micros(context.now))
+
+
+_ABOUT = {"CareTeam", "EpisodeOfCare"}
+
+
+async def _relinked(before: View, changes: Sequence[Change]) -> set[str]:
+    """Patients that these changes merge or part."""
+    written = [change for change in changes if change.type == "Patient"]
+    was: dict[str, set[str]] = {change.reference: set() for change in written}
+    stored = [change.reference for change in written if change.method != "POST"]
+    if stored:
+        for patient, found in (await before.facts("member", stored)).items():
+            was[patient] = {
+                fact.data["other"] for fact in found if fact.source == patient and fact.data["is"] == "link"
+            }
+    concerned: set[str] = set()
+    for change in written:
+        links = {data["other"] for kind, key, data in change.facts or () if key == change.reference}
+        if links != was[change.reference]:
+            concerned |= {change.reference, *links, *was[change.reference]}
+    return concerned
+
+
+def refusal(program: Program, rule: Rule, diagnostics: str, *expression: str) -> Issue:
+    """An issue that names the rule: which program, in which version, and its source."""
+    text = f"{diagnostics} Rule {rule.id} of {program.canonical}. Source: {rule.citation}."
+    return Issue("business-rule", text, expression, details=program.cite(rule))
