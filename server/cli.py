@@ -6,17 +6,25 @@ import asyncio
 import os
 import socket
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Annotated, Any
 
 import typer
 import uvicorn
 from pydantic import ValidationError
+from rich.console import Console
 from uvicorn.supervisors import Multiprocess
 
 from server import metrics
 from server.app import PLACES, opened
+from server.coordination.write import AS_RECORDED
+from server.load.load import load
+from server.load.report import Report, progress
+from server.load.source import files
 from server.outcome import Problem
-from server.settings import Settings
+from server.settings import Settings, cores
 
 GRACE = 30  # seconds that requests in hand have, once the server is told to stop
 
@@ -41,6 +49,39 @@ def serve() -> None:
     with TemporaryDirectory(prefix="careplan-metrics-") as directory:
         os.environ[metrics.DIRECTORY] = directory
         Multiprocess(_config(settings), [listening]).run()
+
+
+@app.command("load")
+def load_command(
+    paths: Annotated[list[Path], typer.Argument(help="Files (.json, .ndjson, .tgz) and folders of them.")],
+    as_recorded: Annotated[
+        bool, typer.Option("--as-recorded", help="Admit what already breaks a cap; reports flag it.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that parse, validate and index.")] = cores(),
+    report: Annotated[Path | None, typer.Option(help="Write every refusal here, as NDJSON.")] = None,
+) -> None:
+    """Load Bundles, NDJSON and FHIR packages into the store that CAREPLAN_STORE names: docs/loading.md."""
+    settings = settings_of_environment()
+    try:
+        loaded = asyncio.run(_load(settings, paths, workers, AS_RECORDED if as_recorded else None))
+    except Problem as problem:
+        typer.echo(problem.issues[0].diagnostics, err=True)
+        raise typer.Exit(2) from None
+    for line in loaded.told():
+        typer.echo(line)
+    if report is not None:
+        report.write_bytes(b"".join(loaded.lines()))
+    raise typer.Exit(1 if loaded.refused else 0)
+
+
+async def _load(
+    settings: Settings, paths: list[Path], workers: int, override: Mapping[str, Any] | None = None
+) -> Report:
+    found = files(paths)
+    total = sum(path.stat().st_size for path in found)
+    async with opened(settings) as server:
+        with progress(total, Console(stderr=True)) as watch:
+            return await load(server, found, workers=workers, override=override, watch=watch)
 
 
 def settings_of_environment() -> Settings:

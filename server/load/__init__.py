@@ -1,0 +1,1 @@
+"""load: files of resources into a store, a bounded commit at a time."""

@@ -1,0 +1,174 @@
+"""load: take files in the order given, a chunk of them one commit, and say what was refused and why.
+
+Chunks are made ready in processes beside this one and committed here, in order. A chunk that the rules refuse is
+taken in halves, so that what is refused is one resource and never its neighbours. A chunk's key is the request's
+Idempotency-Key: a load that was broken off and is run again goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from server.auth.access import SYSTEM
+from server.interactions.exchange import Request, Server, locate
+from server.ledger import Plan, View
+from server.load.chunk import Chunk, Placed, Prepared, Refusal, chunks, prepare
+from server.load.report import Report, Watch
+from server.load.source import Piece, digest, files
+from server.outcome import Issue, Problem
+from server.store.engine import Projections
+
+SMALL = 8 << 20  # bytes of files that are not worth starting processes for
+PASSING = {"unavailable", "throttled", "timeout", "no_store", "internal"}  # kinds that say nothing about a resource
+
+
+async def load(
+    server: Server,
+    paths: Iterable[Path],
+    *,
+    workers: int = 1,
+    override: Mapping[str, Any] | None = None,
+    watch: Watch = lambda read, resources: None,
+) -> Report:
+    """Load the files. `workers` make chunks ready; `override` is every commit's."""
+    report = Report()
+    found = files(paths)
+    loading = _Loading(server, report, override, server.repository.head(SYSTEM))
+    with _executor(found, workers, server.repository.projections) as executor:
+        try:
+            async for chunk, prepared in _ahead(executor, _chunks(found, report), 2 * workers + 1):
+                before = report.taken + len(report.refused)
+                await loading.take(chunk, prepared)
+                watch(chunk.read, report.taken + len(report.refused) - before)
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+    return report
+
+
+def _executor(found: list[Path], workers: int, projections: Projections) -> Executor:
+    """Where chunks are made ready: processes of their own, or for little a thread."""
+    if sum(path.stat().st_size for path in found) < SMALL:
+        return ThreadPoolExecutor(1, initializer=_start, initargs=(projections,))
+    return ProcessPoolExecutor(workers, get_context("spawn"), _start, (projections,))
+
+
+_projections: Projections  # of the process that makes chunks ready
+
+
+def _start(projections: Projections) -> None:
+    global _projections
+    _projections = projections
+
+
+def _prepare(chunk: Chunk) -> Prepared:
+    return prepare(chunk, _projections)
+
+
+def _chunks(found: list[Path], report: Report) -> Iterator[Chunk]:
+    """Every file's chunks; a file that cannot be read, or not to its end, is refused from there on."""
+    for path in found:
+        try:
+            yield from chunks(path, digest(path))
+        except Problem as problem:
+            report.refused.append(Refusal(str(path), problem.issues))
+
+
+async def _ahead(executor: Executor, todo: Iterator[Chunk], depth: int) -> AsyncIterator[tuple[Chunk, Prepared]]:
+    """Chunks in their order, each with what it was made into; `depth` of them are in hand at once."""
+    loop = asyncio.get_running_loop()
+    waiting: deque[tuple[Chunk, asyncio.Future[Prepared]]] = deque()
+    for chunk in chain(todo, [None] * depth):
+        if chunk is not None:
+            waiting.append((chunk, loop.run_in_executor(executor, _prepare, chunk)))
+        if waiting and (chunk is None or len(waiting) >= depth):
+            first, prepared = waiting.popleft()
+            yield first, await prepared
+
+
+@dataclass(slots=True)
+class _Loading:
+    server: Server
+    report: Report
+    override: Mapping[str, Any] | None
+    start: int  # the ledger's head before the load
+
+    async def take(self, chunk: Chunk, prepared: Prepared) -> None:
+        self.report.refused += prepared.refused
+        for number, run in enumerate(_runs(prepared.changes)):
+            await self._commit(f"{chunk.key}.{number}", run)
+        for bundle in prepared.bundles:
+            await self._perform(chunk.key, bundle)
+
+    async def _commit(self, key: str, placed: list[Placed]) -> None:
+        changes = [each.change for each in placed]
+
+        async def decide(view: View) -> Plan:
+            return Plan(list(changes))
+
+        try:
+            commit = await self.server.repository.commit(SYSTEM, decide, key=key, override=self.override)
+        except Problem as problem:
+            if problem.kind in PASSING:
+                raise
+            await self._halve(key, placed, problem)
+            return
+        self.report.taken += len(placed)
+        self.report.written += sum(version.position > self.start for version in commit.versions[: len(placed)])
+
+    async def _halve(self, key: str, placed: list[Placed], problem: Problem) -> None:
+        if len(placed) == 1:
+            self.report.refused.append(Refusal(placed[0].place, problem.issues))
+            return
+        half = len(placed) // 2
+        await self._commit(f"{key}a", placed[:half])
+        await self._commit(f"{key}b", placed[half:])
+
+    async def _perform(self, key: str, bundle: Piece) -> None:
+        """A transaction or a batch, as POST [base] does it."""
+        headers = {b"idempotency-key": key.encode(), b"prefer": b"return=minimal"}
+        request = Request("POST", locate(""), "", headers=headers, content=bundle.data)
+        try:
+            response = await self.server.perform(request)
+        except Problem as problem:
+            if problem.kind in PASSING:
+                raise
+            self.report.refused.append(Refusal(bundle.place, problem.issues))
+            return
+        self._answered(bundle.place, json.loads(response.body))
+
+    def _answered(self, place: str, answer: dict[str, Any]) -> None:
+        for index, entry in enumerate(answer.get("entry", ())):
+            response = entry["response"]
+            if int(response["status"][:3]) < 400:
+                self.report.taken += 1
+                self.report.written += int(response.get("etag", 'W/"0"')[3:-1]) > self.start
+            else:
+                issues = [_issue(issue) for issue in response.get("outcome", {}).get("issue", ())]
+                self.report.refused.append(Refusal(f"{place} Bundle.entry[{index}]", issues))
+
+
+def _issue(issue: dict[str, Any]) -> Issue:
+    return Issue(issue["code"], issue.get("diagnostics", ""), tuple(issue.get("expression", ())), issue["severity"])
+
+
+def _runs(placed: list[Placed]) -> Iterator[list[Placed]]:
+    """Runs in which no resource comes twice: a commit writes a resource once."""
+    run: list[Placed] = []
+    seen: set[str] = set()
+    for each in placed:
+        if each.change.reference in seen:
+            yield run
+            run, seen = [], set()
+        seen.add(each.change.reference)
+        run.append(each)
+    if run:
+        yield run
