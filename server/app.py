@@ -65,7 +65,13 @@ def projections(base_url: str) -> Projections:
 def server_of(settings: Settings) -> Server:
     """All that the interactions work with, on the store that the settings name; it is not open yet."""
     derived = projections(settings.base_url)
-    return Server(Repository(SqliteStore(settings.store.removeprefix(SQLITE), derived), derived), DISPATCH)
+    store = SqliteStore(
+        settings.store.removeprefix(SQLITE),
+        derived,
+        queue_limit=settings.queue,
+        search_timeout=settings.search_timeout,
+    )
+    return Server(Repository(store, derived), DISPATCH)
 
 
 @asynccontextmanager

@@ -45,6 +45,12 @@ class Settings(BaseSettings):
     max_body: Annotated[int, Field(ge=1024)] = Field(
         default=64 * 1024 * 1024, description="The largest request body, in bytes, after decompression."
     )
+    search_timeout: Annotated[float, Field(gt=0)] = Field(
+        default=10, description="Seconds that one search may take; then it is broken off, and answered with 503."
+    )
+    queue: Annotated[int, Field(ge=1)] = Field(
+        default=10_000, description="Writes that may wait in one process; more are refused with 503 and Retry-After."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least severe event that is logged."
     )

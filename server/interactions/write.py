@@ -17,6 +17,7 @@ from server.interactions.headers import etags
 from server.ledger import Change, Commit, Plan, Position, Version, View
 from server.outcome import Issue, Problem
 from server.search import query
+from server.search.filter import ALL
 from server.search.query import Query
 from server.validation.element import validate
 
@@ -101,10 +102,13 @@ def check(resource: dict[str, Any]) -> None:
 
 
 def condition(type: str, criteria: Sequence[tuple[str, str]], base_url: str, place: str) -> Query:
-    """What a conditional interaction searches for. A parameter that is unknown is refused: it would match too much."""
-    if not criteria:
+    """What a conditional interaction searches for. A parameter that would not narrow it is refused."""
+    if any(not value for _, value in criteria):
+        raise Problem.of("precondition_failed", "A parameter of the condition has no value", place)
+    found = query.parse(type, criteria, base_url=base_url, lenient=False)
+    if found.filter == ALL:
         raise Problem.of("precondition_failed", "The condition is empty; it would match every resource", place)
-    return query.parse(type, criteria, base_url=base_url, lenient=False)
+    return found
 
 
 def preconditions(request: Request) -> tuple[frozenset[Position] | None, bool]:
