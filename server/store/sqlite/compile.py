@@ -71,16 +71,25 @@ class Compiler:
             return make(self, type, filter)
         return f"m.rid IN ({self.set(type, filter)})"
 
-    def rows(self, column: str, where: str, by_rid: bool = False) -> str:
-        """The index's rows at the position; by_rid: `where` fixes the rid, seek by it."""
+    def rows(self, column: str, where: str, by_rid: bool = False, through: str = "") -> str:
+        """The index's rows at the position. by_rid: `where` fixes the rid, seek by it.
+
+        `through` is a SELECT of one column, `target`, for each of which `where` is asked: the planner would rather
+        look through all rows of a name than seek each of a few, so the order of the join is forced.
+        """
+        source = f"({through}) CROSS JOIN " if through else ""
         if self.at is None:
-            return f"SELECT {column} FROM rows{' INDEXED BY rows_rid' if by_rid else ''} WHERE {where}"
+            return f"SELECT {column} FROM {source}rows{' INDEXED BY rows_rid' if by_rid else ''} WHERE {where}"
         at = self.bind(self.at)
         hint, ended_hint = (" INDEXED BY rows_rid", " INDEXED BY ended_rows_rid") if by_rid else ("", "")
         return (
-            f"SELECT {column} FROM rows{hint} WHERE {where} AND since <= {at} UNION ALL "
-            f"SELECT {column} FROM ended_rows{ended_hint} WHERE {where} AND since <= {at} AND until > {at}"
+            f"SELECT {column} FROM {source}rows{hint} WHERE {where} AND since <= {at} UNION ALL "
+            f"SELECT {column} FROM {source}ended_rows{ended_hint} WHERE {where} AND since <= {at} AND until > {at}"
         )
+
+    def living(self, type: str, rid: str) -> str:
+        """A condition that holds where the resource is one of `type` and not deleted."""
+        return f"EXISTS ({self.rows('1', f'name = {self.name(type)} AND key = {TYPE_KEY} AND rid = {rid}')})"
 
     def name(self, name: str) -> str:
         return self.bind(self.lookup.number(name))
@@ -126,17 +135,15 @@ class Compiler:
 
     def _ids_set(self, type: str, filter: Ids) -> str:
         ids = ", ".join(self.bind(id) for id in filter.ids)
-        living = self.rows("1", f"name = {self.name(type)} AND key = {TYPE_KEY} AND rid = r.rid")
         return (
-            f"SELECT r.rid FROM resources r WHERE r.type = {self.name(type)} AND r.id IN ({ids}) AND EXISTS ({living})"
+            f"SELECT r.rid FROM resources r WHERE r.type = {self.name(type)} AND r.id IN ({ids}) "
+            f"AND {self.living(type, 'r.rid')}"
         )
 
     def _updated_set(self, type: str, filter: Updated) -> str:
-        test = self._updated_test("t.seq", filter)
         return (
-            f"SELECT t.rid FROM timeline t WHERE t.type = {self.name(type)} AND {test} "
-            f"AND t.seq = {self.version('t.rid')} AND EXISTS "
-            f"({self.rows('1', f'name = {self.name(type)} AND key = {TYPE_KEY} AND rid = t.rid')})"
+            f"SELECT t.rid FROM timeline t WHERE t.type = {self.name(type)} AND {self._updated_test('t.seq', filter)} "
+            f"AND t.seq = {self.version('t.rid')} AND {self.living(type, 't.rid')}"
         )
 
     def _updated_probe(self, type: str, filter: Updated) -> str:
@@ -156,19 +163,19 @@ class Compiler:
         return f"(SELECT max(v.seq) FROM versions v WHERE v.rid = {rid}{until})"
 
     def _chain_set(self, type: str, filter: Chain) -> str:
-        inner = self.set(filter.type, filter.filter)
-        return self.rows("rid", f"name = {self.name(filter.index)} AND key IN ({inner})")
+        targets = f"SELECT +rid AS target FROM ({self.set(filter.type, filter.filter)})"  # + : see _chain_probe
+        return self.rows("rid", f"name = {self.name(filter.index)} AND key = target", through=targets)
 
     def _chain_probe(self, type: str, filter: Chain) -> str:
-        inner = self.set(filter.type, filter.filter)
+        # `key` has no affinity and `rid` has; without the + they are compared as numbers, which no index can do
+        inner = f"SELECT +rid FROM ({self.set(filter.type, filter.filter)})"
         where = f"rid = m.rid AND name = {self.name(filter.index)} AND key IN ({inner})"
         return f"EXISTS ({self.rows('1', where, by_rid=True)})"
 
     def _has_set(self, type: str, filter: Has) -> str:
-        inner = self.set(filter.type, filter.filter)
-        keys = self.rows("key", f"rid IN ({inner}) AND name = {self.name(filter.index)}", by_rid=True)
-        living = self.rows("1", f"name = {self.name(type)} AND key = {TYPE_KEY} AND rid = h.key")
-        return f"SELECT h.key AS rid FROM ({keys}) h WHERE EXISTS ({living})"
+        sources = f"SELECT rid AS target FROM ({self.set(filter.type, filter.filter)})"
+        keys = self.rows("key", f"rid = target AND name = {self.name(filter.index)}", by_rid=True, through=sources)
+        return f"SELECT h.key AS rid FROM ({keys}) h WHERE typeof(h.key) = 'integer' AND {self.living(type, 'h.key')}"
 
     def _or_set(self, type: str, filter: Or) -> str:
         if not filter.filters:

@@ -263,7 +263,7 @@ class Tables:
 
     def _followed(self, follow: Follow, rids: Sequence[int], at: Position | None) -> Iterable[int]:
         compiler = Compiler(self, at)
-        some = f"(SELECT value FROM json_each({compiler.bind(json.dumps(rids))}))"
+        sources = f"SELECT value AS target FROM json_each({compiler.bind(json.dumps(rids))})"
         if follow.index is not None:
             named = f"name = {compiler.name(follow.index)}"
         else:
@@ -271,18 +271,15 @@ class Tables:
             named = f"name IN (SELECT number FROM names WHERE name GLOB {every})"
         if follow.reverse:
             if follow.target_type is not None:
-                some = f"({self._of_type(compiler, some, follow.target_type)})"
-            sql = compiler.rows("rid", f"{named} AND key IN {some}")
+                sources = f"SELECT target FROM ({sources}) WHERE {compiler.living(follow.target_type, 'target')}"
+            sql = compiler.rows("rid AS found", f"{named} AND key = target", through=sources)
         else:
-            test = f"rid IN {some} AND {named} AND typeof(key) = 'integer' AND key > {TYPE_KEY}"
-            sql = compiler.rows("key", test, by_rid=True)
+            test = f"rid = target AND {named} AND typeof(key) = 'integer' AND key > {TYPE_KEY}"
+            sql = compiler.rows("key AS found", test, by_rid=True, through=sources)
             if follow.target_type is not None:
-                sql = self._of_type(compiler, f"({sql})", follow.target_type)
-        return [rid for (rid,) in self.connection.execute(f"SELECT * FROM ({sql}) ORDER BY 1", compiler.bindings)]
-
-    def _of_type(self, compiler: Compiler, some: str, type: str) -> str:
-        listed = compiler.rows("rid", f"name = {compiler.name(type)} AND key = {TYPE_KEY}")
-        return f"SELECT rid FROM ({listed}) WHERE rid IN {some}"
+                sql = f"SELECT found FROM ({sql}) WHERE {compiler.living(follow.target_type, 'found')}"
+        sql = f"SELECT DISTINCT found FROM ({sql}) ORDER BY 1"
+        return [rid for (rid,) in self.connection.execute(sql, compiler.bindings)]
 
     def history(
         self, type: str | None, id: str | None, since: int | None, at: int | None, count: int, page: str | None
@@ -335,13 +332,17 @@ class Tables:
     def facts(self, kind: str, keys: Iterable[str], at: Position | None = None) -> dict[str, list[Fact]]:
         found: dict[str, list[Fact]] = {key: [] for key in keys}
         number, wanted = self.number(kind), json.dumps(list(found))
-        where = "kind = ?1 AND key IN (SELECT value FROM json_each(?2))"
+        sought = "json_each(?2) w CROSS JOIN"
+        where = "f.kind = ?1 AND f.key = w.value"
         if at is None:
-            rows = self.connection.execute(f"SELECT key, data, source FROM facts WHERE {where}", (number, wanted))
+            rows = self.connection.execute(
+                f"SELECT f.key, f.data, f.source FROM {sought} facts f WHERE {where}", (number, wanted)
+            )
         else:
             rows = self.connection.execute(
-                f"SELECT key, data, source FROM facts WHERE {where} AND since <= ?3 UNION ALL "
-                f"SELECT key, data, source FROM ended_facts WHERE {where} AND since <= ?3 AND until > ?3",
+                f"SELECT f.key, f.data, f.source FROM {sought} facts f WHERE {where} AND f.since <= ?3 UNION ALL "
+                f"SELECT f.key, f.data, f.source FROM {sought} ended_facts f "
+                f"WHERE {where} AND f.since <= ?3 AND f.until > ?3",
                 (number, wanted, at),
             )
         for key, data, source in rows:
