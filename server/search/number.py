@@ -25,7 +25,7 @@ _POINT, _HIGH_END = bytes(8), b"\xff" * 8
 _BELOW_ALL, _ABOVE_ALL = b"\x20", b"\xe0"
 _FIRST, _LAST = b"\x10", b"\xf0"
 _BEYOND = b"\xff" * 9  # after a value, whatever its tail
-_EXPONENT = 1 << 15  # of exponents beyond these, and digits beyond the fortieth, nothing is kept
+_EXPONENT = (1 << 15) - 1  # numbers of exponents beyond these are all as great or as small
 _DIGITS = 40
 _SHIFTED = bytes(min(digit + 1, 255) for digit in range(256))
 _COMPLEMENT = bytes(255 - byte for byte in range(256))
@@ -41,9 +41,10 @@ def encode(value: Decimal | int) -> bytes:
     significant = bytes(digits).strip(b"\0")
     if not significant or not isinstance(exponent, int):
         return b"\x80\0\0"
-    leading = len(digits) - len(bytes(digits).lstrip(b"\0"))
-    magnitude = min(max(exponent + len(digits) - leading, -_EXPONENT), _EXPONENT - 1) + _EXPONENT
-    body = magnitude.to_bytes(2, "big") + significant[:_DIGITS].translate(_SHIFTED) + b"\0"
+    magnitude = exponent + len(bytes(digits).lstrip(b"\0"))
+    if abs(magnitude) >= _EXPONENT:
+        magnitude, significant = (_EXPONENT if magnitude > 0 else -_EXPONENT), b""
+    body = (magnitude + _EXPONENT).to_bytes(2, "big") + significant[:_DIGITS].translate(_SHIFTED) + b"\0"
     return b"\x40" + body.translate(_COMPLEMENT) if sign else b"\xc0" + body
 
 
@@ -154,5 +155,5 @@ def tail_spans(prefix: str, value: Decimal) -> tuple[Span, ...]:
 def around(value: Decimal) -> tuple[Decimal, Decimal]:
     """A tenth around the value, or its precision where that is wider."""
     low, high = decimal_interval(value)
-    tenth = ANY_SIZE.scaleb(abs(value), -1)
+    tenth = ANY_SIZE.scaleb(value.copy_abs(), -1)
     return min(low, ANY_SIZE.subtract(value, tenth)), max(high, ANY_SIZE.add(value, tenth))

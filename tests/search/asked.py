@@ -1,0 +1,31 @@
+"""Asking one resource: a search's parameters against its index rows, without a store."""
+
+from __future__ import annotations
+
+from server.ledger import Resource
+from server.outcome import Problem
+from server.search import extract, match, query
+
+BASE = "https://care.example.org/fhir"
+UPDATED = 1_700_000_000_123_456  # 2023-11-14T22:13:20.123456Z
+
+
+def finds(resource: Resource, *parameters: tuple[str, str]) -> bool:
+    """Whether a search of the resource's type by these parameters has the resource among its matches."""
+    type = resource["resourceType"]
+    filter = query.parse(type, parameters, base_url=BASE, lenient=False).filter
+    return match.matches(filter, type, resource.get("id", ""), UPDATED, extract.rows(resource, BASE))
+
+
+def refused(type: str, *parameters: tuple[str, str]) -> Problem:
+    """The problem that these parameters are refused with."""
+    try:
+        query.parse(type, parameters, base_url=BASE, lenient=False)
+    except Problem as problem:
+        return problem
+    raise AssertionError(f"{parameters} were accepted")
+
+
+def places(problem: Problem) -> list[tuple[str, str]]:
+    """Each issue's code and place."""
+    return [(issue.code, issue.expression[0]) for issue in problem.issues]

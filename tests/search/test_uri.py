@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+
+from server.search.uri import MAX_SEGMENTS
+from tests.search.asked import finds, places, refused
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "value", "expected"),
+    [
+        ("http://acme.org/fhir/ValueSet/123", "url", "http://acme.org/fhir/ValueSet/123", True),
+        ("http://acme.org/fhir/ValueSet/123", "url", "http://acme.org/fhir/valueset/123", False),
+        ("http://acme.org/fhir/ValueSet/123", "url", "http://acme.org/fhir/ValueSet/123/", False),
+        ("http://acme.org/fhir/ValueSet/123", "url", "http://acme.org/fhir/ValueSet", False),
+        ("http://acme.org/fhir/ValueSet/123", "url:below", "http://acme.org/fhir/", True),
+        ("http://acme.org/fhir/ValueSet/123", "url:below", "http://acme.org/fhir", True),
+        ("http://acme.org/fhir/ValueSet/123", "url:below", "http://acme.org/fhir/ValueSet/123", True),
+        ("http://acme.org/fhir/ValueSet/123", "url:below", "http://acme.org/fhir/Value", False),
+        ("http://acme.org/fhir/ValueSet/123", "url:below", "http://acme.org/other", False),
+        ("http://acme.org/fhir", "url:above", "http://acme.org/fhir/ValueSet/123/_history/5", True),
+        ("http://acme.org/", "url:above", "http://acme.org/fhir/ValueSet/123", True),
+        ("http://acme.org/fhir/ValueSet/123", "url:above", "http://acme.org/fhir/ValueSet/123", True),
+        ("http://acme.org/fhir/ValueSet/124", "url:above", "http://acme.org/fhir/ValueSet/123", False),
+        ("http://acme.org/fhir/ValueSet", "url:above", "http://acme.org/fhir/ValueSets/123", False),
+        ("urn:oid:1.2.3", "url", "urn:oid:1.2.3", True),
+        ("http://acme.org/" + "a" * 200 + "b", "url", "http://acme.org/" + "a" * 200 + "c", False),
+        ("http://acme.org/" + "a" * 200 + "b", "url", "http://acme.org/" + "a" * 200 + "b", True),
+        ("http://acme.org/a,b", "url", "http://acme.org/a\\,b", True),
+        ("http://acme.org/a", "url", "http://acme.org/b,http://acme.org/a", True),
+        ("http://acme.org/a", "url:missing", "false", True),
+    ],
+)
+def test_uri_finds(url: str, name: str, value: str, expected: bool) -> None:
+    assert expected == finds({"resourceType": "ValueSet", "url": url}, (name, value))
+
+
+def test_uri_of_a_canonical_is_found_with_its_version_and_without() -> None:
+    plan = {"resourceType": "CarePlan", "meta": {"profile": ["http://a.org/p|1.0"], "source": "http://a.org/s#1"}}
+    assert finds(plan, ("_profile", "http://a.org/p"))
+    assert finds(plan, ("_profile", "http://a.org/p|1.0"))
+    assert not finds(plan, ("_profile", "http://a.org/p|2.0"))
+    assert finds(plan, ("_source", "http://a.org/s#1"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("url:below", "urn:oid:1.2", "invalid"),
+        ("url:above", "urn:oid:1.2", "invalid"),
+        ("url:contains", "a", "not-supported"),
+        ("url", "a\\b", "invalid"),
+    ],
+)
+def test_uri_refuses(name: str, value: str, code: str) -> None:
+    assert [(code, f"http.{name}")] == places(refused("ValueSet", (name, value)))
+
+
+def test_uri_above_refuses_what_has_too_many_segments() -> None:
+    problem = refused("ValueSet", ("url:above", "http://a.org" + "/a" * MAX_SEGMENTS))
+    assert ("too_costly", [("too-costly", "http.url:above")]) == (problem.kind, places(problem))
