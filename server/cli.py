@@ -6,7 +6,8 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -18,13 +19,14 @@ from rich.console import Console
 from uvicorn.supervisors import Multiprocess
 
 from server import metrics
-from server.app import PLACES, opened
+from server.app import PLACES, opened, server_of
 from server.coordination.write import AS_RECORDED
 from server.load.load import load
-from server.load.report import Report, progress
+from server.load.report import Report, progress, steps
 from server.load.source import files
 from server.outcome import Problem
 from server.settings import Settings, cores
+from server.store.engine import Store
 
 GRACE = 30  # seconds that requests in hand have, once the server is told to stop
 
@@ -62,16 +64,53 @@ def load_command(
 ) -> None:
     """Load Bundles, NDJSON and FHIR packages into the store that CAREPLAN_STORE names: docs/loading.md."""
     settings = settings_of_environment()
-    try:
+    with _refusals_told():
         loaded = asyncio.run(_load(settings, paths, workers, AS_RECORDED if as_recorded else None))
-    except Problem as problem:
-        typer.echo(problem.issues[0].diagnostics, err=True)
-        raise typer.Exit(2) from None
     for line in loaded.told():
         typer.echo(line)
     if report is not None:
         report.write_bytes(b"".join(loaded.lines()))
     raise typer.Exit(1 if loaded.refused else 0)
+
+
+@app.command("verify")
+def verify_command() -> None:
+    """Check the ledger's hash chain and every projection, and say what is wrong. The server may be running."""
+    count = 0
+    with _refusals_told():
+        for finding in _store().verify():
+            count += 1
+            typer.echo(f"{finding.place}: {finding.what}")
+    typer.echo(f"{count:,} findings" if count else "The ledger and its projections are whole")
+    raise typer.Exit(1 if count else 0)
+
+
+@app.command("rebuild")
+def rebuild_command() -> None:
+    """Make the projections again from the ledger. The server must be stopped."""
+    with _refusals_told(), steps("positions") as watch:
+        _store().rebuild(watch)
+
+
+@app.command("backup")
+def backup_command(target: Annotated[Path, typer.Argument(help="A file that does not exist yet.")]) -> None:
+    """Copy the store, as it is at one position, while the server runs."""
+    with _refusals_told(), steps("pages") as watch:
+        _store().backup(str(target), watch)
+
+
+def _store() -> Store:
+    return server_of(settings_of_environment()).repository.store
+
+
+@contextmanager
+def _refusals_told() -> Iterator[None]:
+    """A Problem ends the command with its words."""
+    try:
+        yield
+    except Problem as problem:
+        typer.echo(problem.issues[0].diagnostics, err=True)
+        raise typer.Exit(2) from None
 
 
 async def _load(

@@ -63,3 +63,13 @@ def progress(total: int, console: Console) -> Iterator[Watch]:
             bar.update(task, advance=read, count=count, rate=count / (time.monotonic() - started))
 
         yield watch
+        bar.update(task, completed=total)
+
+
+@contextmanager
+def steps(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for a task that tells (done, of) of something."""
+    columns = [BarColumn(), TaskProgressColumn(), TextColumn(f"{{task.completed:,}} {what}"), TimeRemainingColumn()]
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)

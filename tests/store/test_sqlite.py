@@ -121,6 +121,7 @@ async def test_backup_of_a_live_store_is_whole(make: Callable[[], Store], tmp_pa
     with pytest.raises(Problem, match="exists"):
         store.backup(str(tmp_path / "copy.db"))
     await store.close()
+    assert {0o600} == {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     copy = make_store(str(tmp_path / "copy.db"))
     await copy.open()
     assert [] == list(copy.verify())

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -325,35 +325,43 @@ class SqliteStore:
     # -- keeping ---------------------------------------------------------------------------------------------------
 
     def verify(self) -> Iterator[Finding]:
-        return verify.findings(Tables(self._connect()), self.partition, self.projections)
+        """Everything that is wrong with ledger and projections, at one position; the store may be open elsewhere."""
+        with closing(self._kept()) as connection:
+            connection.pragma("query_only", True)
+            yield from verify.findings(Tables(connection), self.partition, self.projections)
 
     def rebuild(self, progress: Callable[[int, int], None]) -> None:
-        """Make the projections again from the ledger. The store must not be open anywhere."""
-        if not self.path.exists():
-            raise Problem.of("unavailable", f"{self.path} does not exist")
+        """Make the projections again from the ledger. Problem unavailable while the store is open anywhere."""
         share = os.open(f"{self.path}.open", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(share, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with closing(self._kept()) as connection:
+                verify.rebuild(connection, self.partition, self.projections, progress)
         except BlockingIOError:
             raise Problem.of("unavailable", f"{self.path} is open elsewhere; stop the server to rebuild it") from None
-        try:
-            connection = schema.connect(str(self.path))
-            schema.check(connection, str(self.path), self.partition)
-            verify.rebuild(connection, self.partition, self.projections, progress)
-            connection.close()
         finally:
             os.close(share)
 
-    def backup(self, target: str) -> None:
+    def backup(self, target: str, progress: Callable[[int, int], None] = lambda done, of: None) -> None:
         """A consistent copy of the live store, in a new file."""
         if Path(target).exists():
             raise Problem.of("unavailable", f"{target} exists; a backup goes to a new file")
-        source, copy = self._connect(), apsw.Connection(target)
-        with copy.backup("main", source, "main") as running:
-            while not running.done:
-                running.step(1000)
-        copy.close()
-        source.close()
+        os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        with closing(self._kept()) as source, closing(apsw.Connection(target)) as copy:
+            source.execute("BEGIN")  # one state, however many pages others write meanwhile
+            source.execute("SELECT count(*) FROM applied").fetchall()
+            with copy.backup("main", source, "main") as running:
+                while not running.done:
+                    running.step(1000)
+                    progress(running.page_count - running.remaining, running.page_count)
+
+    def _kept(self) -> apsw.Connection:
+        """A connection to a store that exists and is ours."""
+        if not self.path.exists():
+            raise Problem.of("unavailable", f"There is no store at {self.path}")
+        connection = schema.connect(str(self.path))
+        schema.check(connection, str(self.path), self.partition)
+        return connection
 
     def statistics(self) -> dict[str, Any]:
         return {**self.counted, "waiting": self._waiting, "position": self.head()}

@@ -6,6 +6,8 @@ referred to, given in the ledger's order, so that rows stay short and new ones g
 
 from __future__ import annotations
 
+import os
+
 import apsw
 
 from server.outcome import Problem
@@ -60,6 +62,7 @@ def connect(path: str) -> apsw.Connection:
         raise Problem.of(
             "unavailable", f"SQLite {apsw.sqlite_lib_version()} can corrupt a WAL database; 3.51.3 or later is needed"
         )
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # members' data: for the server's user alone
     connection = apsw.Connection(path)
     connection.set_busy_timeout(30_000)
     connection.pragma("page_size", 8192)
