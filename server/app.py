@@ -70,6 +70,7 @@ def server_of(settings: Settings) -> Server:
         derived,
         queue_limit=settings.queue,
         search_timeout=settings.search_timeout,
+        page_horizon=settings.page_horizon,
     )
     return Server(Repository(store, derived), DISPATCH)
 

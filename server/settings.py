@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     queue: Annotated[int, Field(ge=1)] = Field(
         default=10_000, description="Writes that may wait in one process; more are refused with 503 and Retry-After."
     )
+    page_horizon: Annotated[float, Field(gt=0)] = Field(
+        default=86_400, description="Seconds that the link to a search's next page stays good; an older one is a 410."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least severe event that is logged."
     )
