@@ -93,8 +93,10 @@ def parse_bundle(data: bytes) -> tuple[dict[str, Any], list[Entry]]:
     entries: list[Entry] = []
 
     def member(name: str, at: int) -> tuple[Any, int]:
-        if name != "entry" or text[at : at + 1] != "[":
+        if name != "entry":
             return _value(text, at)
+        if text[at : at + 1] != "[":
+            raise Problem.malformed("Bundle.entry is an array", "Bundle.entry")
         return _array(text, at, entry)
 
     def entry(index: int, at: int) -> tuple[Any, int]:

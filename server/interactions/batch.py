@@ -21,7 +21,12 @@ async def batch(server: Server, request: Request, entries: Sequence[body.Entry])
     answers = [b""] * len(entries)
 
     async def answer(index: int) -> None:
-        answers[index] = entry.written(request.base_url, await _perform(server, request, index, entries[index]))
+        try:
+            found = entry.read(request, index, entries[index].members, entries[index].resource)
+            response = await entry.perform(server, found)
+        except Problem as problem:
+            response = Response.refused(problem)
+        answers[index] = entry.written(request.base_url, response)
 
     ranked: dict[int, list[int]] = {}
     for index, asked in enumerate(entries):
@@ -30,16 +35,6 @@ async def batch(server: Server, request: Request, entries: Sequence[body.Entry])
         for start in range(0, len(indexes), TOGETHER):
             await asyncio.gather(*map(answer, indexes[start : start + TOGETHER]))
     return Response(200, bundle.assembled("batch-response", answers))
-
-
-async def _perform(server: Server, request: Request, index: int, asked: body.Entry) -> Response:
-    try:
-        found = entry.read(request, index, asked.members, asked.resource)
-        return await server.perform(found.request)
-    except Problem as problem:
-        return Response.refused(entry.placed(problem, index))
-    except Exception as error:  # noqa: BLE001 - the other entries go on
-        return Response.failed(error)
 
 
 def _rank(asked: body.Entry) -> int:

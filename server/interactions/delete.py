@@ -43,7 +43,7 @@ async def resolve(write: Write, head: Head) -> Target:
     """The resource to delete, or what keeps as it is: there is none."""
     id = write.id
     if write.condition is not None:
-        found = await head.matching(write.condition)
+        found = await head.selected(write.condition)
         if len(found) > 1:
             raise multiple_matches(write.condition)
         id = found[0] if found else ""

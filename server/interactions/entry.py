@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 from server.fhir.body import Body
-from server.interactions.exchange import BASE, Request, Response, locate, parameters
+from server.interactions.exchange import BASE, Request, Response, Server, locate, parameters
 from server.ledger import instant
 from server.outcome import Issue, Problem
 
@@ -64,6 +64,19 @@ def read(asked: Request, index: int, members: dict[str, Any], resource: Body | N
         )
     except Problem as problem:
         raise placed(problem, index) from None
+
+
+async def perform(server: Server, asked: Entry) -> Response:
+    """Do it alone; what goes wrong is the entry's answer."""
+    try:
+        response = await server.perform(asked.request)
+    except Problem as problem:
+        return Response.refused(placed(problem, asked.index))
+    except Exception as error:  # noqa: BLE001 - the other entries go on
+        return Response.failed(error)
+    if asked.request.method == "HEAD":
+        response.body = b""
+    return response
 
 
 def _url(asked: Request, request: dict[str, Any]) -> str:

@@ -156,7 +156,7 @@ class Server:
 
     async def perform(self, request: Request) -> Response:
         """Find the interaction and do it. Problem not_supported (405) where the place does not take the method."""
-        handler = self.dispatch.get((request.method, request.place.shape))
+        handler = self.dispatch.get(("GET" if request.method == "HEAD" else request.method, request.place.shape))
         if handler is None:
             allowed = ", ".join(self.allowed(request.place.shape))
             raise Problem.of(

@@ -79,7 +79,7 @@ class Base:
             form, asked = _form(headers, scope["query_string"], bool(place.operation))
             url = self._url(scope, headers)
             caller = _caller(headers.get(b"x-acting-as"))
-            request = Request("GET" if method == "HEAD" else method, place, url, asked, headers, caller)
+            request = Request(method, place, url, asked, headers, caller)
             request.media_type = form.media_type
             if method in WITH_BODY:
                 request.content = await self._content(headers, shape, receive)

@@ -53,11 +53,11 @@ async def transaction(server: Server, request: Request) -> Response:
     """POST [base]: a Bundle of type transaction or batch."""
     members, entries = await _parsed(request.content)
     kind = members.get("type")
-    if members.get("resourceType") != "Bundle" or kind not in {"batch", "transaction"}:
-        raise Problem.invalid("The base takes a Bundle of type batch or transaction", "Bundle.type")
-    if kind == "batch":
+    if members.get("resourceType") == "Bundle" and kind == "transaction":
+        return await _transact(server, request, entries)
+    if members.get("resourceType") == "Bundle" and kind == "batch":
         return await batch(server, request, entries)
-    return await _transact(server, request, entries)
+    raise Problem.invalid("The base takes a Bundle of type batch or transaction", "Bundle.type")
 
 
 async def _parsed(content: bytes) -> tuple[dict[str, Any], list[body.Entry]]:
@@ -103,15 +103,8 @@ async def _answer(
             answers[part.entry.index] = entry.written(request.base_url, told)
     for asked in entries:
         if asked.request.method in READS:
-            answers[asked.index] = entry.written(request.base_url, await _read(server, asked))
+            answers[asked.index] = entry.written(request.base_url, await entry.perform(server, asked))
     return Response(200, bundle.assembled("transaction-response", answers))
-
-
-async def _read(server: Server, asked: Entry) -> Response:
-    try:
-        return await server.perform(asked.request)
-    except Problem as problem:
-        return Response.refused(entry.placed(problem, asked.index))
 
 
 class Pause:
@@ -330,10 +323,18 @@ class TransactionHead:
         return await self.view.read(type, id)
 
     async def matching(self, query: Query) -> Sequence[str]:
+        """As the other entries leave it."""
         own = self.written.get(query.type, set())
         stored = await self.view.search(query.type, query.filter, 2 + len(own))
         found = [version.id for version in stored if version.id not in own]
         return [*found, *self.pools[query.type].matching(query.filter)][:2]
+
+    async def selected(self, query: Query) -> Sequence[str]:
+        """As it was before, and what the other entries add: that two entries write one resource must not be missed."""
+        stored = await self.view.search(query.type, query.filter, 2)
+        return list(dict.fromkeys([*(found.id for found in stored), *self.pools[query.type].matching(query.filter)]))[
+            :2
+        ]
 
     def place(self, part: Part, target: Target) -> None:
         """Take the entry's resource into account. Problem invalid (400) where another entry writes it too."""

@@ -18,7 +18,6 @@ from server.interactions.write import (
     perform,
     preconditions,
 )
-from server.ledger import Version
 from server.outcome import Problem
 from server.repository import new_id
 from server.search.query import Query
@@ -59,18 +58,15 @@ def prepare_conditional(request: Request) -> Write:
 
 async def resolve(write: Write, head: Head) -> Target:
     """The resource that is updated, or the new one."""
-    if write.condition is None:
-        current = await head.read(write.type, write.id)
-    else:
-        current = await _matched(write, write.condition, head)
+    id = write.id if write.condition is None else await _selected(write, write.condition, head)
+    current = await head.read(write.type, id)
     check_preconditions(write, current)
-    if current is None:
-        return Target(write.new_id, 201)
-    return Target(current.id, 201 if current.body is None else 200, current)
+    return Target(id, 201 if current is None or current.body is None else 200, current)
 
 
-async def _matched(write: Write, condition: Query, head: Head) -> Version | None:
-    found = await head.matching(condition)
+async def _selected(write: Write, condition: Query, head: Head) -> str:
+    """The id of the one that the condition selects, or the new one's."""
+    found = await head.selected(condition)
     if len(found) > 1:
         raise multiple_matches(condition)
     if found:
@@ -78,10 +74,10 @@ async def _matched(write: Write, condition: Query, head: Head) -> Version | None
             raise Problem.invalid(
                 f"The condition selects {write.type}/{found[0]}; the body's id is {write.id!r}", f"{write.type}.id"
             )
-        return await head.read(write.type, found[0])
-    current = await head.read(write.type, write.new_id)
+        return found[0]
+    current = await head.read(write.type, write.new_id) if write.id else None
     if current is not None and current.body is not None:
         raise Problem.conflict(
             f"{current.reference} exists, and the condition does not select it: update it by its id", f"{write.type}.id"
         )
-    return current
+    return write.new_id

@@ -63,7 +63,11 @@ class Head(Protocol):
     async def read(self, type: str, id: str) -> Version | None: ...
 
     async def matching(self, query: Query) -> Sequence[str]:
-        """The ids, two at most, that a condition finds."""
+        """The ids, two at most, that a condition finds: what keeps a create from making another."""
+        ...
+
+    async def selected(self, query: Query) -> Sequence[str]:
+        """The ids, two at most, that a condition finds: what is to be updated or deleted."""
         ...
 
 
@@ -78,6 +82,8 @@ class ViewHead:
 
     async def matching(self, query: Query) -> Sequence[str]:
         return [version.id for version in await self.view.search(query.type, query.filter, 2)]
+
+    selected = matching
 
 
 Resolve = Callable[[Write, Head], Awaitable[Target]]

@@ -1,0 +1,102 @@
+"""history at its three levels: https://hl7.org/fhir/R4/http.html#history"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.answers import refusal
+
+
+@pytest.fixture
+async def written(client: httpx.AsyncClient) -> None:
+    """Patient a: made (1), changed (2), deleted (4); Group g: made (3); Patient b: made (5)."""
+    await client.put("Patient/a", json={"resourceType": "Patient", "id": "a"})
+    await client.put("Patient/a", json={"resourceType": "Patient", "id": "a", "active": True})
+    await client.put("Group/g", json={"resourceType": "Group", "id": "g", "type": "person", "actual": True})
+    await client.delete("Patient/a")
+    await client.post("Patient", json={"resourceType": "Patient"})
+
+
+def positions(response: httpx.Response) -> list[str]:
+    assert response.status_code == 200, response.text
+    return [entry["response"]["etag"] for entry in response.json().get("entry", ())]
+
+
+def etags(*numbers: int) -> list[str]:
+    return [f'W/"{number}"' for number in numbers]
+
+
+@pytest.mark.usefixtures("written")
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [("Patient/a/_history", (4, 2, 1)), ("Patient/_history", (5, 4, 2, 1)), ("_history", (5, 4, 3, 2, 1))],
+)
+async def test_history_is_newest_first(client: httpx.AsyncClient, place: str, expected: tuple[int, ...]) -> None:
+    response = await client.get(place)
+    assert etags(*expected) == positions(response)
+    assert ("history", len(expected)) == (response.json()["type"], response.json()["total"])
+
+
+@pytest.mark.usefixtures("written")
+async def test_history_tells_of_each_request(client: httpx.AsyncClient) -> None:
+    def told(entry: dict[str, Any]) -> tuple[str, str, str, bool]:
+        return (*entry["request"].values(), entry["response"]["status"][:3], "resource" in entry)
+
+    found = [told(entry) for entry in (await client.get("_history")).json()["entry"]]
+    assert [
+        ("POST", "Patient", "201", True),
+        ("DELETE", "Patient/a", "204", False),
+        ("PUT", "Group/g", "200", True),
+        ("PUT", "Patient/a", "200", True),
+        ("PUT", "Patient/a", "200", True),
+    ] == found
+
+
+@pytest.mark.usefixtures("written")
+async def test_history_pages(client: httpx.AsyncClient) -> None:
+    page = await client.get("_history?_count=2")
+    found = positions(page)
+    await client.delete("Group/g")
+    while following := {link["relation"]: link["url"] for link in page.json()["link"]}.get("next"):
+        page = await client.get(following)
+        found += positions(page)
+    assert etags(5, 4, 3, 2, 1) == found
+
+
+@pytest.mark.usefixtures("written")
+async def test_history_that_only_counts(client: httpx.AsyncClient) -> None:
+    response = await client.get("Patient/_history?_count=0")
+    assert (4, []) == (response.json()["total"], positions(response))
+
+
+async def test_history_since_and_at(client: httpx.AsyncClient) -> None:
+    moments = []
+    for active in (True, False):
+        await asyncio.sleep(0.02)
+        response = await client.put("Patient/a", json={"resourceType": "Patient", "id": "a", "active": active})
+        moments.append(response.json()["meta"]["lastUpdated"])
+    first, second = moments
+    assert etags(2) == positions(await client.get("Patient/a/_history", params={"_since": second}))
+    assert etags(2, 1) == positions(await client.get("Patient/a/_history", params={"_since": first}))
+    assert etags(1) == positions(await client.get("Patient/a/_history", params={"_at": first}))
+    assert etags() == positions(await client.get("Patient/a/_history", params={"_at": "2001-01-01"}))
+    assert etags() == positions(await client.get("_history", params={"_since": "2100-01-01T00:00:00Z"}))
+
+
+@pytest.mark.parametrize("query", ["_since=soon", "_at=2026-13-01", "_count=-1", "_count=some", "_count=١"])
+async def test_history_refuses_what_it_cannot_read(client: httpx.AsyncClient, query: str) -> None:
+    assert (400, ["invalid"]) == refusal(await client.get(f"_history?{query}"))
+
+
+async def test_history_with_an_unknown_parameter(client: httpx.AsyncClient) -> None:
+    assert 200 == (await client.get("_history?colour=red")).status_code
+    strict = await client.get("_history?colour=red", headers={"Prefer": "handling=strict"})
+    assert (400, ["not-supported"]) == refusal(strict)
+
+
+async def test_history_of_an_unknown_id(client: httpx.AsyncClient) -> None:
+    assert (404, ["not-found"]) == refusal(await client.get("Patient/nobody/_history"))

@@ -1,0 +1,160 @@
+"""search over HTTP: the Bundle, its links, its pages. What each parameter finds is tests/search's."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx
+import pytest
+
+from tests.answers import ids, refusal
+
+JOE = "Patient/joe"
+
+
+@pytest.fixture
+async def plans(client: httpx.AsyncClient) -> None:
+    """Joe, and five plans of his, p1 to p5."""
+    await client.put(JOE, json={"resourceType": "Patient", "id": "joe", "name": [{"family": "Doe"}]})
+    for number in range(1, 6):
+        plan = {
+            "resourceType": "CarePlan",
+            "id": f"p{number}",
+            "status": "active" if number < 5 else "completed",
+            "intent": "plan",
+            "title": f"Plan {number}",
+            "subject": {"reference": JOE},
+        }
+        assert 201 == (await client.put(f"CarePlan/p{number}", json=plan)).status_code
+
+
+def links(response: httpx.Response) -> dict[str, str]:
+    return {link["relation"]: link["url"] for link in response.json()["link"]}
+
+
+def modes(response: httpx.Response) -> list[str]:
+    return [entry["search"]["mode"] for entry in response.json().get("entry", ())]
+
+
+@pytest.mark.usefixtures("plans")
+async def test_search_answers_with_a_searchset(client: httpx.AsyncClient) -> None:
+    response = await client.get("CarePlan?status=completed")
+    found = response.json()
+    assert ("Bundle", "searchset", 1) == (found["resourceType"], found["type"], found["total"])
+    assert ["http://127.0.0.1/fhir/CarePlan/p5"] == [entry["fullUrl"] for entry in found["entry"]]
+    assert {"self": "http://127.0.0.1/fhir/CarePlan?status=completed"} == links(response)
+    assert (await client.get("CarePlan/p5")).json() == found["entry"][0]["resource"]
+
+
+async def test_search_that_finds_nothing_has_no_entries(client: httpx.AsyncClient) -> None:
+    found = (await client.get("CarePlan?status=active")).json()
+    assert (0, False) == (found["total"], "entry" in found)
+
+
+@pytest.mark.usefixtures("plans")
+async def test_search_includes(client: httpx.AsyncClient) -> None:
+    response = await client.get("CarePlan?_id=p1&_include=CarePlan:subject")
+    assert (["p1", "joe"], ["match", "include"]) == (ids(response), modes(response))
+    response = await client.get("Patient?_revinclude=CarePlan:subject")
+    assert (["joe", "p1", "p2", "p3", "p4", "p5"], ["match"] + ["include"] * 5) == (
+        sorted(ids(response)),
+        modes(response),
+    )
+
+
+@pytest.mark.usefixtures("plans")
+async def test_search_pages_agree_while_others_write(client: httpx.AsyncClient) -> None:
+    """HAPI 4190, 5454: paging and totals unstable under writes."""
+    page = await client.get("CarePlan?status=active&_count=2&_sort=_id&_total=accurate")
+    found, totals = ids(page), [page.json()["total"]]
+    await client.delete("CarePlan/p3")
+    await client.put(
+        "CarePlan/p0",
+        json={
+            "resourceType": "CarePlan",
+            "id": "p0",
+            "status": "active",
+            "intent": "plan",
+            "subject": {"reference": JOE},
+        },
+    )
+    while following := links(page).get("next"):
+        page = await client.get(following)
+        found += ids(page)
+        totals.append(page.json()["total"])
+    assert (["p1", "p2", "p3", "p4"], {4}) == (found, set(totals))
+
+
+@pytest.mark.usefixtures("plans")
+async def test_search_next_link_is_a_url_of_ours(client: httpx.AsyncClient) -> None:
+    following = links(await client.get("CarePlan?status=active&_count=2"))["next"]
+    parts = urlsplit(following)
+    assert "/fhir/CarePlan" == parts.path
+    assert {"status", "_count", "_page"} == {name for name, _ in parse_qsl(parts.query)}
+
+
+async def test_search_refuses_a_page_that_is_none(client: httpx.AsyncClient) -> None:
+    status, _ = refusal(await client.get("CarePlan?_page=nonsense"))
+    assert 400 == status
+
+
+@pytest.mark.usefixtures("plans")
+async def test_search_by_post_finds_the_same(client: httpx.AsyncClient) -> None:
+    got = await client.get("CarePlan?status=completed&_include=CarePlan:subject")
+    posted = await client.post(
+        "CarePlan/_search?status=completed",
+        content="_include=CarePlan%3Asubject",
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+    )
+    assert got.json()["entry"] == posted.json()["entry"]
+    assert links(got) == links(posted)
+
+
+async def test_search_by_post_refuses_what_is_no_form(client: httpx.AsyncClient) -> None:
+    response = await client.post("CarePlan/_search", json={"status": "active"})
+    assert (415, ["not-supported"]) == refusal(response)
+
+
+@pytest.mark.usefixtures("plans")
+async def test_search_with_an_unknown_parameter(client: httpx.AsyncClient) -> None:
+    lenient = await client.get("CarePlan?_id=p1&colour=red")
+    strict = await client.get("CarePlan?_id=p1&colour=red", headers={"Prefer": "handling=strict"})
+    assert ["match", "outcome"] == modes(lenient)
+    assert "colour" not in links(lenient)["self"]
+    assert 400 == refusal(strict)[0]
+
+
+@pytest.mark.usefixtures("plans")
+@pytest.mark.parametrize("asked", ["_summary=count", "_count=0"])
+async def test_search_counts(client: httpx.AsyncClient, asked: str) -> None:
+    found = (await client.get(f"CarePlan?status=active&{asked}")).json()
+    assert (4, False) == (found["total"], "entry" in found)
+
+
+@pytest.mark.usefixtures("plans")
+async def test_search_for_parts(client: httpx.AsyncClient) -> None:
+    found = (await client.get("CarePlan?_id=p1&_elements=title")).json()["entry"][0]["resource"]
+    assert {"resourceType", "id", "meta", "title", "status", "intent", "subject"} == set(found)
+    summed = (await client.get("CarePlan?_id=p1&_summary=true")).json()["entry"][0]["resource"]
+    assert "SUBSETTED" == summed["meta"]["tag"][0]["code"]
+
+
+@pytest.mark.parametrize("query", ["_summary=some", "_count=many", "birthdate=soon", "%ff=1", "identifier=%ff"])
+async def test_search_refuses_what_it_cannot_read(client: httpx.AsyncClient, query: str) -> None:
+    assert 400 == refusal(await client.get(f"Patient?{query}"))[0]
+
+
+async def test_search_refuses_a_flood_of_parameters(client: httpx.AsyncClient) -> None:
+    form: Any = "&".join(["name=a"] * 1001)
+    response = await client.post(
+        "Patient/_search", content=form, headers={"Content-Type": "application/x-www-form-urlencoded"}
+    )
+    assert (400, ["invalid"]) == refusal(response)
+
+
+@pytest.mark.usefixtures("plans")
+async def test_search_link_keeps_what_was_asked(client: httpx.AsyncClient) -> None:
+    response = await client.get("Patient", params={"name:contains": "d&e=Ä", "identifier": "urn:a b|1"})
+    asked = parse_qsl(urlsplit(links(response)["self"]).query)
+    assert [("name:contains", "d&e=Ä"), ("identifier", "urn:a b|1")] == asked
