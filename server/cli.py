@@ -21,6 +21,7 @@ from uvicorn.supervisors import Multiprocess
 from server import metrics
 from server.app import PLACES, opened, server_of
 from server.coordination.write import AS_RECORDED
+from server.load import shipped
 from server.load.load import load
 from server.load.report import Report, progress, steps
 from server.load.source import files
@@ -119,6 +120,7 @@ async def _load(
     found = files(paths)
     total = sum(path.stat().st_size for path in found)
     async with opened(settings) as server:
+        await shipped.programs(server)
         with progress(total, Console(stderr=True)) as watch:
             return await load(server, found, workers=workers, override=override, watch=watch)
 
@@ -148,10 +150,12 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 async def _made_ready(settings: Settings) -> None:
-    """Open the store once, alone, so that what is wrong with it is said once."""
+    """Open the store once, alone, so that what is wrong with it is said once; see to the programs and the demo."""
     try:
-        async with opened(settings):
-            pass
+        async with opened(settings) as server:
+            await shipped.programs(server)
+            if settings.demo:
+                await shipped.demo(server)
     except Problem as problem:
         typer.echo(f"The store cannot be opened: {problem.issues[0].diagnostics}", err=True)
         raise typer.Exit(1) from None

@@ -12,7 +12,7 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,7 +23,7 @@ from server.interactions.exchange import Request, Server, locate
 from server.ledger import Plan, View
 from server.load.chunk import Chunk, Placed, Prepared, Refusal, chunks, prepare
 from server.load.report import Report, Watch
-from server.load.source import Piece, digest, files
+from server.load.source import digest, files
 from server.outcome import Issue, Problem
 from server.store.engine import Projections
 
@@ -49,6 +49,7 @@ async def load(
                 before = report.taken + len(report.refused)
                 await loading.take(chunk, prepared)
                 watch(chunk.read, report.taken + len(report.refused) - before)
+            await loading.perform_again()
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
     return report
@@ -100,13 +101,18 @@ class _Loading:
     report: Report
     override: Mapping[str, Any] | None
     start: int  # the ledger's head before the load
+    again: list[tuple[str, str]] = field(default_factory=list)  # key and file of each Bundle that was refused
 
     async def take(self, chunk: Chunk, prepared: Prepared) -> None:
         self.report.refused += prepared.refused
         for number, run in enumerate(_runs(prepared.changes)):
             await self._commit(f"{chunk.key}.{number}", run)
         for bundle in prepared.bundles:
-            await self._perform(chunk.key, bundle)
+            try:
+                await self._perform(chunk.key, bundle.place, bundle.data)
+            except Problem as problem:
+                _blamed(problem)
+                self.again.append((chunk.key, bundle.place))
 
     async def _commit(self, key: str, placed: list[Placed]) -> None:
         changes = [each.change for each in placed]
@@ -117,33 +123,33 @@ class _Loading:
         try:
             commit = await self.server.repository.commit(SYSTEM, decide, key=key, override=self.override)
         except Problem as problem:
-            if problem.kind in PASSING:
-                raise
-            await self._halve(key, placed, problem)
+            await self._halve(key, placed, _blamed(problem))
             return
         self.report.taken += len(placed)
         self.report.written += sum(version.position > self.start for version in commit.versions[: len(placed)])
 
-    async def _halve(self, key: str, placed: list[Placed], problem: Problem) -> None:
+    async def _halve(self, key: str, placed: list[Placed], issues: list[Issue]) -> None:
         if len(placed) == 1:
-            self.report.refused.append(Refusal(placed[0].place, problem.issues))
+            self.report.refused.append(Refusal(placed[0].place, issues))
             return
         half = len(placed) // 2
         await self._commit(f"{key}a", placed[:half])
         await self._commit(f"{key}b", placed[half:])
 
-    async def _perform(self, key: str, bundle: Piece) -> None:
+    async def perform_again(self) -> None:
+        """Bundles that were refused, after all others: what they refer to may have come later."""
+        for key, place in self.again:
+            try:
+                await self._perform(key, place, await asyncio.to_thread(Path(place).read_bytes))
+            except Problem as problem:
+                self.report.refused.append(Refusal(place, _blamed(problem)))
+
+    async def _perform(self, key: str, place: str, data: bytes) -> None:
         """A transaction or a batch, as POST [base] does it."""
         headers = {b"idempotency-key": key.encode(), b"prefer": b"return=minimal"}
-        request = Request("POST", locate(""), "", headers=headers, content=bundle.data)
-        try:
-            response = await self.server.perform(request)
-        except Problem as problem:
-            if problem.kind in PASSING:
-                raise
-            self.report.refused.append(Refusal(bundle.place, problem.issues))
-            return
-        self._answered(bundle.place, json.loads(response.body))
+        request = Request("POST", locate(""), "", headers=headers, content=data)
+        response = await self.server.perform(request)
+        self._answered(place, json.loads(response.body))
 
     def _answered(self, place: str, answer: dict[str, Any]) -> None:
         for index, entry in enumerate(answer.get("entry", ())):
@@ -154,6 +160,13 @@ class _Loading:
             else:
                 issues = [_issue(issue) for issue in response.get("outcome", {}).get("issue", ())]
                 self.report.refused.append(Refusal(f"{place} Bundle.entry[{index}]", issues))
+
+
+def _blamed(problem: Problem) -> list[Issue]:
+    """What is wrong with what was written; a Problem that is not of that kind ends the load."""
+    if problem.kind in PASSING:
+        raise problem
+    return problem.issues
 
 
 def _issue(issue: dict[str, Any]) -> Issue:

@@ -20,6 +20,7 @@ from server.interactions.exchange import Server
 from server.load import chunk
 from server.load import load as module
 from server.load.load import load
+from server.load.shipped import programs
 from server.outcome import Problem
 from server.settings import Settings
 
@@ -29,6 +30,7 @@ Resource = dict[str, Any]
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     async with opened(Settings(store=f"sqlite:///{tmp_path}/careplan.db")) as server:
+        await programs(server)
         yield server
 
 
@@ -176,6 +178,17 @@ async def test_transaction_loaded_again_is_not_done_again(tmp_path: Path, server
     first = await load(server, [path])
     again = await load(server, [path])
     assert [(1, 1), (1, 0)] == [(report.taken, report.written) for report in (first, again)]
+
+
+async def test_transaction_waits_for_what_it_refers_to(tmp_path: Path, server: Server) -> None:
+    identifier = {"system": "urn:x", "value": "1"}
+    practitioner = {"resourceType": "Practitioner", "identifier": [identifier]}
+    patient = {"resourceType": "Patient", "generalPractitioner": [{"reference": "Practitioner?identifier=urn:x|1"}]}
+    for name, resource in (("a", patient), ("b", practitioner)):
+        request = {"method": "POST", "url": resource["resourceType"]}
+        bundle(tmp_path / f"{name}.json", "transaction", {"resource": resource, "request": request})
+    report = await load(server, [tmp_path / "a.json", tmp_path / "b.json"])
+    assert (2, []) == (report.taken, report.refused)
 
 
 async def test_batch_leaves_out_what_is_refused(tmp_path: Path, server: Server) -> None:
