@@ -27,6 +27,7 @@ from xml.etree.ElementTree import parse
 
 ARTIFACT = "hapi-fhir-validation-resources-r4"
 VERSION = "8.12.1"
+JAR = Path.home() / f".m2/repository/ca/uhn/hapi/fhir/{ARTIFACT}/{VERSION}/{ARTIFACT}-{VERSION}.jar"
 MODEL = "org/hl7/fhir/r4/model"
 TABLE = Path(__file__).parents[1] / "server/fhir/r4"
 
@@ -56,11 +57,10 @@ def main() -> int:
 
 def jar() -> Path:
     """The package in the local Maven repository, fetched where it is absent."""
-    path = Path.home() / f".m2/repository/ca/uhn/hapi/fhir/{ARTIFACT}/{VERSION}/{ARTIFACT}-{VERSION}.jar"
-    if not path.exists():
+    if not JAR.exists():
         artifact = f"-Dartifact=ca.uhn.hapi.fhir:{ARTIFACT}:{VERSION}"
         subprocess.run(["mvn", "-q", "dependency:get", artifact, "-Dtransitive=false"], check=True)
-    return path
+    return JAR
 
 
 def files(package: Path) -> list[tuple[Path, str]]:

@@ -98,8 +98,8 @@ def _offset(value: Json) -> bool:
 
 def _trigger(value: Json) -> bool:
     kind = value.get("type", "")
-    needed = {"named-event": "name", "periodic": "timing"}.get(kind, "data" if kind.startswith("data-") else "type")
-    return _any(value, needed)
+    needed = "data" if kind.startswith("data-") else {"named-event": "name", "periodic": "timing"}.get(kind)
+    return needed is None or _any(value, needed)
 
 
 def _any(value: Json, choice: str) -> bool:

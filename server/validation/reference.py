@@ -29,8 +29,8 @@ def wrong(reference: str, targets: Collection[str]) -> str | None:
     type_name, *rest = path.split("/")
     if type_name not in RESOURCE_TYPES:
         hint = closest(type_name, RESOURCE_TYPES)
-        return f"A relative reference begins with a resource type: Type/id{hint}"
-    if not (question and not rest) and not _is_path(rest):
+        return f"A relative reference begins with a resource type, Type/id{hint}"
+    if rest if question else not _is_path(rest):
         return "A relative reference is Type/id or Type/id/_history/version, with ids of 1 to 64 of A-Z a-z 0-9 - ."
     if type_name not in targets:
         return f"A reference to {type_name} cannot stand here: {_words(targets)}"
@@ -38,8 +38,8 @@ def wrong(reference: str, targets: Collection[str]) -> str | None:
 
 
 def _is_path(rest: list[str]) -> bool:
-    ids = [rest[0], rest[2]] if len(rest) == 3 and rest[1] == "_history" else rest
-    return len(rest) in (1, 3) and len(ids) == (len(rest) + 1) // 2 and all(map(is_id, ids))
+    """An id, or an id, _history and a version."""
+    return (len(rest) == 1 or (len(rest) == 3 and rest[1] == "_history")) and all(map(is_id, rest[::2]))
 
 
 def _words(targets: Collection[str]) -> str:

@@ -8,12 +8,10 @@ import pytest
 from server.fhir import definition
 from server.fhir.definition import RESOURCE_TYPES, Component, compartment, elements, kind, search_parameters, value_set
 
-SCRIPT = Path(__file__).parents[2] / "scripts/make_r4.py"
-MAKE = runpy.run_path(str(SCRIPT))
-JAR = Path.home() / f".m2/repository/ca/uhn/hapi/fhir/{MAKE['ARTIFACT']}/{MAKE['VERSION']}"
+MAKE = runpy.run_path(str(Path(__file__).parents[2] / "scripts/make_r4.py"))
 
 
-@pytest.mark.skipif(not JAR.exists(), reason="HL7's definitions are not in the local Maven repository")
+@pytest.mark.skipif(not MAKE["JAR"].exists(), reason="HL7's definitions are not in the local Maven repository")
 def test_table_equals_a_fresh_generation() -> None:
     stale = [path.name for path, text in MAKE["files"](MAKE["jar"]()) if path.read_text("utf-8") != text]
     assert [] == stale

@@ -5,8 +5,10 @@ from time import perf_counter
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from server.fhir.definition import RESOURCE_TYPES
+from server.fhir.definition import RESOURCE_TYPES, elements
 from server.outcome import Issue
 from server.validation.element import MOST, _compiled, validate
 
@@ -251,3 +253,68 @@ def test_validate_compiles_every_type(type_name: str) -> None:
     _compiled(type_name)
     codes = {code for code, _ in found({"resourceType": type_name, "nothing": 1})}
     assert {"structure"} <= codes <= {"structure", "required"}
+
+
+CONTAINED: list[tuple[Json, list[tuple[str, str]]]] = [
+    # ref-1
+    (plan(subject={"reference": "#p"}), [("invariant", "CarePlan.subject.reference")]),
+    (plan(activity=[{"progress": [{"text": "a", "authorReference": {"reference": "#p"}}]}]), [
+        ("invariant", "CarePlan.activity[0].progress[0].author.reference"),
+    ]),
+    (plan(subject={"reference": "#p"}, contained=[patient(id="q")]), [
+        ("invariant", "CarePlan.subject.reference"), ("invariant", "CarePlan.contained[0]"),
+    ]),
+    # each resource of a Bundle has its own fragments
+    ({"resourceType": "Bundle", "type": "collection", "entry": [
+        {"resource": plan(subject={"reference": "#p"}, contained=[patient(id="p")])},
+        {"resource": plan(subject={"reference": "#p"})},
+    ]}, [("invariant", "Bundle.entry[1].resource.subject.reference")]),
+    # dom-2, dom-4, dom-5
+    (plan(subject={"reference": "#p"}, contained=[patient(id="p", contained=[patient(id="q", link=[])])]), [
+        ("structure", "CarePlan.contained[0].contained[0].link"), ("invariant", "CarePlan.contained[0].contained"),
+    ]),
+    (plan(subject={"reference": "#p"}, contained=[patient(id="p", meta={"versionId": "1"})]), [
+        ("invariant", "CarePlan.contained[0].meta"),
+    ]),
+    (plan(subject={"reference": "#p"}, contained=[patient(id="p", meta={"security": [{"code": "R"}]})]), [
+        ("invariant", "CarePlan.contained[0].meta.security"),
+    ]),
+    # dom-3
+    (plan(contained=[patient(id="p")]), [("invariant", "CarePlan.contained[0]")]),
+    (plan(contained=[patient(gender="female")]), [("invariant", "CarePlan.contained[0]")]),
+    (plan(contained=[patient(id="p", generalPractitioner=[{"reference": "#"}])]), []),
+    (plan(instantiatesCanonical=["#d"], contained=[
+        {"resourceType": "PlanDefinition", "id": "d", "status": "draft"},
+    ]), []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("resource", "issues"), CONTAINED)
+def test_validate_of_contained_resources(resource: Json, issues: list[tuple[str, str]]) -> None:
+    assert issues == found(resource)
+
+
+NAMES = sorted({*elements("CarePlan"), *elements("CarePlan.activity.detail"), *elements("Extension"), "resourceType"})
+NAMES += [f"_{name}" for name in NAMES] + [*elements("Reference"), *elements("Period"), "kind", "x"]
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.decimals(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5)
+    | st.sampled_from(["CarePlan", "Patient/1", "#a", "a", "2026-01-01", "active", "http://example.org"])
+)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), JSON, max_size=6))
+def test_validate_answers_whatever_it_gets(members: Json) -> None:
+    """Nothing that JSON can say makes it fall over, and each issue says where and why."""
+    for resource in (plan() | members, members):
+        for issue in validate(resource):
+            assert issue.diagnostics
+            assert issue.expression[0].startswith(("CarePlan", "Resource"))
