@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import logging
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -17,9 +19,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from server import metrics
 from server.coordination.facts import facts
 from server.coordination.rule import rules
+from server.interactions import exchange, write
 from server.interactions.exchange import Server
+from server.interactions.headers import CSV
 from server.interactions.http import Base
 from server.interactions.routes import DISPATCH
+from server.operations.call import Call
+from server.operations.registry import OPERATIONS, Operation
 from server.repository import Repository
 from server.search import extract
 from server.settings import Settings
@@ -72,7 +78,38 @@ def server_of(settings: Settings) -> Server:
         search_timeout=settings.search_timeout,
         page_horizon=settings.page_horizon,
     )
-    return Server(Repository(store, derived), DISPATCH)
+    return Server(Repository(store, derived), DISPATCH, {code: Invoked(row) for code, row in OPERATIONS.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Invoked:
+    """An operation, as the interactions call it: they and the operations' room do not know one another."""
+
+    operation: Operation
+
+    @property
+    def definition(self) -> Mapping[str, Any]:
+        return self.operation.definition
+
+    async def __call__(self, server: Server, request: exchange.Request) -> exchange.Response:
+        sent = request.body() if request.parsed is not None or request.content else None
+        call = Call(
+            server.repository,
+            request.caller,
+            request.place.type,
+            request.place.id,
+            self.operation.inputs(sent, request.parameters, request.base_url),
+            csv=request.media_type == CSV,
+            key=write.key_of(request),
+            fingerprint=write.fingerprint(request),
+        )
+        answer = await self.operation.function(call)
+        if answer.table is not None:
+            return exchange.Response(answer.status, answer.table.encode(), media_type=CSV)
+        if answer.version is not None:
+            location = write.location_of(answer.version)
+            return exchange.Response(answer.status, answer.version.body or b"", answer.version, location)
+        return exchange.Response.of(answer.status, self.operation.resource(answer))
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from server.coordination import assignment, period, staff
-from server.coordination.assignment import Manager, Member, counted, held
+from server.coordination.assignment import ACTIVE, Manager, Member, counted, held, in_program
 from server.coordination.facts import Assignment
 from server.coordination.period import Interval, Step
 from server.coordination.program import Program, Programs, Rule
@@ -209,3 +209,67 @@ def limits(programs: Programs, url: str, at: int, level: str) -> Iterator[tuple[
     for window, program, rule in programs.in_force("caseload-cap", at):
         if program.url == url and window.low == at and rule.parameters["level"] == level:
             yield program, rule
+
+
+# What one manager has
+
+
+class Holding(NamedTuple):
+    """A manager's caseload as of an instant."""
+
+    members: list[str]  # Patients
+    reserved: int  # places of planned episodes, and of assignments that begin later
+    limit: int | None
+    remaining: int | None
+
+
+async def holding(view: View, role: str, programs: Programs, program: Program, at: int) -> Holding:
+    """What the person in a role has at the role's organization, or where most of the person's members are."""
+    person = (await assignment.practitioners(view, [role]))[role]
+    caseload = (await caseloads(view, [person]))[person] if person else Caseload(Manager(role), [])
+    times: dict[str, list[tuple[Member, list[Interval]]]] = {}
+    for member, assignments in caseload.members:
+        for organization, intervals in counted(member, assignments, programs, program).items():
+            times.setdefault(organization, []).append((member, intervals))
+    own = caseload.manager.roles[role].organization if role in caseload.manager.roles else None
+    there = times.get(own or "") or max(times.values(), key=len, default=[])
+    active = {
+        member.patient
+        for member, intervals in there
+        if period.holds(intervals, at) and period.holds(in_program(member, program, ACTIVE), at)
+    }
+    later = {member.patient for member, intervals in there if intervals[-1].high > at} - active
+    caps = [rule.parameters["limit"] for _, rule in limits(programs, program.url, at, "manager")]
+    limit = min(caps, default=None)
+    return Holding(sorted(active), len(later), limit, _remaining(programs, program, there, at))
+
+
+def _remaining(programs: Programs, program: Program, there: list[tuple[Member, list[Interval]]], at: int) -> int | None:
+    """How many more would be accepted, open-ended, from an instant on: the least room at any time from then."""
+    steps = period.steps(intervals for _, intervals in there)
+    rooms = [
+        rule.parameters["limit"] - step.number
+        for window, version, rule in programs.in_force("caseload-cap", at)
+        if version.url == program.url and rule.parameters["level"] == "manager" and rule.severity == "block"
+        for step in period.within(steps, window)
+    ]
+    return max(0, min(rooms)) if rooms else None
+
+
+async def programs_of(view: View, role: str, programs: Programs) -> list[str]:
+    """The programs in which the person in a role has members, or could by their role; else all that have managers."""
+    person = (await assignment.practitioners(view, [role]))[role]
+    caseload = (await caseloads(view, [person])).get(person) if person else None
+    having = [url for url in programs if any(dated.program.role for dated in programs.by_url[url])]
+    if caseload is None:
+        return having
+    used = [
+        url
+        for url in having
+        if any(
+            counted(member, assignments, programs, dated.program)
+            for dated in programs.by_url[url]
+            for member, assignments in caseload.members
+        )
+    ]
+    return used or having

@@ -190,6 +190,10 @@ class Programs:
         dated = self.by_url[url]
         return next((one.program for one in dated if at < one.period.high), dated[-1].program)
 
+    def instant(self, url: str, as_of: str | None, now: int) -> int:
+        """An `asOf`: a date is its first instant in the program's time zone; now, where it is not given."""
+        return period.starts(as_of, self.near(url, now).zone) if as_of else now
+
     def assigning(self, roles: Collection[str], at: int) -> tuple[Program, Rule]:
         """The program whose managers have one of these roles, and its rule about assignments."""
         for url in self.by_url:

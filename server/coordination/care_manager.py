@@ -1,0 +1,364 @@
+"""Care manager: who it is, and how somebody becomes it.
+
+An assignment is one CareTeam.participant with a role and a period; changing it means to close it and to add another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from server.coordination import assignment, period, program
+from server.coordination.assignment import Member, held, in_program
+from server.coordination.facts import BASE, PROGRAM_EXTENSION, Assignment, Role
+from server.coordination.period import Interval
+from server.coordination.program import Program, Programs, Rule
+from server.coordination.write import refusal
+from server.fhir import body
+from server.fhir.body import Body
+from server.ledger import Change, Plan, Resource, View
+from server.outcome import Issue, Problem
+
+ASSIGNMENT_REASON = f"{BASE}/StructureDefinition/assignment-reason"
+LEAD = f"{BASE}/CodeSystem/cm-role|lead-care-manager"
+ENROLLED = frozenset({"planned", "waitlist", "active", "onhold"})
+
+
+# Becoming it
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What $assign-care-manager is asked for; references are local, dates as the client wrote them."""
+
+    patient: str
+    program: str
+    manager: str
+    start: str | None = None
+    end: str | None = None
+    reason: Resource | None = None
+
+
+class _Place(NamedTuple):
+    """Where an assignment goes: the member, the rule that it is made under, and when it holds."""
+
+    member: Member
+    program: Program
+    rule: Rule
+    when: Interval
+    persons: Mapping[str, str | None]
+
+
+async def assign(view: View, wanted: Wanted, now: int, new_id: str) -> Plan:
+    """One commit that makes the manager the member's; its first change is the team that says so."""
+    place = await _place(view, wanted, now)
+    others, own = _in_place(wanted, place)
+    ended = dict.fromkeys(others, place.when.low)
+    if others:
+        _check_change(wanted, place, others)
+    for one in own:
+        if one.manager == wanted.manager and _period(one, place).low <= place.when.low:
+            return await _until(view, one, place)
+        if _period(one, place).low >= place.when.low:
+            raise Problem.conflict(
+                f"{wanted.patient} is to be with {one.manager} from {one.start} on, as {one.team} says. Let this one "
+                "end there, or change that one first."
+            )
+        ended[one] = place.when.low
+    teams: dict[str, Resource] = {}
+    for one, at in ended.items():
+        await _end(view, teams, one, _text(at, place))
+    team = await _team(view, teams, wanted, place, new_id)
+    team["participant"] = [*team.get("participant", ()), _participant(wanted, place)]
+    rest = [other for reference, other in teams.items() if reference != f"CareTeam/{team['id']}"]
+    return Plan([_put(changed) for changed in (team, *rest)])
+
+
+async def _place(view: View, wanted: Wanted, now: int) -> _Place:
+    programs = await program.programs(view)
+    chosen, when = _when(wanted, programs, now)
+    found = await assignment.members(view, [wanted.patient])
+    member = found[wanted.patient]
+    rule = chosen.assignment
+    if rule is None:
+        raise _unprocessable(f"{chosen.canonical} has no case managers", "program")
+    if not period.intersection(in_program(member, chosen), [when]):
+        text = f"{wanted.patient} has no episode of {chosen.title} in that time; enrol the member by an EpisodeOfCare."
+        raise Problem.with_issues("business_rule", [refusal(chosen, rule, text, _parameter("program"))])
+    named = [one.manager for one in member.assignments]
+    roles = await view.facts("role", {wanted.manager, *named})
+    _check_role(wanted, [Role.of(fact) for fact in roles[wanted.manager]], chosen, when)
+    persons = {role: rows[0].data.get("practitioner") if rows else None for role, rows in roles.items()}
+    place = _Place(member, chosen, rule, when, persons)
+    return place._replace(when=_after_former(wanted, place, now))
+
+
+def _when(wanted: Wanted, programs: Programs, now: int) -> tuple[Program, Interval]:
+    """The program in force at the start, and the time asked for."""
+    url = programs.named(wanted.program)
+    if url is None:
+        known = ", ".join(programs) or "none"
+        raise _unprocessable(f"There is no active program {wanted.program}; there are: {known}", "program")
+    zone = programs.near(url, now).zone
+    low = period.starts(wanted.start, zone) if wanted.start else period.midnight(period.day(now, zone), zone)
+    chosen = programs.near(url, low)
+    _, mark, version = wanted.program.partition("|")
+    if mark and version != chosen.version:
+        raise _unprocessable(f"In force at that time is {chosen.canonical}, not {wanted.program}", "program")
+    when = Interval(low, period.ends(wanted.end, chosen.zone))
+    if when.high <= when.low:
+        raise Problem.invalid("The assignment ends before it starts", _parameter("end"))
+    return chosen, when
+
+
+def _check_role(wanted: Wanted, roles: Sequence[Role], chosen: Program, when: Interval) -> None:
+    if not roles:
+        raise _unprocessable(f"There is no {wanted.manager}", "manager")
+    role = roles[0]
+    if role.practitioner is None:
+        raise _unprocessable(f"{wanted.manager} names no Practitioner of this server", "manager")
+    if not role.active or period.ends(role.end, chosen.zone) <= when.low:
+        raise _unprocessable(f"{wanted.manager} is not active at that time", "manager")
+
+
+def _after_former(wanted: Wanted, place: _Place, now: int) -> Interval:
+    """A day as the start is that day's first instant, or where somebody else's time ended on it, that instant."""
+    if wanted.start is not None and len(wanted.start) > 10:
+        return place.when
+    low, high = place.when
+    next_day = period.ends(period.day(low, place.program.zone).isoformat(), place.program.zone)
+    ends = [_period(one, place).high for one in _in_place(wanted, place)[0]]
+    latest = max(ends, default=low)
+    return Interval(latest, high) if low < latest <= min(now, next_day) and latest < high else place.when
+
+
+def _in_place(wanted: Wanted, place: _Place) -> tuple[list[Assignment], list[Assignment]]:
+    """Who has the member at some time of it: (others, the same person)."""
+    there = [
+        one
+        for one in place.member.assignments
+        if place.program.role in one.roles and period.intersection(held(one, place.program.zone), [place.when])
+    ]
+    person = place.persons[wanted.manager]
+    own = [one for one in there if place.persons[one.manager] == person]
+    return [one for one in there if one not in own], own
+
+
+def _check_change(wanted: Wanted, place: _Place, others: Sequence[Assignment]) -> None:
+    """Another manager is replaced by $handoff, unless the program says that it can be done directly."""
+    other = others[0]
+    who = f"{other.manager} has {wanted.patient} from {other.start or 'the beginning'} on, as {other.team} says"
+    if not place.rule.parameters["direct-change"]:
+        raise Problem.conflict(f"{who}; a change of case managers is Patient/$handoff", _parameter("manager"))
+    if wanted.reason is None:
+        raise Problem.of("required", f"{who}; a change of case managers needs a reason", _parameter("reason"))
+    if any(_period(one, place).low >= place.when.low for one in others):
+        raise Problem.conflict(f"{who}; let this one end there, or change that one first", _parameter("end"))
+
+
+async def _until(view: View, one: Assignment, place: _Place) -> Plan:
+    """The same assignment, with the end that is asked for; nothing changes where it has that already."""
+    if _period(one, place).high == place.when.high:
+        stored = await _stored(view, one.team)
+        id = stored.resource["id"]
+        return Plan([Change("PUT", "CareTeam", id, stored.resource, stored.text(id))])
+    teams: dict[str, Resource] = {}
+    await _end(view, teams, one, None if place.when.high == period.NEVER else _text(place.when.high, place))
+    return Plan([_put(teams[one.team])])
+
+
+async def _end(view: View, teams: dict[str, Resource], one: Assignment, end: str | None) -> None:
+    """Set or take away the end of one participant."""
+    team = teams[one.team] if one.team in teams else await _read(view, one.team)
+    participants = list(team["participant"])
+    changed = dict(participants[one.place])
+    changed["period"] = {name: at for name, at in (*changed.get("period", {}).items(), ("end", end)) if at is not None}
+    if end is None:
+        changed["period"].pop("end", None)
+    participants[one.place] = changed
+    teams[one.team] = {**team, "participant": participants}
+
+
+async def _team(view: View, teams: dict[str, Resource], wanted: Wanted, place: _Place, new_id: str) -> Resource:
+    """The member's team for the program: the one that had the last assignment, or is for it; else a new one."""
+    url = place.program.url
+    organizations = [
+        one.organization
+        for one in place.member.enrolments
+        if one.organization and not place.program.types.isdisjoint(one.types)
+    ]
+    latest = {one.team: _period(one, place).low for one in place.member.assignments if place.program.role in one.roles}
+    suitable = [
+        team
+        for team in place.member.teams
+        if team.status in {None, "active"}
+        and (not team.programs or url in team.programs)
+        and (team.reference in latest or url in team.programs or set(organizations) & set(team.organizations))
+    ]
+    if not suitable:
+        return _new_team(wanted, place, organizations, new_id)
+    best = max(
+        suitable, key=lambda team: (latest.get(team.reference, period.ALWAYS), url in team.programs, team.reference)
+    )
+    return teams[best.reference] if best.reference in teams else await _read(view, best.reference)
+
+
+def _new_team(wanted: Wanted, place: _Place, organizations: Sequence[str], new_id: str) -> Resource:
+    team: Resource = {
+        "resourceType": "CareTeam",
+        "id": new_id,
+        "extension": [{"url": PROGRAM_EXTENSION, "valueCanonical": place.program.url}],
+        "status": "active",
+        "subject": {"reference": place.member.patient},
+    }
+    if organizations:
+        team["managingOrganization"] = [{"reference": organizations[0]}]
+    return team
+
+
+def _participant(wanted: Wanted, place: _Place) -> Resource:
+    system, _, code = (place.program.role or "").partition("|")
+    when = {"start": _text(place.when.low, place)}
+    if place.when.high != period.NEVER:
+        when["end"] = _text(place.when.high, place)
+    participant: dict[str, Any] = {
+        "role": [{"coding": [{"system": system, "code": code}]}],
+        "member": {"reference": wanted.manager},
+        "period": when,
+    }
+    if wanted.reason is not None:
+        participant["extension"] = [{"url": ASSIGNMENT_REASON, "valueCodeableConcept": wanted.reason}]
+    return participant
+
+
+async def _read(view: View, reference: str) -> Resource:
+    return (await _stored(view, reference)).resource
+
+
+async def _stored(view: View, reference: str) -> Body:
+    version = await view.read(*reference.split("/"))
+    assert version, "a fact is of a current resource"
+    assert version.body, "a fact is of a resource that is there"
+    return body.parse(version.body)
+
+
+def _put(team: Resource) -> Change:
+    return Change("PUT", "CareTeam", team["id"], team, Body.of(team).text(team["id"]))
+
+
+def _period(one: Assignment, place: _Place) -> Interval:
+    return period.between(one.start, one.end, place.program.zone)
+
+
+def _text(at: int, place: _Place) -> str:
+    return period.text(at, place.program.zone)
+
+
+def _parameter(name: str) -> str:
+    return f"Parameters.parameter.where(name='{name}')"
+
+
+def _unprocessable(diagnostics: str, name: str) -> Problem:
+    return Problem.with_issues("unprocessable", [Issue("not-found", diagnostics, (_parameter(name),))])
+
+
+# Being it
+
+
+class Serving(NamedTuple):
+    """Who manages a member in a program at an instant."""
+
+    program: str
+    manager: str
+    practitioner: str
+    team: str
+    since: str | None
+    lead: bool
+
+
+class Answer(NamedTuple):
+    """Who manages a member, and for each program without anybody, the resources that say whom to call."""
+
+    serving: list[Serving]
+    contacts: list[str]
+
+
+async def care_managers(view: View, patient: str, wanted: str | None, as_of: str | None, now: int) -> Answer:
+    """Who manages a member as of a date, in one program or in each that the member is enrolled in."""
+    programs = await program.programs(view)
+    urls = list(programs)
+    if wanted is not None:
+        url = programs.named(wanted)
+        if url is None:
+            raise _unprocessable(f"There is no active program {wanted}; there are: {', '.join(programs)}", "program")
+        urls = [url]
+    member = (await assignment.members(view, [patient]))[patient]
+    persons = await assignment.practitioners(view, [one.manager for one in member.assignments])
+    found: list[Serving] = []
+    without: list[tuple[Program, list[str]]] = []
+    for url in urls:
+        at = programs.instant(url, as_of, now)
+        chosen = programs.near(url, at)
+        organizations = _organizations(member, chosen, at)
+        if not organizations:
+            continue
+        serving = _serving(member, programs, chosen, persons, at)
+        found += serving
+        if not serving:
+            without.append((chosen, organizations))
+    if len(found) == 1:
+        found = [found[0]._replace(lead=True)]
+    return Answer(found, await _contacts(view, patient, without, bool(found)))
+
+
+def _organizations(member: Member, chosen: Program, at: int) -> list[str]:
+    """Where a member is enrolled in a program at an instant."""
+    return [
+        one.organization
+        for one in member.enrolments
+        if one.organization
+        and not chosen.types.isdisjoint(one.types)
+        and period.holds(assignment.enrolled(one, chosen.zone, ENROLLED), at)
+    ]
+
+
+def _serving(
+    member: Member, programs: Programs, chosen: Program, persons: Mapping[str, str | None], at: int
+) -> list[Serving]:
+    there = [one for one in member.assignments if chosen.role in one.roles and persons.get(one.manager)]
+    found = []
+    for one in there:
+        counting = assignment.counted(member, [one], programs, chosen, ENROLLED)
+        if not any(period.holds(intervals, at) for intervals in counting.values()):
+            continue
+        person = str(persons[one.manager])
+        times = together([other for other in there if persons[other.manager] == person], chosen.zone)
+        low = next(interval.low for interval in times if interval.low <= at < interval.high)
+        since = None if low == period.ALWAYS else period.text(low, chosen.zone)
+        found.append(Serving(chosen.url, one.manager, person, one.team, since, LEAD in one.roles))
+    return found
+
+
+def together(assignments: Sequence[Assignment], zone: str) -> list[Interval]:
+    """When a person has a member, whatever the roles and teams; periods that touch are one."""
+    return period.union(interval for one in assignments for interval in held(one, zone))
+
+
+async def _contacts(view: View, patient: str, without: list[tuple[Program, list[str]]], any_served: bool) -> list[str]:
+    """The organization's service for the program, else the organization itself; for who is in none, the patient's."""
+    if not without and any_served:
+        return []
+    asked = [(one, organizations) for one, organizations in without]
+    organizations = {organization for _, found in asked for organization in found}
+    if not asked:
+        version = await view.read(*patient.split("/"))
+        link = body.parse(version.body).resource.get("managingOrganization", {}) if version and version.body else {}
+        return [link["reference"]] if link.get("reference", "").startswith("Organization/") else []
+    services = await view.facts("contact", organizations)
+    found: list[str] = []
+    for one, there in asked:
+        for organization in there:
+            matching = [fact.source for fact in services[organization] if not one.types.isdisjoint(fact.data)]
+            found += matching or ([organization] if organization.startswith("Organization/") else [])
+    return list(dict.fromkeys(found))

@@ -1,0 +1,75 @@
+"""Call: one invocation of an operation, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from server.auth.access import Caller
+from server.fhir import datatype
+from server.ledger import Commit, Cursor, Decide, Position, Version, View, micros
+from server.operations import parameters
+from server.operations.parameters import Inputs
+from server.outcome import Problem
+from server.repository import Repository
+
+
+@dataclass(slots=True)
+class Call:
+    """One invocation: on what, by whom, with which inputs."""
+
+    repository: Repository
+    caller: Caller
+    type: str
+    id: str
+    inputs: Inputs
+    csv: bool = False  # the client asks for a table
+    key: str | None = None  # Idempotency-Key
+    fingerprint: bytes = b""
+
+    @property
+    def reference(self) -> str:
+        return f"{self.type}/{self.id}"
+
+    async def view(self) -> tuple[View, int]:
+        """The state to answer from, by the parameter `at`, and what was now then, in microseconds since the epoch."""
+        at = self.inputs.typed("at")
+        now = micros(datetime.now(UTC))
+        if at is None:
+            return self.repository.view(self.caller), now
+        if at.type == "instant":
+            interval = datatype.instant(at.value)
+            assert interval, "validated"
+            return self.repository.view(self.caller, self.repository.position_at(self.caller, interval.low)), min(
+                now, interval.low
+            )
+        view = self.repository.view(self.caller, at.value)
+        return view, await self._written_at(at.value)
+
+    async def _written_at(self, position: Position) -> int:
+        """When a position was written."""
+        found = await self.repository.changes(self.caller, Cursor(position, -1), 1)
+        return found[0].at if found else 0
+
+    async def here(self, view: View) -> Version:
+        """The resource that the operation is on. Problem not_found or gone."""
+        version = await view.read(self.type, self.id)
+        if version is None:
+            raise Problem.not_found(f"There is no {self.reference}")
+        if version.body is None:
+            raise Problem.gone(f"{self.reference} was deleted")
+        return version
+
+    async def commit(self, decide: Decide, now: datetime) -> Commit:
+        return await self.repository.commit(self.caller, decide, key=self.key, fingerprint=self.fingerprint, now=now)
+
+
+@dataclass(slots=True)
+class Answer:
+    """What an operation answers: outputs by name; or a version that it wrote; or a table of its own media type."""
+
+    outputs: Sequence[parameters.Output] = ()
+    status: int = 200
+    version: Version | None = None
+    table: str | None = None

@@ -1,0 +1,56 @@
+"""Operations: a table row each: a code, its OperationDefinition, and the function that does it.
+
+https://hl7.org/fhir/R4/operations.html
+
+How a request gets here is the interactions' (`app` lets the two meet); a function sees only a Call.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from server.fhir.body import Body
+from server.operations import parameters
+from server.operations.assign_care_manager import assign_care_manager
+from server.operations.call import Answer, Call
+from server.operations.care_manager import care_manager
+from server.operations.caseload import caseload
+from server.operations.caseload_report import caseload_report
+from server.operations.parameters import Inputs
+from server.operations.validate import validate
+
+PROFILES = Path(__file__).resolve().parents[2] / "profiles"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A row of the table."""
+
+    definition: Mapping[str, Any]
+    function: Callable[[Call], Awaitable[Answer]]
+
+    def inputs(self, body: Body | None, query: Sequence[tuple[str, str]], base_url: str = "") -> Inputs:
+        """What is given, read by the OperationDefinition."""
+        return parameters.read(self.definition, body, query, base_url)
+
+    def resource(self, answer: Answer) -> dict[str, Any]:
+        """The outputs as the resource that is answered."""
+        return parameters.written(self.definition, answer.outputs)
+
+
+def _row(id: str, function: Callable[[Call], Awaitable[Answer]]) -> Operation:
+    return Operation(json.loads((PROFILES / f"OperationDefinition-{id}.json").read_text()), function)
+
+
+_ROWS = (
+    _row("assign-care-manager", assign_care_manager),
+    _row("care-manager", care_manager),
+    _row("caseload", caseload),
+    _row("caseload-report", caseload_report),
+    _row("validate", validate),
+)
+OPERATIONS: Mapping[str, Operation] = {row.definition["code"]: row for row in _ROWS}
