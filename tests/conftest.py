@@ -24,7 +24,7 @@ def settings(tmp_path: Path) -> Settings:
 async def app(settings: Settings) -> AsyncIterator[ASGIApp]:
     """The whole application, started and, after the test, stopped as a server would."""
     application = create_app(settings)
-    async with _lifespan(application):
+    async with lifespan(application):
         yield application
 
 
@@ -36,7 +36,7 @@ async def client(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
         yield found
 
 
-class _lifespan:  # noqa: N801 - reads as a function
+class lifespan:  # noqa: N801 - reads as a function
     """ASGI's lifespan: https://asgi.readthedocs.io/en/latest/specs/lifespan.html"""
 
     def __init__(self, app: ASGIApp) -> None:

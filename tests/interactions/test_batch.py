@@ -1,0 +1,81 @@
+"""batch: https://hl7.org/fhir/R4/http.html#brules"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.answers import entry, statuses, transaction
+
+
+def patient(id: str, **elements: Any) -> dict[str, Any]:
+    return {"resourceType": "Patient", "id": id, **elements}
+
+
+async def test_batch_answers_each_entry_alone(client: httpx.AsyncClient) -> None:
+    await client.put("Patient/old", json=patient("old"))
+    response = await client.post(
+        "",
+        json=transaction(
+            entry("PUT", "Patient/a", patient("a")),
+            entry("GET", "Patient/nobody"),
+            entry("POST", "Patient", patient("b", gender="x")),
+            {"resource": patient("c")},
+            entry("GET", "Patient/a"),
+            entry("HEAD", "Patient/a"),
+            entry("DELETE", "Patient/old"),
+            entry("GET", "Patient/a", ifNoneMatch="*"),
+            entry("PATCH", "Patient/a"),
+            entry("POST", "", transaction()),
+            type="batch",
+        ),
+    )
+    assert ["201", "404", "422", "400", "200", "200", "204", "304", "405", "400"] == statuses(response)
+    found = response.json()["entry"]
+    assert "batch-response" == response.json()["type"]
+    assert ["not-found"] == [issue["code"] for issue in found[1]["response"]["outcome"]["issue"]]
+    assert ["Bundle.entry[2].resource.gender"] == found[2]["response"]["outcome"]["issue"][0]["expression"]
+    assert ("a", False) == (found[4]["resource"]["id"], "resource" in found[5])
+    assert 410 == (await client.get("Patient/old")).status_code
+
+
+async def test_batch_entries_are_versions_of_their_own(client: httpx.AsyncClient) -> None:
+    entries = [entry("PUT", f"Patient/{number}", patient(str(number))) for number in range(200)]
+    response = await client.post("", json=transaction(*entries, type="batch"))
+    assert 200 == len({found["response"]["etag"] for found in response.json()["entry"]})
+    assert [f"Patient/{number}" for number in range(200)] == [
+        found["response"]["location"].partition("/_history")[0] for found in response.json()["entry"]
+    ]
+
+
+async def test_batch_that_conflicts_says_so(client: httpx.AsyncClient) -> None:
+    """Microsoft 5592: a conflict within a Bundle surfaced as 500."""
+    await client.put("Patient/a", json=patient("a"))
+    entries = [entry("PUT", "Patient/a", patient("a", multipleBirthInteger=n), ifMatch='W/"1"') for n in range(8)]
+    response = await client.post("", json=transaction(*entries, type="batch"))
+    assert ["200"] + ["412"] * 7 == sorted(statuses(response))
+
+
+@pytest.mark.parametrize("prefer", ["minimal", "representation"])
+async def test_batch_answers_as_preferred(client: httpx.AsyncClient, prefer: str) -> None:
+    bundle = transaction(entry("PUT", "Patient/a", patient("a")), entry("GET", "Patient/a"), type="batch")
+    found = (await client.post("", json=bundle, headers={"Prefer": f"return={prefer}"})).json()["entry"]
+    assert [prefer == "representation", True] == ["resource" in each for each in found]
+
+
+async def test_batch_under_a_key_answers_the_same_twice(client: httpx.AsyncClient) -> None:
+    bundle = transaction(*(entry("POST", "Patient", patient("x")) for _ in range(2)), type="batch")
+    headers = {"Idempotency-Key": "k"}
+    first = await client.post("", json=bundle, headers=headers)
+    again = await client.post("", json=bundle, headers=headers)
+    assert (["201", "201"], first.json()) == (statuses(again), again.json())
+    assert 2 == (await client.get("Patient")).json()["total"]
+
+
+async def test_batch_entry_searches_by_absolute_url(client: httpx.AsyncClient) -> None:
+    await client.put("Patient/a", json=patient("a", name=[{"family": "Ü&"}]))
+    bundle = transaction(entry("GET", "http://127.0.0.1/fhir/Patient?family=%C3%9C%26"), type="batch")
+    found = (await client.post("", json=bundle)).json()["entry"][0]["resource"]
+    assert ("searchset", 1) == (found["type"], found["total"])

@@ -1,0 +1,84 @@
+"""capabilities: the CapabilityStatement says what the tables do, and the server does what it says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from server.fhir.definition import RESOURCE_TYPES, search_parameters
+from server.validation.element import validate
+from tests.answers import refusal
+
+
+@pytest.fixture
+async def statement(client: httpx.AsyncClient) -> dict[str, Any]:
+    response = await client.get("metadata")
+    assert response.status_code == 200
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def resource(statement: dict[str, Any], type: str) -> dict[str, Any]:
+    return next(found for found in statement["rest"][0]["resource"] if found["type"] == type)
+
+
+def test_statement_is_valid(statement: dict[str, Any]) -> None:
+    assert [] == validate(statement)
+    assert ("4.0.1", "instance") == (statement["fhirVersion"], statement["kind"])
+    assert "http://127.0.0.1/fhir" == statement["implementation"]["url"]
+
+
+def test_statement_has_every_type(statement: dict[str, Any]) -> None:
+    assert sorted(RESOURCE_TYPES) == [found["type"] for found in statement["rest"][0]["resource"]]
+
+
+def test_statement_lists_interactions(statement: dict[str, Any]) -> None:
+    listed = {found["code"] for found in resource(statement, "CarePlan")["interaction"]}
+    assert {"read", "vread", "update", "delete", "history-instance", "history-type", "create", "search-type"} == listed
+    assert {"transaction", "batch", "history-system"} == {
+        found["code"] for found in statement["rest"][0]["interaction"]
+    }
+
+
+def test_statement_lists_search(statement: dict[str, Any]) -> None:
+    plan = resource(statement, "CarePlan")
+    assert {"subject", "_id", "_lastUpdated", "date", "activity-code"} <= {one["name"] for one in plan["searchParam"]}
+    assert "CarePlan:subject" in plan["searchInclude"]
+    assert "CarePlan:subject" in resource(statement, "Patient")["searchRevInclude"]
+
+
+async def test_server_takes_every_parameter_that_it_lists(client: httpx.AsyncClient, statement: dict[str, Any]) -> None:
+    for type in ("Patient", "CarePlan", "CareTeam", "Task", "Observation"):
+        for parameter in resource(statement, type)["searchParam"]:
+            value = {"date": "2026", "number": "1", "quantity": "1", "composite": "a$b"}.get(parameter["type"], "a")
+            if parameter["type"] == "composite":
+                continue
+            response = await client.get(
+                f"{type}", params={parameter["name"]: value}, headers={"Prefer": "handling=strict"}
+            )
+            assert 200 == response.status_code, (parameter, response.text)
+
+
+async def test_server_takes_every_include_that_it_lists(client: httpx.AsyncClient, statement: dict[str, Any]) -> None:
+    plan = resource(statement, "CarePlan")
+    headers = {"Prefer": "handling=strict"}
+    for include in plan["searchInclude"]:
+        assert 200 == (await client.get(f"CarePlan?_include={include}", headers=headers)).status_code
+    for include in plan["searchRevInclude"]:
+        assert 200 == (await client.get(f"CarePlan?_revinclude={include}", headers=headers)).status_code
+
+
+def test_statement_names_definitions_of_the_specification(statement: dict[str, Any]) -> None:
+    listed = {found["definition"] for found in resource(statement, "Task")["searchParam"]}
+    assert {found.url for found in search_parameters("Task").values() if found.expression} == listed
+
+
+@pytest.mark.parametrize("mode", ["full", "normative"])
+async def test_modes(client: httpx.AsyncClient, mode: str) -> None:
+    assert 200 == (await client.get(f"metadata?mode={mode}")).status_code
+
+
+async def test_mode_that_is_not_written(client: httpx.AsyncClient) -> None:
+    assert (501, ["not-supported"]) == refusal(await client.get("metadata?mode=terminology"))

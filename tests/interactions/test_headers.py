@@ -1,0 +1,122 @@
+"""What headers say: https://hl7.org/fhir/R4/http.html#mime-type, RFC 9110, RFC 7240, RFC 7239"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from server.interactions.headers import (
+    CSV,
+    FHIR_JSON,
+    Prefer,
+    acceptable,
+    accepts_gzip,
+    etags,
+    forwarded,
+    last_modified,
+    modified_since,
+    prefer,
+)
+from server.outcome import Problem
+
+AT = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
+
+
+@pytest.mark.parametrize(
+    ("expected", "value"),
+    [
+        (Prefer(), None),
+        (Prefer("minimal"), b"return=minimal"),
+        (Prefer("representation", False), b"return=representation; handling=strict"),
+        (Prefer("OperationOutcome", True), b'handling=lenient, return="OperationOutcome"'),
+        (Prefer(None, True), b"return=everything, wait=10, respond-async"),
+    ],
+)
+def test_prefer(expected: Prefer, value: bytes | None) -> None:
+    assert expected == prefer(value)
+
+
+@pytest.mark.parametrize(
+    ("expected", "value"),
+    [
+        ({17}, b'W/"17"'),
+        ({17}, b'"17"'),
+        ({17}, b"17"),
+        ({1, 2}, b'W/"1" , W/"2"'),
+        (set(), b'W/"a"'),
+        (None, b" * "),
+    ],
+)
+def test_etags(expected: set[int] | None, value: bytes) -> None:
+    assert expected == etags(value, "http.If-Match")
+
+
+@pytest.mark.parametrize("value", [b"", b'W/"1" W/"2"', b'W/"' + b"1" * 65 + b'"', b","])
+def test_etags_that_are_none(value: bytes) -> None:
+    with pytest.raises(Problem) as raised:
+        etags(value, "http.If-Match")
+    assert ("invalid", ("http.If-Match",)) == (raised.value.kind, raised.value.issues[0].expression)
+
+
+@pytest.mark.parametrize(
+    ("expected", "accept", "format", "tabular"),
+    [
+        (FHIR_JSON, None, None, False),
+        (FHIR_JSON, b"application/*;q=0.1", None, False),
+        (CSV, b"text/csv", None, True),
+        (CSV, None, "csv", True),
+        (FHIR_JSON, b"text/csv;q=0.5, application/fhir+json", None, True),
+        (b"application/json;charset=utf-8", b"application/xml;q=1, application/json;q=0.9, */*;q=0.1", None, False),
+    ],
+)
+def test_acceptable(expected: bytes, accept: bytes | None, format: str | None, tabular: bool) -> None:
+    assert expected == acceptable(accept, format, tabular)
+
+
+@pytest.mark.parametrize("accept", [b"application/fhir+json;q=0", b"text/csv", b"image/png"])
+def test_acceptable_of_nothing(accept: bytes) -> None:
+    with pytest.raises(Problem) as raised:
+        acceptable(accept)
+    assert "not_acceptable" == raised.value.kind
+
+
+@pytest.mark.parametrize(
+    ("expected", "value"),
+    [(False, None), (True, b"gzip"), (True, b"br, gzip;q=0.5"), (False, b"gzip;q=0"), (True, b"*"), (False, b"br")],
+)
+def test_accepts_gzip(expected: bool, value: bytes | None) -> None:
+    assert expected == accepts_gzip(value)
+
+
+def test_dates_have_whole_seconds() -> None:
+    assert b"Thu, 01 Jan 2026 00:00:00 GMT" == last_modified(AT + 999_999)
+    assert [False, True, True] == [
+        modified_since(b"Thu, 01 Jan 2026 00:00:00 GMT", AT + 999_999),
+        modified_since(b"Wed, 31 Dec 2025 23:59:59 GMT", AT),
+        modified_since(b"Thu, 01 Jan 2026 00:00:00 GMT", AT + 1_000_000),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expected", "headers"),
+    [
+        ((None, None), {}),
+        (("https", "a"), {b"x-forwarded-proto": b"https, http", b"x-forwarded-host": b"a, b"}),
+        (("https", "a:1"), {b"forwarded": b'for="[::1]";Proto=https;HOST="a:1", host=b'}),
+    ],
+)
+def test_forwarded(expected: Any, headers: dict[bytes, bytes]) -> None:
+    assert expected == forwarded(headers)
+
+
+@pytest.mark.parametrize("read", [acceptable, prefer, accepts_gzip, lambda value: etags(value, "")])
+def test_hostile_headers_take_no_time(read: Any) -> None:
+    started = time.perf_counter()
+    for value in (b"," * 60_000, b";" * 60_000, b'"' * 60_000, b"a;q=" * 15_000, b" " * 60_000):
+        try:
+            read(value)
+        except Problem:
+            continue
+    assert time.perf_counter() - started < 2

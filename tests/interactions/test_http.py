@@ -1,0 +1,286 @@
+"""FHIR over HTTP: negotiation, sizes, compression, and refusals that are outcomes whatever is wrong."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from starlette.types import ASGIApp
+
+from server.app import create_app
+from server.interactions.exchange import INSTANCE, Request, Response, Server
+from server.interactions.routes import DISPATCH
+from server.settings import Settings
+from tests.answers import places, refusal
+from tests.conftest import lifespan
+
+PATIENT = {"resourceType": "Patient", "id": "a", "name": [{"family": "Doe"}]}
+LONG = {"resourceType": "Patient", "id": "a", "name": [{"family": "Doe" * 1000}]}
+JSON = {"Content-Type": "application/fhir+json"}
+FHIR = "application/fhir+json;charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (None, FHIR),
+        ("*/*", FHIR),
+        ("application/fhir+json", FHIR),
+        ("application/fhir+json; fhirVersion=4.0", FHIR),
+        ("application/json", "application/json;charset=utf-8"),
+        ("text/json", "text/json;charset=utf-8"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", FHIR),
+        ("application/fhir+xml, application/fhir+json;q=0.5", FHIR),
+    ],
+)
+async def test_accept(client: httpx.AsyncClient, accept: str | None, expected: str) -> None:
+    await client.put("Patient/a", json=PATIENT)
+    response = await client.get("Patient/a", headers={"Accept": accept} if accept else {})
+    assert (200, expected) == (response.status_code, response.headers["content-type"])
+
+
+@pytest.mark.parametrize("accept", ["application/fhir+xml", "text/csv", "application/fhir+json;fhirVersion=5.0", "x"])
+async def test_accept_of_what_is_not_written(client: httpx.AsyncClient, accept: str) -> None:
+    response = await client.post("Patient", json=PATIENT, headers={"Accept": accept})
+    assert (406, ["not-supported"]) == refusal(response)
+    assert 0 == (await client.get("Patient")).json()["total"]
+
+
+@pytest.mark.parametrize("format", ["json", "application/json", "application/fhir+json", "application/fhir%2Bjson"])
+async def test_format_counts_more_than_accept(client: httpx.AsyncClient, format: str) -> None:
+    response = await client.get(f"Patient?_format={format}", headers={"Accept": "application/fhir+xml"})
+    assert 200 == response.status_code
+
+
+@pytest.mark.parametrize("format", ["xml", "application/fhir+xml", "ttl", "html", "csv", ""])
+async def test_format_that_is_not_written(client: httpx.AsyncClient, format: str) -> None:
+    assert (406, ["not-supported"]) == refusal(await client.get(f"Patient?_format={format}"))
+
+
+async def test_pretty_keeps_digits(client: httpx.AsyncClient) -> None:
+    content = (
+        '{"resourceType":"Observation","id":"o","status":"final","code":{"text":"x"},"valueQuantity":{"value":1.10}}'
+    )
+    await client.put("Observation/o", content=content, headers=JSON)
+    text = (await client.get("Observation/o?_pretty=true")).text
+    assert '\n  "valueQuantity": {\n    "value": 1.10\n  }' in text
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/fhir+json", "application/json; charset=UTF-8", "text/json", "application/json+fhir"]
+)
+async def test_content_type(client: httpx.AsyncClient, content_type: str) -> None:
+    response = await client.put("Patient/a", content=json.dumps(PATIENT), headers={"Content-Type": content_type})
+    assert 201 == response.status_code
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/fhir+xml",
+        "application/x-www-form-urlencoded",
+        "application/fhir+json; charset=latin1",
+        "application/fhir+json; fhirVersion=3.0",
+        "",
+    ],
+)
+async def test_content_type_that_is_not_read(client: httpx.AsyncClient, content_type: str) -> None:
+    response = await client.put("Patient/a", content=json.dumps(PATIENT), headers={"Content-Type": content_type})
+    assert (415, ["not-supported"]) == refusal(response)
+
+
+@pytest.mark.parametrize(
+    ("method", "place", "allow"),
+    [
+        ("POST", "Patient/a", "DELETE, GET, HEAD, PUT"),
+        ("PUT", "", "POST"),
+        ("GET", "", "POST"),
+        ("DELETE", "metadata", "GET, HEAD"),
+        ("PUT", "Patient/a/_history/1", "GET, HEAD"),
+        ("GET", "Patient/_search", "POST"),
+        ("PUT", "_history", "GET, HEAD"),
+        ("OPTIONS", "Patient", "DELETE, GET, HEAD, POST, PUT"),
+    ],
+)
+async def test_method_that_a_place_does_not_take(
+    client: httpx.AsyncClient, method: str, place: str, allow: str
+) -> None:
+    response = await client.request(method, place)
+    assert (405, ["not-supported"]) == refusal(response)
+    assert allow == response.headers["allow"]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "Nothing",
+        "patient",
+        "Patient/a/b",
+        "Patient/a/_history/1/2",
+        "_nothing",
+        "$nothing",
+        "Patient/$nothing",
+        "Patient/a/$nothing",
+        "Resource",
+        "metadata/x",
+        "..%2f..%2fetc",
+        "Patient/a/CarePlan",
+    ],
+)
+async def test_place_where_nothing_is(client: httpx.AsyncClient, place: str) -> None:
+    assert (404, ["not-found"]) == refusal(await client.get(place))
+
+
+async def test_trailing_slash(client: httpx.AsyncClient) -> None:
+    assert 201 == (await client.put("Patient/a/", json=PATIENT)).status_code
+    assert 200 == (await client.get("Patient/")).status_code
+
+
+async def test_head_answers_without_a_body(client: httpx.AsyncClient) -> None:
+    await client.put("Patient/a", json=PATIENT)
+    got, headed = await client.get("Patient/a"), await client.head("Patient/a")
+    assert (200, b"") == (headed.status_code, headed.content)
+    assert got.headers == headed.headers
+
+
+async def test_large_answers_are_compressed(client: httpx.AsyncClient) -> None:
+    await client.put("Patient/a", json=LONG)
+    compressed = await client.get("Patient/a", headers={"Accept-Encoding": "gzip"})
+    plain = await client.get("Patient/a", headers={"Accept-Encoding": "identity"})
+    refused = await client.get("Patient/a", headers={"Accept-Encoding": "gzip;q=0"})
+    assert ["gzip", None, None] == [found.headers.get("content-encoding") for found in (compressed, plain, refused)]
+    assert compressed.json() == plain.json()
+    assert int(compressed.headers["content-length"]) < 1000
+
+
+async def test_small_answers_are_not_compressed(client: httpx.AsyncClient) -> None:
+    await client.put("Patient/a", json=PATIENT)
+    assert "content-encoding" not in (await client.get("Patient/a", headers={"Accept-Encoding": "gzip"})).headers
+
+
+async def test_compressed_request(client: httpx.AsyncClient) -> None:
+    content = gzip.compress(json.dumps(PATIENT).encode())
+    response = await client.put("Patient/a", content=content, headers=JSON | {"Content-Encoding": "gzip"})
+    assert (201, "Doe") == (response.status_code, response.json()["name"][0]["family"])
+
+
+@pytest.mark.parametrize(
+    ("content", "coding", "expected"),
+    [
+        (b"nothing", "gzip", (400, ["structure"])),
+        (gzip.compress(b"{}")[:-4], "gzip", (400, ["structure"])),
+        (gzip.compress(b"{}") * 2, "gzip", (400, ["structure"])),
+        (zlib.compress(b"{}"), "deflate", (415, ["not-supported"])),
+        (b"{}", "br", (415, ["not-supported"])),
+    ],
+)
+async def test_compressed_request_that_is_not_read(
+    client: httpx.AsyncClient, content: bytes, coding: str, expected: Any
+) -> None:
+    response = await client.put("Patient/a", content=content, headers=JSON | {"Content-Encoding": coding})
+    assert expected == refusal(response)
+
+
+@pytest.fixture
+async def small(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a server that takes bodies of 2,000 bytes."""
+    application = create_app(settings.model_copy(update={"max_body": 2000}))
+    async with lifespan(application), client_of(application) as found:
+        yield found
+
+
+def client_of(app: ASGIApp, base: str = "http://127.0.0.1/fhir/") -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base)
+
+
+async def test_body_beyond_the_limit(small: httpx.AsyncClient) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(10):
+            yield b"x" * 1000
+
+    declared = await small.put("Patient/a", content=b"x" * 2001, headers=JSON)
+    streamed = await small.put("Patient/a", content=chunks(), headers=JSON)
+    assert [(413, ["too-costly"])] * 2 == [refusal(declared), refusal(streamed)]
+
+
+async def test_body_that_unpacks_beyond_the_limit(small: httpx.AsyncClient) -> None:
+    bomb = gzip.compress(b" " * 1_000_000)
+    assert len(bomb) < 2000
+    response = await small.put("Patient/a", content=bomb, headers=JSON | {"Content-Encoding": "gzip"})
+    assert (413, ["too-costly"]) == refusal(response)
+
+
+async def test_request_id_is_told_back(client: httpx.AsyncClient) -> None:
+    told = await client.get("Patient/nobody", headers={"X-Request-Id": "a-1"})
+    untold = await client.get("Patient/nobody", headers={"X-Request-Id": "a b"})
+    assert ("a-1", None) == (told.headers.get("x-request-id"), untold.headers.get("x-request-id"))
+
+
+@pytest.mark.parametrize("actor", ["PractitionerRole/7", "Practitioner/7", "Patient/7", "Organization/7"])
+async def test_acting_as(client: httpx.AsyncClient, actor: str) -> None:
+    assert 200 == (await client.get("Patient", headers={"X-Acting-As": actor})).status_code
+
+
+@pytest.mark.parametrize("actor", ["Device/7", "7", "", "Practitioner/a_b"])
+async def test_acting_as_nobody(client: httpx.AsyncClient, actor: str) -> None:
+    response = await client.get("Patient", headers={"X-Acting-As": actor})
+    assert ((400, ["invalid"]), ["http.X-Acting-As"]) == (refusal(response), places(response))
+
+
+async def test_failure_shows_an_id_and_nothing_else(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def broken(server: Server, request: Request) -> Response:
+        raise KeyError("Jane Doe")
+
+    monkeypatch.setitem(DISPATCH, ("GET", INSTANCE), broken)  # type: ignore[arg-type]
+    application = create_app(settings)
+    async with lifespan(application), client_of(application) as client:
+        response = await client.get("Patient/a")
+        entries = {
+            "resourceType": "Bundle",
+            "type": "batch",
+            "entry": [{"request": {"method": "GET", "url": "Patient/a"}}],
+        }
+        batched = await client.post("", json=entries)
+    assert (500, ["exception"]) == refusal(response)
+    assert "500 Internal Server Error" == batched.json()["entry"][0]["response"]["status"]
+    logged = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [("KeyError", "error")] * 2 == [(line["error"], line["level"]) for line in logged]
+    assert logged[0]["id"] in response.text
+    assert "Doe" not in response.text + json.dumps(logged)
+
+
+@pytest.mark.parametrize(
+    ("change", "headers", "expected"),
+    [
+        ({}, {"Host": "a.example:8000"}, "http://a.example:8000/fhir"),
+        ({}, {"Host": "a.example", "X-Forwarded-Proto": "https"}, "http://a.example/fhir"),
+        ({"base_url": "https://b.example/fhir"}, {"Host": "a.example"}, "https://b.example/fhir"),
+        (
+            {"trust_proxy": True},
+            {"Host": "a.example", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "c.example, d.example"},
+            "https://c.example/fhir",
+        ),
+        (
+            {"trust_proxy": True},
+            {"Host": "a.example", "Forwarded": 'for=1.2.3.4;proto=https;host="e.example:8443", for=5.6.7.8'},
+            "https://e.example:8443/fhir",
+        ),
+    ],
+)
+async def test_base_url(settings: Settings, change: dict[str, Any], headers: dict[str, str], expected: str) -> None:
+    application = create_app(settings.model_copy(update=change))
+    async with lifespan(application), client_of(application) as client:
+        response = await client.post("Patient", json=PATIENT, headers=headers)
+    assert response.headers["location"].startswith(f"{expected}/Patient/")
+
+
+@pytest.mark.parametrize("host", ["a b", "a/b", "<a>", "a:b"])
+async def test_host_that_is_none(client: httpx.AsyncClient, host: str) -> None:
+    assert (400, ["invalid"]) == refusal(await client.get("Patient", headers={"Host": host}))
