@@ -90,7 +90,8 @@ def manager_on(server: httpx.Client, member: str, day: str) -> str:
 
 
 def telecoms(contact: Resource) -> list[str]:
-    return [f"{contact['name']} at {telecom['value']}" for telecom in contact.get("telecom", ())]
+    whose = contact.get("providedBy", {}).get("display", contact["name"])
+    return [f"{whose} at {telecom['value']}" for telecom in contact.get("telecom", ())]
 
 
 def moved(server: httpx.Client, prefix: str) -> tuple[str, str]:
@@ -124,7 +125,7 @@ def main(base: str, prefix: str) -> None:
         manager = f"{prefix}cm-0001"
         first, second, third = (f"{prefix}member-{n:05d}" for n in (75, 78, 81))
         print("1. A population of its own")
-        resources = population([48, 8, 8, 8], unassigned=9, prefix=prefix)
+        resources = population([48, 8, 8, 8], unassigned=9, prefix=prefix, seed=2)
         print(f"   {load(server, resources)} resources are stored")
         caseload(server, manager)
 

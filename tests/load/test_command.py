@@ -1,0 +1,77 @@
+"""The command `careplan load`, as an operator runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from examples.population import population
+from server.fhir.body import dumps
+
+CAREPLAN = [sys.executable, "-m", "server.cli"]
+
+
+def environment(tmp_path: Path) -> dict[str, str]:
+    return os.environ | {"CAREPLAN_STORE": f"sqlite:///{tmp_path}/careplan.db"}
+
+
+def careplan(tmp_path: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [*CAREPLAN, *map(str, arguments)]
+    return subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, timeout=120)
+
+
+def ndjson(path: Path, loads: list[int]) -> Path:
+    path.write_bytes(b"".join(dumps(resource) + b"\n" for resource in population(loads)))
+    return path
+
+
+def test_all_taken_is_0(tmp_path: Path) -> None:
+    path = ndjson(tmp_path / "a.ndjson", [3])
+    done = careplan(tmp_path, "load", path)
+    total = len(path.read_bytes().splitlines())
+    assert (0, f"{total} resources taken, {total} of them written; 0 refused\n") == (done.returncode, done.stdout)
+
+
+def test_something_refused_is_1_and_is_reported(tmp_path: Path) -> None:
+    path = tmp_path / "a.ndjson"
+    path.write_text('{"resourceType":"Patient","id":"good"}\n{"resourceType":"Patient","gender":"unheard-of"}\n')
+    done = careplan(tmp_path, "load", path, "--report", tmp_path / "report.ndjson")
+    assert 1 == done.returncode
+    assert f"refused {path}:2" in done.stdout
+    (refusal,) = map(json.loads, (tmp_path / "report.ndjson").read_text().splitlines())
+    assert (f"{path}:2", "OperationOutcome") == (refusal["place"], refusal["outcome"]["resourceType"])
+
+
+def test_path_that_no_load_reads_is_2(tmp_path: Path) -> None:
+    assert 2 == careplan(tmp_path, "load", tmp_path / "absent.ndjson").returncode
+
+
+def test_as_recorded_takes_what_breaks_a_cap(tmp_path: Path) -> None:
+    path = ndjson(tmp_path / "a.ndjson", [52])
+    assert 1 == careplan(tmp_path, "load", path).returncode
+    assert 0 == careplan(tmp_path, "load", path, "--as-recorded").returncode
+
+
+@pytest.mark.parametrize("seconds", [0.4, 0.8, 1.4])
+def test_killed_load_leaves_whole_commits_and_goes_on(tmp_path: Path, seconds: float) -> None:
+    path = ndjson(tmp_path / "a.ndjson", [40] * 12)
+    command = [*CAREPLAN, "load", str(path)]
+    load = subprocess.Popen(command, env=environment(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    store = tmp_path / "careplan.db"
+    while not store.exists() and load.poll() is None:
+        time.sleep(0.01)
+    time.sleep(seconds)
+    load.send_signal(signal.SIGKILL)
+    load.wait()
+    assert 0 == careplan(tmp_path, "verify").returncode
+    done = careplan(tmp_path, "load", path)
+    total = len(path.read_bytes().splitlines())
+    assert (0, f"{total:,}") == (done.returncode, done.stdout.split()[0])
+    assert 0 == careplan(tmp_path, "verify").returncode
