@@ -9,14 +9,15 @@ stands, so that a path is built only on the way out of a problem.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from itertools import islice
 from threading import RLock
 from typing import Any, NamedTuple
 
 from server.fhir.datatype import PRIMITIVES
-from server.fhir.definition import RESOURCE_TYPES, Element, elements, kind, lineage, page, value_set
+from server.fhir.definition import RESOURCE_TYPES, SPECIFICATION, Element, elements, kind, lineage, page, value_set
 from server.outcome import Issue
-from server.validation import reference, terminology
+from server.validation import contained, reference, terminology
 from server.validation.invariant import INVARIANTS, PROFILES, Invariant, has
 
 MOST = 100  # issues reported of one resource
@@ -56,6 +57,10 @@ def _joined(found: list[Found] | None, prefix: str, more: Iterable[Found]) -> li
     return (found + placed if found else placed) or None
 
 
+def _broken(invariant: Invariant, type_name: str) -> Found:
+    return Found("", "invariant", f"{invariant.key}: {invariant.words}: {page(type_name)}")
+
+
 # Resources
 
 
@@ -64,7 +69,7 @@ def _resource(value: Any, _: Fragments) -> list[Found] | None:
     fragments: Fragments = []
     found = _typed(value, fragments)
     if fragments or (type(value) is dict and "contained" in value):
-        return _joined(found, "", _contained_together(value, fragments))
+        return _joined(found, "", _within(contained.together(value, fragments)))
     return found
 
 
@@ -73,21 +78,12 @@ def _contained(value: Any, fragments: Fragments) -> list[Found] | None:
     found = _typed(value, fragments)
     if type(value) is not dict:
         return found
-    meta = value["meta"] if type(value.get("meta")) is dict else {}
-    broken = [
-        Found(path, "invariant", f"{words}: {page('DomainResource')}")
-        for path, words, is_broken in (
-            (".contained", "dom-2: a contained resource contains no other", "contained" in value),
-            (
-                ".meta",
-                "dom-4: a contained resource has no version of its own",
-                {"versionId", "lastUpdated"} & set(meta),
-            ),
-            (".meta.security", "dom-5: a contained resource has no security label of its own", "security" in meta),
-        )
-        if is_broken
-    ]
-    return _joined(found, "", broken)
+    return _joined(found, "", _within(contained.alone(value)))
+
+
+def _within(broken: Iterable[tuple[str, str]]) -> list[Found]:
+    link = page("DomainResource.contained")
+    return [Found(path, "invariant", f"{words}: {link}") for path, words in islice(broken, MOST + 1)]
 
 
 def _typed(value: Any, fragments: Fragments) -> list[Found] | None:
@@ -103,50 +99,6 @@ def _typed(value: Any, fragments: Fragments) -> list[Found] | None:
             return [Found(".resourceType", "structure", f"R4 has no resource type {type_name[:NAMED]}{hint}")]
         check = _compiled(type_name)
     return check(value, fragments)
-
-
-def _contained_together(resource: Json, fragments: Fragments) -> Iterator[Found]:
-    """ref-1: each fragment is the id of a contained resource. dom-3: each contained resource is referred to."""
-    stored = resource.get("contained")
-    contained = [part for part in stored if type(part) is dict] if type(stored) is list else []
-    ids = {f"#{part['id']}" for part in contained if "id" in part}
-    if not ids.issuperset(set(fragments) - {"#"}):
-        for path, fragment in _fragments(resource, str(resource.get("resourceType"))):
-            if fragment not in ids and fragment != "#":
-                words = f"ref-1: no contained resource has the id {fragment[1:NAMED]}"
-                yield Found(path, "invariant", f"{words}: {page('Reference.reference')}")
-    named = set(fragments)
-    if not named.issuperset(ids) or len(ids) < len(contained):
-        named.update(_local_names(resource))
-    for index, part in enumerate(contained):
-        if f"#{part.get('id')}" not in named and "#" not in _local_names(part):
-            words = "dom-3: a contained resource is referred to by its id (#id), or refers to its container (#)"
-            yield Found(f".contained[{index}]", "invariant", f"{words}: {page('DomainResource.contained')}")
-
-
-def _fragments(value: Any, type_name: str, path: str = "") -> Iterator[tuple[str, str]]:
-    """The places of references to contained resources."""
-    if type(value) is list:
-        for index, item in enumerate(value):
-            yield from _fragments(item, type_name, f"{path}[{index}]")
-    elif type(value) is dict:
-        if type_name == "Resource":
-            type_name = str(value.get("resourceType"))
-        rows = elements(type_name) if type_name in _checks else {}
-        for name, item in value.items():
-            row = rows.get(name)
-            if type_name == "Reference" and name == "reference" and str(item).startswith("#"):
-                yield f"{path}.reference", item
-            elif row and not (row.types == ("Resource",) and name != "contained"):
-                yield from _fragments(item, row.types[0], f"{path}.{row.choice or name}")
-
-
-def _local_names(value: Any) -> set[str]:
-    """Every text that begins with "#": references, and canonicals and URIs that lead to a contained resource."""
-    if type(value) is str:
-        return {value} if value.startswith("#") else set()
-    parts = value.values() if type(value) is dict else value if type(value) is list else ()
-    return set().union(*map(_local_names, parts))
 
 
 # Compilation
@@ -206,17 +158,14 @@ def _member(row: Element, begun: dict[str, Check]) -> Check:
         check = _also(check, terminology.has_member(members), Found("", "code-invalid", words))
     if row.profile:
         invariant = PROFILES[row.profile]
-        check = _also(check, invariant.holds, Found("", "invariant", f"{invariant.key}: {invariant.words}"))
+        check = _also(check, invariant.holds, _broken(invariant, row.types[0]))
     return check if row.max is not None else _array(check)
 
 
 def _array(check: Check) -> Check:
     def check_array(value: Any, fragments: Fragments) -> list[Found] | None:
         if type(value) is not list or not value:
-            words = (
-                "An empty array" if value == [] else f"An array stands here, even of one item, not {_kind_of(value)}"
-            )
-            return [Found("", "structure", words)]
+            return [_no_array(value)]
         found: list[Found] | None = None
         for index, item in enumerate(value):
             more = check(item, fragments)
@@ -235,7 +184,7 @@ def _reference(check: Check, row: Element) -> Check:
     def check_reference(value: Any, fragments: Fragments) -> list[Found] | None:
         found = check(value, fragments)
         text = value.get("reference") if type(value) is dict else None
-        if type(text) is not str or reference.leads_to(text, targets):
+        if type(text) is not str or not text or reference.leads_to(text, targets):
             return found
         if text.startswith("#"):
             fragments.append(text)
@@ -320,7 +269,7 @@ class _Shape:
                     if found is None:
                         raise
                     continue  # a part is of another kind, and reported as such
-                found = _joined(found, "", [self.broken(invariant)])
+                found = _joined(found, "", [_broken(invariant, self.type_name)])
             return found
 
         return check
@@ -338,24 +287,23 @@ class _Shape:
         if row.max is not None:
             return [self.wrong_value(row, "", item)]
         if type(item) is not list or not item:
-            words = "an array that is not empty" if item == [] else f"an array, even of one, not {_kind_of(item)}"
-            return [Found("", "structure", f"{self.named(name)} is {words}: {page(self.named(name))}")]
+            return [_no_array(item)]
         conforms = _item_conforms(row)
-        return [
+        wrong = (
             self.wrong_value(row, f"[{index}]", part)
             for index, part in enumerate(item)
             if not conforms(part) and not (part is None and _stands_at(beside, index))
-        ][: MOST + 1]
+        )
+        return list(islice(wrong, MOST + 1))
 
     def wrong_value(self, row: Element, path: str, item: Any) -> Found:
         primitive, name, link = PRIMITIVES[row.types[0]], self.named(row.name), page(self.named(row.name))
         if _kind_of(item) != primitive.json:
             return Found(path, "structure", f"{name} is {primitive.json}, not {_kind_of(item)}: {link}")
-        if row.codes and row.binding:
-            words = terminology.words(row.binding, value_set(row.binding))
+        if row.codes:
             hint = terminology.closest(item, row.codes)
-            return Found(path, "code-invalid", f"{name} is {words}, not {item[:NAMED]!r}{hint}: {link}")
-        return Found(path, "value", f"{name} is {primitive.accepted}: {link}")
+            return Found(path, "code-invalid", f"{name} is {_accepted(row)}, not {item[:NAMED]!r}{hint}: {link}")
+        return Found(path, "value", f"{name} is {_accepted(row)}: {link}")
 
     def other(self, name: str, value: Json, fragments: Fragments) -> list[Found] | None:
         """A member that is no element's name: `_name` beside a primitive, or unknown."""
@@ -391,7 +339,8 @@ class _Shape:
         return Found("", "structure", f"{self.type_name} has no element {name[:NAMED]}{hint}: {page(self.type_name)}")
 
     def missing(self, name: str) -> Found:
-        return Found(f".{name}", "required", f"{self.named(name)} is required: {page(self.named(name))}")
+        accepted = _accepted(self.rows[name])
+        return Found(f".{name}", "required", f"{self.named(name)} is required, {accepted}: {page(self.named(name))}")
 
     def wrong_choice(self, group: str, value: Json) -> list[Found]:
         names = [row.name for row in self.choices[group] if has(value, row.name)]
@@ -403,8 +352,19 @@ class _Shape:
         choice = ", ".join(row.name for row in self.choices[group][: terminology.LISTED])
         return [Found(f".{group}", "required", f"{self.named(group)}[x] is required, one of {choice}: {link}")]
 
-    def broken(self, invariant: Invariant) -> Found:
-        return Found("", "invariant", f"{invariant.key}: {invariant.words}: {page(self.type_name)}")
+
+def _accepted(row: Element) -> str:
+    """What an element takes, in words."""
+    if row.codes and row.binding:
+        return terminology.words(row.binding, value_set(row.binding))
+    if row.types == ("Reference",):
+        return f"a Reference to {', '.join(row.targets)}"
+    return PRIMITIVES[row.types[0]].accepted if row.types[0] in PRIMITIVES else row.types[0]
+
+
+def _no_array(value: Any) -> Found:
+    words = "An array is not empty" if value == [] else f"An array stands here, even of one, not {_kind_of(value)}"
+    return Found("", "structure", f"{words}: {_JSON}")
 
 
 def _beside(item: Any, fragments: Fragments, stands: bool) -> list[Found] | None:
@@ -413,8 +373,9 @@ def _beside(item: Any, fragments: Fragments, stands: bool) -> list[Found] | None
     return [problem for problem in found if not (stands and problem == _ONLY_ID)] or None if found else None
 
 
+_JSON = f"{SPECIFICATION}json.html"
 _ONLY_ID = Found("", "invariant", f"ele-1: there is more in an element than its id: {page('Element')}")
-_EMPTY = Found("", "structure", "An object is not empty")
+_EMPTY = Found("", "structure", f"An object is not empty: {_JSON}")
 _ATTRIBUTES = frozenset({"Extension.url"})  # attributes in XML, so that they have no extensions
 
 

@@ -60,6 +60,10 @@ def _extension(value: Json) -> bool:
     return len(value) == 2 or len({name.lstrip("_") for name in value} - {"id", "url"}) == 1
 
 
+def _none_at_home(name: str) -> Callable[[Json], bool]:
+    return lambda value: all(part.get("use") != "home" for part in value.get(name, ()))
+
+
 def _filter(value: Json) -> bool:
     return has(value, "path") != has(value, "searchParam")
 
@@ -194,6 +198,11 @@ INVARIANTS: Mapping[str, tuple[Invariant, ...]] = {
     ),
     "Observation.referenceRange": (
         Invariant("obs-3", _one_of("low", "high", "text"), "a referenceRange has a low, a high or a text"),
+    ),
+    "Organization": (
+        Invariant("org-1", _one_of("identifier", "name"), "an organization has an identifier or a name"),
+        Invariant("org-2", _none_at_home("address"), "an organization's address is not of use home"),
+        Invariant("org-3", _none_at_home("telecom"), "an organization's telecom is not of use home"),
     ),
     "Patient.contact": (
         Invariant(

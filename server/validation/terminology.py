@@ -39,8 +39,8 @@ def words(url: str, value_set: Mapping[str, frozenset[str]]) -> str:
 
 
 def closest(word: str, known: Collection[str]) -> str:
-    """A question after the likeliest of the known words, or nothing."""
-    word = word[:64]
-    found = get_close_matches(word.casefold(), {name.casefold(): name for name in known}, n=1)
-    names = {name.casefold(): name for name in known}
+    """A question after the likeliest of the known words, or nothing. Only those with its first letter are compared."""
+    word = word[:64].casefold()
+    names = {name.casefold(): name for name in known if name[:1].casefold() == word[:1]}
+    found = get_close_matches(word, names, n=1)
     return f"; did you mean {names[found[0]]}?" if found else ""

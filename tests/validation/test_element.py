@@ -169,6 +169,7 @@ BROKEN: list[tuple[Json, list[tuple[str, str]]]] = [
     (plan(subject={"reference": "Practitioner/1"}), [("value", "CarePlan.subject.reference")]),
     (plan(subject={"reference": "Practitioner?identifier=1"}), [("value", "CarePlan.subject.reference")]),
     (plan(subject={"reference": "patient/1"}), [("value", "CarePlan.subject.reference")]),
+    (plan(subject={"reference": ""}), [("value", "CarePlan.subject.reference")]),
     (plan(subject={"reference": "Patient"}), [("value", "CarePlan.subject.reference")]),
     (plan(subject={"reference": "Patient/"}), [("value", "CarePlan.subject.reference")]),
     (plan(subject={"reference": "Patient/a b"}), [("value", "CarePlan.subject.reference")]),
@@ -263,6 +264,14 @@ CONTAINED: list[tuple[Json, list[tuple[str, str]]]] = [
     ]),
     (plan(subject={"reference": "#p"}, contained=[patient(id="q")]), [
         ("invariant", "CarePlan.subject.reference"), ("invariant", "CarePlan.contained[0]"),
+    ]),
+    (plan(subject={"reference": "#p"}, contained=[{"resourceType": []}, "a", patient(id=["p"])]), [
+        ("structure", "CarePlan.contained[0].resourceType"),
+        ("structure", "CarePlan.contained[1]"),
+        ("structure", "CarePlan.contained[2].id"),
+        ("invariant", "CarePlan.subject.reference"),
+        ("invariant", "CarePlan.contained[0]"),
+        ("invariant", "CarePlan.contained[2]"),
     ]),
     # each resource of a Bundle has its own fragments
     ({"resourceType": "Bundle", "type": "collection", "entry": [
