@@ -18,8 +18,8 @@ from server.ledger import IndexRow
 from server.outcome import Problem
 from server.search.digest import digest6
 from server.search.escaping import unescape
-from server.search.filter import And, Contains, Equal, Filter, Range, either
-from server.search.parameter import Parameter, Path, Test, Write, not_supported
+from server.search.filter import NAMELESS, And, Contains, Equal, Filter, Range, either
+from server.search.parameter import Parameter, Path, Test, Write, has_value, not_supported
 
 LENGTH = 128
 _TAIL = 7
@@ -66,8 +66,11 @@ def write(parameter: Parameter, path: Path) -> Write:
         rows.extend((index, normalized(word) + _NEVER_EXACT) for word in _words(value)[1:])
 
     def parts(value: Any, rows: list[IndexRow], base_url: str) -> None:
+        before = len(rows)
         for name, part in _strings(value, names or ()):
             (family if name == "family" else text)(part, rows, base_url)
+        if len(rows) == before and has_value(value):
+            rows.append((index, NAMELESS))
 
     if names:
         return parts

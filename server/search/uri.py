@@ -67,12 +67,12 @@ def _below(index: str, url: str) -> list[Filter]:
 
 
 def _above(url: str) -> tuple[bytes, ...]:
-    """The URL itself and the URLs of the folders that it is in, each with and without its slash."""
+    """The URL itself, and the URLs of the folders that it is in, each with a slash at its end and without."""
     scheme, _, rest = url.partition("://")
-    segments = rest.rstrip("/").split("/")
+    segments = rest.split("/")
     if len(segments) > MAX_SEGMENTS:
         raise Problem.of("too_costly", f"The URL has {len(segments)} segments; :above takes at most {MAX_SEGMENTS}")
-    folders = [f"{scheme}://{'/'.join(segments[:count])}" for count in range(len(segments), 0, -1)]
+    folders = [f"{scheme}://{'/'.join(segments[:count])}" for count in range(len(segments) - 1, 0, -1)]
     return tuple(dict.fromkeys([key(url), *(key(found) for folder in folders for found in (folder, folder + "/"))]))
 
 

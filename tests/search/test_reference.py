@@ -7,7 +7,6 @@ import pytest
 from server.search.extract import rows
 from tests.search.asked import BASE, finds, places, refused
 
-
 UUID = "urn:uuid:c757873d-ec9a-4326-a141-556f43239520"
 
 

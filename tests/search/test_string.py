@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from server.search.extract import rows
 from server.search.string import LENGTH, normalized, soundex
 from tests.search.asked import finds, places, refused
 
@@ -127,7 +126,8 @@ def test_soundex(word: str, expected: bytes) -> None:
     assert expected == soundex(word)
 
 
-def test_string_of_a_name_without_a_string_is_missing() -> None:
+def test_string_of_a_name_without_a_string_is_there() -> None:
     patient = {"resourceType": "Patient", "name": [{"use": "official", "given": [None]}]}
-    assert finds(patient, ("name:missing", "true"))
-    assert {"Patient.deceased"} == {index for index, _ in rows(patient, "")}
+    assert finds(patient, ("name:missing", "false"))
+    assert finds(patient, ("given:missing", "true"))
+    assert not finds(patient, ("name:contains", "official"))

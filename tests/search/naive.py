@@ -1,0 +1,306 @@
+"""What a search means, said again straight from https://hl7.org/fhir/R4/search.html over a resource's JSON.
+
+It knows a few parameters of a few types, has no keys, no index and no table, and takes its time.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from typing import Any
+
+Json = dict[str, Any]
+Interval = tuple[Any, Any]  # both ends may be None: unbounded
+
+
+def satisfies(resource: Json, name: str, value: str) -> bool:
+    """Whether the resource is among the matches of `name=value`, no value of which holds a comma."""
+    code, _, modifier = name.partition(":")
+    kind, select = PARAMETERS[resource["resourceType"], code]
+    found = [element for element in select(resource) if _says_something(element)]
+    if modifier == "missing":
+        return (not found) == (value == "true")
+    sought = value.split(",")
+    if modifier == "not":
+        return not any(MATCHES[kind](element, "", each) for element in found for each in sought)
+    return any(MATCHES[kind](element, modifier, each) for element in found for each in sought)
+
+
+def _says_something(element: Any) -> bool:
+    return element is not None and not (isinstance(element, dict) and set(element) <= {"id", "extension"})
+
+
+# string
+
+
+def folded(text: str) -> str:
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    return " ".join("".join(letter for letter in letters if not unicodedata.combining(letter)).casefold().split())
+
+
+def string(element: Any, modifier: str, value: str) -> bool:
+    return any(_string(text, whole, modifier, value) for text, whole in _texts(element))
+
+
+def _texts(element: Any) -> Iterator[tuple[str, bool]]:
+    """(text, whether it is the whole of what was written)"""
+    if isinstance(element, str):
+        yield element, True
+    elif isinstance(element, tuple):  # a family name
+        yield element[0], True
+        yield from ((part, False) for part in element[0].replace("-", " ").split())
+    else:
+        for name, part in element.items():
+            if name == "family":
+                yield from _texts((part,))
+            elif name not in ("use", "period", "type"):
+                yield from ((text, True) for text in (part if isinstance(part, list) else [part]) if text)
+
+
+def _string(text: str, whole: bool, modifier: str, value: str) -> bool:
+    if modifier == "exact":
+        return whole and text == value
+    if modifier == "contains":
+        return folded(value) in folded(text)
+    return folded(text).startswith(folded(value))
+
+
+# token
+
+
+def token(element: Any, modifier: str, value: str) -> bool:
+    if modifier == "text":
+        return any(folded(text).startswith(folded(value)) for text in _readable(element))
+    if modifier == "of-type":
+        system, code, identifier = value.split("|")
+        types = element.get("type", {}).get("coding", [])
+        return element.get("value") == identifier and {"system": system, "code": code} in types
+    system, bar, code = value.rpartition("|")
+    return any(_token(have, bar, system, code) for have in _codes(element))
+
+
+def _token(have: tuple[str | None, str | None], bar: str, system: str, code: str) -> bool:
+    if not bar:
+        return have[1] == code
+    if not code:
+        return have[0] == system
+    return have == (system or None, code)
+
+
+def _codes(element: Any) -> Iterator[tuple[str | None, str | None]]:
+    if element is True or element is False:
+        yield None, str(element).lower()
+        yield "http://terminology.hl7.org/CodeSystem/special-values", str(element).lower()
+    elif isinstance(element, str):
+        yield None, element
+        yield "http://hl7.org/fhir/administrative-gender", element
+    elif "coding" in element or "text" in element:
+        yield from ((coding.get("system"), coding.get("code")) for coding in element.get("coding", []))
+    else:
+        yield element.get("system"), element.get("value", element.get("code"))
+
+
+def _readable(element: Any) -> list[str]:
+    if not isinstance(element, dict):
+        return []
+    texts = [element.get("text"), element.get("display"), element.get("type", {}).get("text")]
+    return [text for text in [*texts, *(c.get("display") for c in element.get("coding", []))] if text]
+
+
+# date
+
+
+def day(text: str) -> Interval:
+    """What a date of any precision covers, from the first moment to before the last."""
+    if "T" not in text:
+        parts = [int(part) for part in text.split("-")]
+        year, month, first = (*parts, 1, 1)[:3]
+        low = datetime(year, month, first, tzinfo=UTC)
+        if len(parts) == 3:
+            return low, low + timedelta(days=1)
+        months = low.year * 12 + low.month - 1 + (1 if len(parts) == 2 else 12)
+        return low, datetime(months // 12, months % 12 + 1, 1, tzinfo=UTC)
+    low = datetime.fromisoformat(text)
+    low = low if low.tzinfo else low.replace(tzinfo=UTC)
+    clock = text.partition("T")[2].partition("Z")[0].partition("+")[0].partition("-")[0]
+    if "." in clock:
+        return low, low + timedelta(seconds=1) / 10 ** len(clock.partition(".")[2])
+    return low, low + timedelta(seconds=1 if clock.count(":") == 2 else 60)
+
+
+def date(element: Any, modifier: str, value: str) -> bool:
+    prefix, text = (value[:2], value[2:]) if value[0].isalpha() else ("eq", value)
+    low, high = day(text)
+    if isinstance(element, str):
+        start, end = day(element)
+    elif "event" in element:
+        start, end = min(day(e)[0] for e in element["event"]), max(day(e)[1] for e in element["event"])
+    else:
+        start = day(element["start"])[0] if "start" in element else datetime.min.replace(tzinfo=UTC)
+        end = day(element["end"])[1] if "end" in element else datetime.max.replace(tzinfo=UTC)
+    contained = low <= start and end <= high
+    match prefix:
+        case "eq":
+            return contained
+        case "ne":
+            return not contained
+        case "gt":
+            return end > high
+        case "lt":
+            return start < low
+        case "ge":
+            return end > high or contained
+        case "le":
+            return start < low or contained
+        case "sa":
+            return start >= high
+        case "eb":
+            return end <= low
+    now = datetime.now(UTC)
+    gap = max(low - now, now - high, timedelta()) / 10
+    return start < high + gap and end > low - gap
+
+
+# number, quantity
+
+
+def precision(text: str) -> Interval:
+    """[99.5, 100.5) for 100; where a power of ten is printed, as the specification prints it for 1e2: [95, 105)."""
+    mantissa, _, exponent = text.lower().partition("e")
+    unit = int(exponent or 0) - len(mantissa.partition(".")[2])
+    half = Fraction(10) ** unit / (2 if unit <= 0 else 20)
+    return Fraction(text) - half, Fraction(text) + half
+
+
+def number(element: Any, modifier: str, value: str) -> bool:
+    prefix, text = (value[:2], value[2:]) if value[0].isalpha() else ("eq", value)
+    ends = element
+    if not isinstance(element, tuple):
+        low_high = (element.get("low", {}), element.get("high", {})) if isinstance(element, dict) else ()
+        ends = tuple(end.get("value") for end in low_high) or (element, element)
+        if ends == (None, None):
+            return False
+    start, end = (None if e is None else Fraction(str(e)) for e in ends)
+    exact, (low, high) = Fraction(text), precision(text)
+    contained = start is not None and end is not None and low <= start and end < high
+    match prefix:
+        case "eq":
+            return contained
+        case "ne":
+            return not contained
+        case "gt":
+            return end is None or end > exact
+        case "lt":
+            return start is None or start < exact
+        case "ge":
+            return end is None or end >= exact
+        case "le":
+            return start is None or start <= exact
+        case "sa":
+            return start is not None and start > exact
+        case "eb":
+            return end is not None and end < exact
+    low, high = min(low, exact - abs(exact) / 10), max(high, exact + abs(exact) / 10)
+    return (end is None or end >= low) and (start is None or start <= high)
+
+
+def quantity(element: Any, modifier: str, value: str) -> bool:
+    text, *unit = value.split("|")
+    if "value" not in element:
+        return False
+    comparator = element.get("comparator", "")
+    ends = (None if "<" in comparator else element["value"], None if ">" in comparator else element["value"])
+    if unit and unit[0] and (element.get("system"), element.get("code")) != tuple(unit):
+        return False
+    if unit and not unit[0] and unit[1] and unit[1] not in (element.get("code"), element.get("unit")):
+        return False
+    return number(ends, "", text)
+
+
+# reference, uri
+
+
+def reference(element: Any, modifier: str, value: str) -> bool:
+    if modifier == "identifier":
+        return "identifier" in element and token(element["identifier"], "", value)
+    literal = (element if isinstance(element, str) else element.get("reference", "")).removeprefix(f"{BASE}/")
+    literal = literal if literal.startswith("http") else literal.partition("/_history")[0]
+    sought = value.removeprefix(f"{BASE}/").partition("/_history")[0]
+    if modifier:
+        sought = f"{modifier}/{sought}"
+    if isinstance(element, str) and literal.partition("|")[0] == sought:
+        return True
+    return literal == sought or (
+        "/" not in sought and not literal.startswith("http") and literal.endswith(f"/{sought}")
+    )
+
+
+BASE = "https://care.example.org/fhir"
+
+
+def uri(element: Any, modifier: str, value: str) -> bool:
+    if modifier == "below":
+        return bool(element == value or element.startswith(value.rstrip("/") + "/"))
+    if modifier == "above":
+        host = value.index("/", value.index("//") + 2) if value.count("/") > 2 else len(value)
+        return element == value or (len(element.rstrip("/")) >= host and value.startswith(element.rstrip("/") + "/"))
+    return bool(element == value)
+
+
+MATCHES: dict[str, Callable[[Any, str, str], bool]] = {
+    "string": string,
+    "token": token,
+    "date": date,
+    "number": number,
+    "quantity": quantity,
+    "reference": reference,
+    "uri": uri,
+}
+
+
+def _at(*names: str) -> Callable[[Json], list[Any]]:
+    """What stands at the members by these names, one below the other."""
+
+    def select(resource: Json) -> list[Any]:
+        found: list[Any] = [resource]
+        for name in names:
+            below = [element[name] for element in found if name in element]
+            found = [item for each in below for item in (each if isinstance(each, list) else [each])]
+        return found
+
+    return select
+
+
+def _either(*selects: Callable[[Json], Iterable[Any]]) -> Callable[[Json], list[Any]]:
+    return lambda resource: [element for select in selects for element in select(resource)]
+
+
+PARAMETERS: dict[tuple[str, str], tuple[str, Callable[[Json], list[Any]]]] = {
+    ("Patient", "name"): ("string", _at("name")),
+    ("Patient", "family"): ("string", lambda r: [(family,) for family in _at("name", "family")(r)]),
+    ("Patient", "given"): ("string", _at("name", "given")),
+    ("Patient", "address"): ("string", _at("address")),
+    ("Patient", "identifier"): ("token", _at("identifier")),
+    ("Patient", "gender"): ("token", _at("gender")),
+    ("Patient", "active"): ("token", _at("active")),
+    ("Patient", "language"): ("token", _at("communication", "language")),
+    ("Patient", "birthdate"): ("date", _at("birthDate")),
+    ("Observation", "code"): ("token", _at("code")),
+    ("Observation", "combo-code"): ("token", _either(_at("code"), _at("component", "code"))),
+    ("Observation", "date"): (
+        "date",
+        _either(_at("effectiveDateTime"), _at("effectivePeriod"), _at("effectiveTiming")),
+    ),
+    ("Observation", "value-quantity"): ("quantity", _at("valueQuantity")),
+    ("Observation", "component-value-quantity"): ("quantity", _at("component", "valueQuantity")),
+    ("Observation", "subject"): ("reference", _at("subject")),
+    ("QuestionnaireResponse", "questionnaire"): ("reference", _at("questionnaire")),
+    ("RiskAssessment", "probability"): (
+        "number",
+        _either(_at("prediction", "probabilityDecimal"), _at("prediction", "probabilityRange")),
+    ),
+    ("ValueSet", "url"): ("uri", _at("url")),
+    ("ValueSet", "description"): ("string", _at("description")),
+}
