@@ -45,10 +45,14 @@ PLACES = {
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
-    """The ASGI application: FHIR's own traffic goes straight to its base, all else through FastAPI."""
+    """The ASGI application on the store that the settings name; its lifespan opens and closes it."""
     settings = settings or Settings()
     log_to_stderr(settings.log_level)
-    server = server_of(settings)
+    return application(server_of(settings), settings)
+
+
+def application(server: Server, settings: Settings) -> ASGIApp:
+    """FHIR's own traffic goes straight to its base, all else through FastAPI."""
     base = Base(server, PATH, settings.base_url, settings.trust_proxy, settings.max_body, metrics.observe)
     beside = _beside(server.repository)
 

@@ -35,13 +35,13 @@ def running(**settings: Any) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         process.stdout.close()
 
 
-def start(**settings: Any) -> subprocess.Popen[str]:
+def start(stderr: int | None = None, **settings: Any) -> subprocess.Popen[str]:
     """`careplan serve`, which may or may not come up."""
     given = {"port": 0, "workers": 1, "demo": False, **settings}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CAREPLAN_")}
     environment |= {f"CAREPLAN_{name.upper()}": str(value) for name, value in given.items()}
     return subprocess.Popen(
-        [sys.executable, "-m", "server.cli", "serve"], env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "server.cli", "serve"], env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True
     )
 
 

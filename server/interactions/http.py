@@ -23,6 +23,7 @@ from server.fhir import body
 from server.fhir.reference import local
 from server.interactions.exchange import SEARCH, Parameters, Request, Response, Server, locate, parameters
 from server.interactions.headers import (
+    CSV,
     FHIR_JSON,
     Headers,
     acceptable,
@@ -209,7 +210,9 @@ async def _answer(send: Send, method: str, headers: Headers, response: Response,
     if content:
         if form.pretty and not response.media_type:
             content = body.dumps(body.loads(content), pretty=True)
-        lines.append((b"content-type", response.media_type or form.media_type))
+        lines.append(
+            (b"content-type", response.media_type or (FHIR_JSON if form.media_type == CSV else form.media_type))
+        )
         if len(content) >= COMPRESSED and accepts_gzip(headers.get(b"accept-encoding")):
             content = await _compressed(content)
             lines += ((b"content-encoding", b"gzip"), (b"vary", b"accept-encoding"))

@@ -91,6 +91,9 @@ class SqliteStore:
         self._share = os.open(f"{self.path}.open", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             self._write = Tables(self._checked())
+        except (apsw.NotADBError, apsw.CantOpenError) as error:
+            self._let_go()
+            raise Problem.of("unavailable", f"{self.path} is no store: {error}") from None
         except BaseException:
             self._let_go()
             raise

@@ -1,0 +1,145 @@
+"""`careplan serve`, as the processes that it is."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.process import STARTED, running, serving, start
+
+PATIENT = {"resourceType": "Patient", "identifier": [{"system": "urn:member", "value": "1"}]}
+
+
+def store(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/careplan.db"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_serve_answers_and_keeps_what_it_has(tmp_path: Path, workers: int) -> None:
+    with serving(store=store(tmp_path), workers=workers) as base:
+        created = httpx.post(f"{base}/Patient", json=PATIENT)
+        assert 201 == created.status_code
+        metrics = httpx.get(f"{base.removesuffix('/fhir')}/metrics").text
+        assert 'careplan_request_seconds_count{method="POST",place="[type]",status="201"} 1.0' in metrics
+    with serving(store=store(tmp_path), workers=workers) as base:
+        again = httpx.get(f"{base}/Patient/{created.json()['id']}")
+    assert created.content == again.content
+
+
+def test_serve_tells_its_places(tmp_path: Path) -> None:
+    with running(store=store(tmp_path)) as (base, process):
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(4)]
+    told = " ".join(lines)
+    root = base.removesuffix("/fhir")
+    assert all(f"{root}{place}" in told for place in ("/fhir/metadata", "/docs", "/health", "/metrics"))
+
+
+def test_serve_puts_the_programs_into_the_store(tmp_path: Path) -> None:
+    with serving(store=store(tmp_path)) as base:
+        program = "https://careplan-server.org/fhir/PlanDefinition/ia-hcbs"
+        assert 1 == httpx.get(f"{base}/PlanDefinition", params={"url": program}).json()["total"]
+        assert 0 == httpx.get(f"{base}/Patient").json()["total"]
+
+
+def test_conditional_creates_race_over_two_processes(tmp_path: Path) -> None:
+    """HAPI 3141, Microsoft 1382, LinuxForHealth 2051: 2,000 at once make one resource."""
+    with serving(store=store(tmp_path), workers=2) as base:
+
+        def create(times: int) -> list[int]:
+            headers = {"If-None-Exist": "identifier=urn:member|1", "Prefer": "return=minimal"}
+            with httpx.Client(timeout=120) as client:
+                return [client.post(f"{base}/Patient", json=PATIENT, headers=headers).status_code for _ in range(times)]
+
+        with ThreadPoolExecutor(20) as pool:
+            statuses = [status for found in pool.map(create, [100] * 20) for status in found]
+        assert [200] * 1_999 + [201] == sorted(statuses)
+        assert 1 == httpx.get(f"{base}/Patient?identifier=urn:member|1").json()["total"]
+
+
+def test_updates_race_over_two_processes_and_none_is_lost(tmp_path: Path) -> None:
+    """Each client adds one to a number that it read, and tries again where another was first."""
+
+    def add(base: str, times: int) -> None:
+        with httpx.Client(timeout=120) as client:
+            while times:
+                found = client.get(f"{base}/Patient/a")
+                patient = found.json()
+                patient["multipleBirthInteger"] += 1
+                response = client.put(f"{base}/Patient/a", json=patient, headers={"If-Match": found.headers["etag"]})
+                assert response.status_code in {200, 412}
+                times -= response.status_code == 200
+
+    with serving(store=store(tmp_path), workers=2) as base:
+        httpx.put(f"{base}/Patient/a", json={"resourceType": "Patient", "id": "a", "multipleBirthInteger": 0})
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(add, [base] * 8, [10] * 8))
+        assert 80 == httpx.get(f"{base}/Patient/a").json()["multipleBirthInteger"]
+
+
+def test_stop_answers_what_is_in_hand(tmp_path: Path) -> None:
+    """Told to stop amid writes, it answers all that it took, and what it answered is there after."""
+    acknowledged: list[str] = []
+    stopping = threading.Event()
+
+    def write(base: str) -> None:
+        with httpx.Client(timeout=60) as client:
+            while True:
+                try:
+                    response = client.post(f"{base}/Patient", json=PATIENT)
+                except httpx.TransportError:
+                    return
+                if response.status_code == 201:
+                    acknowledged.append(response.json()["id"])
+                if len(acknowledged) > 50:
+                    stopping.set()
+
+    with running(store=store(tmp_path), workers=2) as (base, process), ThreadPoolExecutor(8) as pool:
+        for _ in range(8):
+            pool.submit(write, base)
+        assert stopping.wait(STARTED)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(STARTED) in {0, -signal.SIGTERM}
+    with serving(store=store(tmp_path)) as base, httpx.Client() as client:
+        found = client.get(f"{base}/Patient?_summary=count").json()["total"]
+        missing = [id for id in acknowledged if client.get(f"{base}/Patient/{id}").status_code != 200]
+    assert [] == missing
+    assert found >= len(acknowledged)
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({"host": "0.0.0.0"}, "no authentication is configured"),
+        ({"store": "mongodb://localhost"}, "MongoDB engine is not in this release"),
+        ({"port": "x"}, "CAREPLAN_PORT"),
+    ],
+)
+def test_serve_refuses_settings(tmp_path: Path, settings: dict[str, Any], word: str) -> None:
+    assert (2, True) == ended(word, **{"store": store(tmp_path), **settings})
+
+
+def test_serve_refuses_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        assert (1, True) == ended("CAREPLAN_PORT", store=store(tmp_path), port=other.getsockname()[1])
+
+
+def test_serve_refuses_a_file_that_is_no_store(tmp_path: Path) -> None:
+    (tmp_path / "careplan.db").write_bytes(b"no database" * 1000)
+    assert (1, True) == ended("The store cannot be opened", store=store(tmp_path))
+
+
+def ended(word: str, **settings: Any) -> tuple[int, bool]:
+    """(how the command ended, whether it said why)."""
+    process = start(subprocess.PIPE, **settings)
+    _, errors = process.communicate(timeout=STARTED)
+    assert "Traceback" not in errors
+    return process.returncode, word in errors
