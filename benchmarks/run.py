@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from benchmarks.machine import machine
+from server.settings import cores
 from tests.process import serving
 
 SCRIPT = Path(__file__).parent / "workload.lua"
@@ -58,11 +59,11 @@ def member(number: int) -> dict[str, Any]:
     return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
 
 
-def seed(client: httpx.Client, members: int, keys: Path) -> None:
+def seed(client: httpx.Client, base: str, members: int, keys: Path) -> None:
     """Post the members, and write the file of their keys that the workload picks from."""
     with keys.open("w") as lines:
         for number in range(1, members + 1):
-            answer = client.post("", json=member(number)).raise_for_status().json()
+            answer = client.post(base, json=member(number)).raise_for_status().json()
             patient, plan = (entry["response"]["location"].split("/_history")[0] for entry in answer["entry"][:2])
             lines.write(f"seed-{number} {patient.rpartition('/')[2]} {plan.rpartition('/')[2]}\n")
 
@@ -84,7 +85,7 @@ def target(base: str | None) -> Iterator[str]:
         return
     with (
         tempfile.TemporaryDirectory() as folder,
-        serving(store=f"sqlite:///{folder}/bench.db", demo=False) as own,
+        serving(store=f"sqlite:///{folder}/bench.db", workers=cores()) as own,
     ):
         yield own
 
@@ -102,8 +103,8 @@ def main() -> None:
     print(f"{machine()}; {asked.connections} connections, {asked.members} members\n")
     with target(asked.base) as base, tempfile.NamedTemporaryFile() as file:
         keys = Path(file.name)
-        with httpx.Client(base_url=base, headers={"Content-Type": "application/fhir+json"}, timeout=120) as client:
-            seed(client, asked.members, keys)
+        with httpx.Client(headers={"Content-Type": "application/fhir+json"}, timeout=120) as client:
+            seed(client, base, asked.members, keys)
         print(
             "| interaction | requests/s | p50 ms | p99 ms | refused | broken |\n| --- | --- | --- | --- | --- | --- |"
         )

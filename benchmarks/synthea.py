@@ -49,12 +49,12 @@ def in_order(folder: Path) -> list[Path]:
     return sorted(bundles, key=lambda path: (not path.name.startswith(FIRST), path.name))
 
 
-def post(client: httpx.Client, bundle: Path) -> int:
+def post(client: httpx.Client, base: str, bundle: Path) -> int:
     """How many entries were taken; what was refused is printed with its outcome."""
     body = bundle.read_bytes()
     entries = body.count(b'"request"')
     started = time.perf_counter()
-    answer = client.post("", content=body)
+    answer = client.post(base, content=body)
     seconds = time.perf_counter() - started
     taken = answer.is_success
     print(
@@ -75,9 +75,9 @@ def main() -> None:
     if not in_order(asked.folder):
         generate(asked.folder, asked.seed, asked.patients)
     headers = {"Content-Type": "application/fhir+json", "Prefer": "return=minimal"}
-    with httpx.Client(base_url=asked.base, headers=headers, timeout=600) as client:
+    with httpx.Client(headers=headers, timeout=600) as client:
         started = time.perf_counter()
-        taken = sum(post(client, bundle) for bundle in in_order(asked.folder))
+        taken = sum(post(client, asked.base, bundle) for bundle in in_order(asked.folder))
         seconds = time.perf_counter() - started
     print(f"{taken:,} entries in {seconds:.1f} s: {taken / seconds:,.0f} resources/s\n{machine()}")
 
