@@ -22,6 +22,7 @@ from server.search.parameter import Composition, Parameter, Path, Test, Write, n
 from server.search.prefix import Span
 
 _ORDERED = frozenset({"string", "date", "number", "quantity"})
+_FORMS = 16  # of each part: those of its first eight codings. All forms of all parts are joined with one another
 
 
 class Form(NamedTuple):
@@ -72,7 +73,7 @@ def _part(component: Parameter, paths: Iterable[Path]) -> Callable[[Any, Any, st
             if key
             for form in _named(kind, suffix, key if isinstance(key, bytes) else key.encode())
         )
-        return list(dict.fromkeys(named))
+        return list(dict.fromkeys(named))[:_FORMS]
 
     return forms
 

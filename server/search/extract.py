@@ -37,7 +37,7 @@ def rows(resource: Resource, base_url: str) -> list[IndexRow]:
     return list(dict.fromkeys(found))
 
 
-def values(resource: Resource, parameter: Parameter, base_url: str) -> list[IndexRow]:
+def rows_of(resource: Resource, parameter: Parameter, base_url: str) -> list[IndexRow]:
     """The rows of one parameter, whether it has an index of its own or reads those of others."""
     found: list[IndexRow] = []
     _walk_to(parameter)(resource, found, base_url)
@@ -53,7 +53,7 @@ def sort_key(resource: Resource, type: str, code: str, descending: bool) -> byte
     if parameter.kind == "token":
         found = [string.normalized(label) for label in token.labels(parameter, resource)]
     else:
-        keys = [key for index, key in values(resource, parameter, "") if index == parameter.index and key]
+        keys = [key for index, key in rows_of(resource, parameter, "") if index == parameter.index and key]
         found = [key if isinstance(key, bytes) else key.encode() for key in keys]
     if not found:
         return None

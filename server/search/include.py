@@ -54,7 +54,7 @@ def targets(resource: Resource, include: Include, base_url: str) -> list[str]:
     found = dict.fromkeys(
         key
         for parameter in followed
-        for _, key in extract.values(resource, parameter, base_url)
+        for _, key in extract.rows_of(resource, parameter, base_url)
         if isinstance(key, str) and (include.target_type is None or key.startswith(f"{include.target_type}/"))
     )
     return list(found)

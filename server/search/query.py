@@ -18,13 +18,15 @@ from server.ledger import Resource
 from server.outcome import Issue, Problem
 from server.search import composite, date, extract, include, number, quantity, reference, string, token, uri
 from server.search.escaping import split, unescape
-from server.search.filter import And, Chain, Filter, Has, Ids, Not, Present, either
+from server.search.filter import And, Chain, Equal, Filter, Has, Ids, Not, Or, Present, either
 from server.search.include import Include
 from server.search.parameter import UNSUPPORTED, Parameter, Test, parameters
 
 MAX_STEPS = 8  # of a chain
-MAX_WAYS = 256  # resource types that an untyped chain may go through, all steps together
+MAX_WAYS = 128  # resource types that an untyped chain may go through, all steps together
 MAX_TESTS = 4096  # values times the ways to each
+MAX_NODES = 400  # of the filter: an engine takes so many terms in one statement
+MAX_KEYS = 8192
 MAX_NAME = 512  # characters
 MAX_SORTS = 8
 MAX_INCLUDES = 64
@@ -67,7 +69,7 @@ class Criterion(NamedTuple):
     ways: int = 1
 
 
-class Unknown(Exception):  # noqa: N818 - not an error where the client is lenient
+class _Unknown(Exception):  # noqa: N818 - not an error where the client is lenient
     """A name that the type does not have."""
 
 
@@ -89,7 +91,7 @@ class _Parser:
         self.applied: list[tuple[str, str]] = []
         self.issues: list[Issue] = []
         self.ignored: list[Issue] = []
-        self.tests = 0
+        self.tests = self.nodes = self.keys = 0
 
     def parse(self, parameters: Iterable[tuple[str, str]]) -> Query:
         for name, value in parameters:
@@ -109,7 +111,7 @@ class _Parser:
             else:
                 self._criterion(name, value)
             self.applied.append((name, value))
-        except Unknown as unknown:
+        except _Unknown as unknown:
             self._unknown(name, str(unknown))
         except Problem as problem:
             issues = [replace(issue, expression=(f"http.{name}",)) for issue in problem.issues]
@@ -122,8 +124,13 @@ class _Parser:
         values = [text for text in split(value, ",") if text]
         self.tests += criterion.ways * len(values)
         if self.tests > MAX_TESTS:
-            raise _too_costly(f"The search makes more than {MAX_TESTS} tests (values times the types of a chain)")
-        self.filters.append(criterion.filter(values, self.base_url))
+            raise _too_costly(f"The search makes more than {MAX_TESTS} tests, values times the types of a chain")
+        filter = criterion.filter(values, self.base_url)
+        if self.tests > _FEW:
+            self.nodes, self.keys = _grown(filter, self.nodes, self.keys)
+            if self.nodes > MAX_NODES or self.keys > MAX_KEYS:
+                raise _too_costly("The search asks for too much at once; give fewer values, or the types of a chain")
+        self.filters.append(filter)
 
     def _unknown(self, name: str, diagnostics: str) -> None:
         if self.lenient:
@@ -203,7 +210,7 @@ _TESTS: Mapping[str, Callable[[Parameter, str | None], Test]] = {
 @lru_cache(maxsize=2048)
 def _criterion(type: str, name: str) -> Criterion:
     if len(name) > MAX_NAME:
-        raise Unknown(f"{name[:40]!r}… is no search parameter")
+        raise _Unknown(f"{name[:40]!r}… is no search parameter")
     return _Compiler().compile(type, name, 0)
 
 
@@ -217,7 +224,7 @@ class _Compiler:
         if (type, name) not in self.known:
             try:
                 self.known[type, name] = self._step(type, name, steps)
-            except (Unknown, Problem) as refused:
+            except (_Unknown, Problem) as refused:
                 self.known[type, name] = refused
         found = self.known[type, name]
         if isinstance(found, Exception):
@@ -248,7 +255,7 @@ class _Compiler:
         for target in (named,) if named else sorted(parameter.targets):
             try:
                 found.append((target, self.compile(target, rest, steps)))
-            except Unknown as unknown:
+            except _Unknown as unknown:
                 refused.append(unknown)
             except Problem as problem:
                 if problem.kind != "invalid":
@@ -293,6 +300,23 @@ def _last(type: str, name: str) -> Criterion:
     return Criterion(partial(_none_of if modifier == "not" else _any_of, test))
 
 
+_FEW = 16  # so few tests are never too much
+
+
+def _grown(filter: Filter, nodes: int, keys: int) -> tuple[int, int]:
+    """(nodes, keys) with those of a filter added."""
+    match filter:
+        case And(filters) | Or(filters):
+            for part in filters:
+                nodes, keys = _grown(part, nodes, keys)
+            return nodes + 1, keys
+        case Not(inner) | Chain(filter=inner) | Has(filter=inner):
+            return _grown(inner, nodes + 1, keys)
+        case Equal(keys=found) | Ids(found):
+            return nodes + 1, keys + len(found)
+    return nodes + 1, keys
+
+
 def _too_costly(diagnostics: str) -> Problem:
     return Problem.of("too_costly", diagnostics)
 
@@ -301,8 +325,8 @@ def _parameter(type: str, code: str) -> Parameter:
     found = parameters(type).get(code)
     if found is None:
         if code in _UNSUPPORTED:
-            raise Unknown(f"{code!r} is not supported: {_UNSUPPORTED[code]}")
-        raise Unknown(f"{type} has no search parameter {code!r}; it has {', '.join(sorted(parameters(type)))}")
+            raise _Unknown(f"{code!r} is not supported: {_UNSUPPORTED[code]}")
+        raise _Unknown(f"{type} has no search parameter {code!r}; it has {', '.join(sorted(parameters(type)))}")
     return found
 
 

@@ -33,7 +33,7 @@ def key(url: str) -> bytes:
 
 def write(parameter: Parameter, path: Path) -> Write:
     """Rows of one path's values."""
-    index, target = parameter.index, path.target
+    index, identifier_index, target = parameter.index, f"{parameter.index}:identifier", path.target
 
     def reference(value: Mapping[str, Any], rows: list[IndexRow], base_url: str) -> None:
         literal, identifier = value.get("reference"), value.get("identifier")
@@ -47,7 +47,7 @@ def write(parameter: Parameter, path: Path) -> Write:
             return
         rows.append((index, found))
         if identifier:
-            rows += identifier_rows(f"{index}:identifier", identifier)
+            rows += identifier_rows(identifier_index, identifier)
 
     def canonical(value: str, rows: list[IndexRow], base_url: str) -> None:
         found, type_ = resolved(value, base_url)

@@ -10,7 +10,7 @@ type. Codes keep their case; what is a mere string does not, as the specificatio
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from server.ledger import IndexRow
@@ -46,7 +46,7 @@ _PUNCTUATION = {ord(character): None for character in " \t()-./+"}
 
 def write(parameter: Parameter, path: Path) -> Write:
     """Rows of one path's values."""
-    index = parameter.index
+    index, text_index = parameter.index, _beside(parameter.index, "text")
 
     def coding(value: Mapping[str, Any], rows: list[IndexRow], base_url: str) -> None:
         rows += coding_rows(index, value)
@@ -59,7 +59,7 @@ def write(parameter: Parameter, path: Path) -> Write:
         elif has_value(value):
             rows.append((index, NAMELESS))
         if text := value.get("text"):
-            rows.append((f"{index}:text", string.key(text)))
+            rows.append((text_index, string.key(text)))
 
     def identifier(value: Mapping[str, Any], rows: list[IndexRow], base_url: str) -> None:
         rows += identifier_rows(index, value)
@@ -107,9 +107,9 @@ def coding_rows(index: str, coding: Mapping[str, Any]) -> Sequence[IndexRow]:
 def _coding_rows(index: str, system: str | None, code: str | None, display: str | None) -> tuple[IndexRow, ...]:
     rows: list[IndexRow] = [(index, key(system, code) if code else NAMELESS)]
     if system:
-        rows.append((f"{index}:system", digest8(system)))
+        rows.append((_beside(index, "system"), digest8(system)))
     if display:
-        rows.append((f"{index}:text", string.key(display)))
+        rows.append((_beside(index, "text"), string.key(display)))
     return tuple(rows)
 
 
@@ -120,17 +120,23 @@ def identifier_rows(index: str, identifier: Mapping[str, Any]) -> list[IndexRow]
         return []
     rows: list[IndexRow] = [(index, key(system, value) if value else NAMELESS)]
     if system:
-        rows.append((f"{index}:system", digest8(system)))
+        rows.append((_beside(index, "system"), digest8(system)))
     if type_:
         if text := type_.get("text"):
-            rows.append((f"{index}:text", string.key(text)))
+            rows.append((_beside(index, "text"), string.key(text)))
         if value:
             rows.extend(
-                (f"{index}:of-type", of_type_key(coding["system"], coding["code"], value))
+                (_beside(index, "of-type"), of_type_key(coding["system"], coding["code"], value))
                 for coding in type_.get("coding", ())
                 if "system" in coding and "code" in coding
             )
     return rows
+
+
+@cache
+def _beside(index: str, suffix: str) -> str:
+    """An index's name for what a modifier needs: one string, however many rows are remembered."""
+    return f"{index}:{suffix}"
 
 
 def labels(parameter: Parameter, resource: Any) -> Iterator[str]:

@@ -160,7 +160,7 @@ def date(element: Any, modifier: str, value: str) -> bool:
             return end <= low
     now = datetime.now(UTC)
     gap = max(low - now, now - high, timedelta()) / 10
-    return start < high + gap and end > low - gap
+    return start - high < gap and low - end < gap
 
 
 # number, quantity

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from server.search.extract import rows
 from tests.search.asked import finds, places, refused
 
 
@@ -125,6 +126,14 @@ def test_composite_of_a_document_takes_the_reference_first() -> None:
     assert finds(document, ("relationship", "DocumentReference/1$replaces"))
     assert finds(document, ("relationship", "2$http://hl7.org/fhir/document-relationship-type|appends"))
     assert not finds(document, ("relationship", "DocumentReference/1$appends"))
+
+
+def test_composite_joins_no_more_than_some_codings() -> None:
+    many = {"coding": [{"system": "urn:x", "code": str(number)} for number in range(1000)]}
+    group = {"resourceType": "Group", "characteristic": [{"code": many, "valueCodeableConcept": many}]}
+    assert 16 * 16 == sum(index == "Group.characteristic-value" for index, _ in rows(group, ""))
+    assert finds(group, ("characteristic-value", "0$urn:x|7"))
+    assert finds(group, ("characteristic", "999"), ("value", "999"))
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,8 @@ def test_parse_limits_includes() -> None:
         ("CarePlan", "_has:CarePlan:part-of:" * (MAX_STEPS + 1) + "_id", "1"),
         ("Provenance", "target.focus._id", "1"),
         ("Task", "focus.focus.focus.focus.focus._id", "1"),
+        ("CarePlan", "date", ",".join(["2020"] * 500)),
+        ("Task", "focus", ",".join(map(str, range(200)))),
     ],
 )
 def test_parse_refuses_what_would_explode(type: str, name: str, value: str) -> None:
@@ -244,6 +246,14 @@ def test_parse_refuses_what_would_explode(type: str, name: str, value: str) -> N
     problem = refused(type, (name, value))
     assert ("too_costly", [("too-costly", f"http.{name}")]) == (problem.kind, places(problem))
     assert perf_counter() - start < 5
+
+
+def test_parse_takes_many_ids() -> None:
+    many = tuple(str(number) for number in range(4000))
+    assert Ids(many) == filter_of("_id", ",".join(many))
+    assert Equal("CarePlan.subject", tuple(f"Patient/{id}" for id in many)) == filter_of(
+        "subject:Patient", ",".join(many)
+    )
 
 
 def test_parse_of_a_chain_that_leads_nowhere_ends() -> None:
