@@ -68,7 +68,7 @@ async def care_manager(write: Write) -> list[Issue]:
         found = _program(write, enrolment.types) if enrolment else None
         if enrolment is None or found is None or enrolment.manager is None or enrolment.status == "entered-in-error":
             continue
-        if change.method != "POST" and await _was(write, change) == enrolment.manager:
+        if change.reference in write.stored and await _was(write, change) == enrolment.manager:
             continue
         program, rule = found
         whole = period.between(enrolment.start, enrolment.end, program.zone)
@@ -116,7 +116,7 @@ async def _was(write: Write, change: Change) -> str | None:
             enrolment.manager
             for member in (await write.earlier()).values()
             for enrolment in member.enrolments
-            if enrolment.episode == change.reference
+            if enrolment.episode == change.reference and enrolment.status != "entered-in-error"
         ),
         None,
     )

@@ -12,13 +12,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from server.coordination import facts, period
 from server.coordination.period import Interval
-from server.fhir import body
+from server.fhir import body, fhirpath
 from server.fhir.body import Body
 from server.ledger import Change, Context, Resource, View
 from server.outcome import Issue, Problem
@@ -183,7 +182,7 @@ class Programs:
 
     def at(self, url: str, at: int) -> Program | None:
         """The version in force at an instant."""
-        return next((dated.program for dated in self.by_url.get(url, ()) if holds(dated.period, at)), None)
+        return next((dated.program for dated in self.by_url.get(url, ()) if period.holds([dated.period], at)), None)
 
     def near(self, url: str, at: int) -> Program:
         """The version in force; where none is, the next to come; else the last. It says what a count then means."""
@@ -216,10 +215,6 @@ class Programs:
                     high = min(dated.period.high, rule.period.high)
                     if low < high:
                         yield Interval(low, high), dated.program, rule
-
-
-def holds(interval: Interval, at: int) -> bool:
-    return interval.low <= at < interval.high
 
 
 def timeline(programs: Sequence[Program]) -> list[Dated]:
@@ -497,18 +492,12 @@ class _Reader:
                 self.wrong("not-supported", "A condition is of kind applicability and in text/fhirpath", where)
                 continue
             try:
-                yield fhirpath(expression.get("expression", ""))
-            except Exception as error:  # noqa: BLE001 - the compiler raises what its grammar raises
+                holds = fhirpath.compiled(expression.get("expression", ""))
+                holds({"resourceType": "CareTeam"})
+            except Exception as error:  # noqa: BLE001 - an evaluation raises what Python raises
                 self.wrong("value", f"The condition is no FHIRPath: {error}", where)
-
-
-@lru_cache(maxsize=1024)
-def fhirpath(expression: str) -> Callable[[Resource], Any]:
-    """An expression, compiled once. A program without conditions does not pay for the compiler's import."""
-    from fhirpathpy import compile
-    from fhirpathpy.models import models
-
-    return cast(Callable[[Resource], Any], compile(expression, model=models["r4"]))
+            else:
+                yield holds
 
 
 def _values(element: Resource, url: str) -> list[Any]:

@@ -118,7 +118,7 @@ def _given(participant: Resource, role: str | None) -> str:
 
 async def kept(write: Write) -> list[Issue]:
     """An assignment that has begun is still there afterwards: as it was, closed, or marked as a mistake."""
-    written = {change.reference: change for change in write.of_type("CareTeam") if change.method != "POST"}
+    written = {change.reference: change for change in write.of_type("CareTeam") if change.reference in write.stored}
     if not written:
         return []
     issues = []

@@ -22,15 +22,15 @@ AS_RECORDED: dict[str, Any] = {
 
 @dataclass(slots=True)
 class Write:
-    """One commit as the rules judge it. `patients` are whom it concerns; `members` who they are after it."""
+    """One commit as the rules judge it: whom it concerns (`members`, after it), and what it overwrites (`stored`)."""
 
     context: Context
     before: View
     changes: Sequence[Change]
     after: View
     programs: Programs
-    patients: set[str]
     members: dict[str, Member]
+    stored: frozenset[str]  # the CareTeams and EpisodeOfCares of its changes that were there, with a member
     now: int
     _earlier: dict[str, Member] | None = None
     _persons: dict[str, str | None] = field(default_factory=dict)
@@ -78,12 +78,13 @@ class Write:
 async def read(context: Context, before: View, changes: Sequence[Change], after: View, programs: Programs) -> Write:
     """Find whom the changes concern, in a query for each side."""
     patients = {data for change in changes for kind, _, data in change.facts or () if kind == "subject"}
-    stored = [change.reference for change in changes if change.method != "POST" and change.type in _ABOUT]
-    if stored:
-        patients |= {fact.data for found in (await before.facts("subject", stored)).values() for fact in found}
+    about = [change.reference for change in changes if change.method != "POST" and change.type in _ABOUT]
+    found = await before.facts("subject", about) if about else {}
+    patients |= {fact.data for facts in found.values() for fact in facts}
     patients |= await _relinked(before, changes)
     members = await assignment.members(after, patients) if patients else {}
-    return Write(context, before, changes, after, programs, patients, members, micros(context.now))
+    stored = frozenset(reference for reference, facts in found.items() if facts)
+    return Write(context, before, changes, after, programs, members, stored, micros(context.now))
 
 
 _ABOUT = {"CareTeam", "EpisodeOfCare"}

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from server.coordination.facts import ENTERED_IN_ERROR, PROGRAM_EXTENSION, Assignment, Enrolment, facts
+from server.ledger import Fact
+from tests.coordination.memory import BASE, IA_HCBS, assigned, coding, episode, limited, patient, role, shipped, team
+
+URL = "https://fhir.example.org/fhir"
+CBCM = f"{BASE}/CodeSystem/cm-role|cbcm"
+
+
+def rows(resource: dict[str, Any], kind: str) -> list[tuple[str, Any]]:
+    return [(key, data) for found, key, data in facts(resource, URL) if found == kind]
+
+
+def test_facts_are_few_for_what_no_rule_asks() -> None:
+    assert [] == facts({"resourceType": "CarePlan", "id": "1"})
+    assert [] == facts(patient("1"))
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "PractitionerRole/7",
+        "PractitionerRole/7/_history/3",
+        f"{URL}/PractitionerRole/7",
+        f"{URL}/PractitionerRole/7/_history/1",
+    ],
+)
+def test_facts_of_a_care_team_take_every_form_of_a_literal_reference(reference: str) -> None:
+    found = rows(team("m", assigned(reference)), "manager")
+    assert ["PractitionerRole/7"] == [key for key, _ in found]
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        {"identifier": {"system": "urn:x", "value": "7"}},
+        {"display": "Ann"},
+        {"reference": "#7"},
+        {"reference": "https://elsewhere.example.org/fhir/PractitionerRole/7"},
+        {"reference": "urn:uuid:c757873d-ec9a-4326-a141-556f43239520"},
+        {"reference": "Practitioner/7"},
+    ],
+)
+def test_facts_of_a_care_team_have_no_row_for_who_cannot_be_told_apart(member: dict[str, Any]) -> None:
+    assert [] == rows(team("m", assigned("x") | {"member": member}), "manager")
+
+
+def test_facts_of_a_care_team_say_who_as_what_and_when() -> None:
+    made = team("m", {"member": {"display": "Mother"}}, assigned("PractitionerRole/7", "2025-01-01", "2025-02-01"))
+    made["extension"] = [{"url": PROGRAM_EXTENSION, "valueCanonical": f"{IA_HCBS}|1.0.0"}]
+    key, data = rows(made, "manager")[0]
+    found = Assignment.of(Fact("manager", key, data, "CareTeam/m"))
+    expected = Assignment(
+        "CareTeam/m",
+        1,
+        "Patient/m",
+        "PractitionerRole/7",
+        [CBCM],
+        "active",
+        "2025-01-01",
+        "2025-02-01",
+        [IA_HCBS],
+        False,
+    )
+    assert expected == found
+    assert [("CareTeam/m", "Patient/m")] == rows(made, "subject")
+
+
+def test_facts_of_a_care_team_know_mistakes_by_their_reason() -> None:
+    reason = {"modifierExtension": [{"url": ENTERED_IN_ERROR, "valueCodeableConcept": {"text": "Another Ann"}}]}
+    assert "error" in rows(team("m", assigned("PractitionerRole/7", **reason)), "manager")[0][1]
+    assert "error" in rows(team("m", assigned("PractitionerRole/7"), **reason), "manager")[0][1]
+
+
+def test_facts_of_an_episode_say_where_and_in_what_status() -> None:
+    history = [{"status": "planned", "period": {"start": "2025-01-01", "end": "2025-01-31"}}]
+    made = episode("m", statusHistory=history, careManager={"reference": f"{URL}/Practitioner/7/_history/2"})
+    found = Enrolment.of(Fact("member", "Patient/m", rows(made, "member")[0][1], "EpisodeOfCare/m"))
+    assert ("Organization/mco", "Practitioner/7") == (found.organization, found.manager)
+    assert [["planned", "2025-01-01", "2025-01-31"]] == found.history
+    assert [("Organization/mco", "Patient/m")] == rows(made, "organization")
+
+
+@pytest.mark.parametrize(
+    ("expected", "link"),
+    [
+        (
+            "https://mco.example.org/fhir/Organization/1",
+            {"reference": "https://mco.example.org/fhir/Organization/1/_history/2"},
+        ),
+        (None, {"identifier": {"value": "1"}}),
+        (None, {"reference": "#1"}),
+        (None, {"display": "The plan"}),
+    ],
+)
+def test_facts_of_an_episode_name_an_organization_only_by_a_literal_reference(
+    expected: str | None, link: dict[str, Any]
+) -> None:
+    assert expected == rows(episode("m") | {"managingOrganization": link}, "member")[0][1].get("organization")
+
+
+def test_facts_of_a_patient_link_both_records() -> None:
+    made = patient("old", link=[{"other": {"reference": "Patient/new"}, "type": "replaced-by"}])
+    assert [
+        ("Patient/old", {"is": "link", "other": "Patient/new", "type": "replaced-by"}),
+        ("Patient/new", {"is": "link", "other": "Patient/old", "type": "replaces"}),
+    ] == rows(made, "member")
+    assert [] == facts(patient("old", link=[{"other": {"reference": "Patient/new"}, "type": "seealso"}]))
+
+
+def test_facts_of_a_role_are_found_from_the_role_and_from_the_person() -> None:
+    assert ["PractitionerRole/7", "Practitioner/1"] == [key for key, _ in rows(role("7", "1", active=False), "role")]
+
+
+def test_facts_of_a_service_are_for_whom_it_can_be_called() -> None:
+    service = {
+        "resourceType": "HealthcareService",
+        "id": "s",
+        "providedBy": {"reference": "Organization/mco"},
+        "program": [coding("cm-program", "ia-hcbs")],
+        "telecom": [{"system": "phone", "value": "1"}],
+    }
+    assert [("Organization/mco", [f"{BASE}/CodeSystem/cm-program|ia-hcbs"])] == rows(service, "contact")
+    assert [] == facts(service | {"active": False})
+
+
+def test_facts_of_a_program_change_with_its_content_and_end_with_its_activity() -> None:
+    assert rows(shipped(), "program") != rows(limited(40), "program")
+    assert [] == facts(shipped() | {"status": "retired"})
+    assert [] == facts(shipped() | {"action": []})
