@@ -25,7 +25,7 @@ _ZERO = 1 << 63
 _FIRST, _LAST = bytes(8), b"\xff" * 8
 _AFTER_ALL = b"\xff" * 17
 _EVER = Interval(-_ZERO, _ZERO - 1)
-_EXAMPLES = "2024, 2024-05, 2024-05-31, 2024-05-31T14:30 or 2024-05-31T14:30:00-06:00"
+_EXAMPLES = "2024, 2024-05, 2024-05-31, 2024-05-31T14:30 or 2024-05-31T14:30:00-06:00, after a prefix (ge2024) or not"
 
 
 def key(interval: Interval) -> bytes:
@@ -110,10 +110,10 @@ def updated(value: str, base_url: str) -> Filter:
 
 def asked(value: str) -> tuple[str, Interval]:
     """A value's prefix and interval, which `ap` widens by a tenth of its distance from now."""
-    prefix, text = read(value)
+    prefix, text = read(value, _EXAMPLES)
     found = search_date(text)
     if found is None:
-        raise Problem.invalid(f"{text!r} is no date; accepted are {_EXAMPLES}, after a prefix or not")
+        raise Problem.invalid(f"{text!r} is no date; accepted are {_EXAMPLES}")
     if prefix != "ap":
         return prefix, found
     now = time.time_ns() // 1000

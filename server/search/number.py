@@ -21,6 +21,7 @@ from server.search.filter import NAMELESS, Filter, Range, either
 from server.search.parameter import Parameter, Path, Test, Write, has_value, not_supported
 from server.search.prefix import Span, read
 
+_EXAMPLES = "100, 5.40, -3 or 1e2, after a prefix (gt100) or not"
 _POINT, _HIGH_END = bytes(8), b"\xff" * 8
 _BELOW_ALL, _ABOVE_ALL = b"\x20", b"\xe0"
 _FIRST, _LAST = b"\x10", b"\xf0"
@@ -99,10 +100,10 @@ def test(parameter: Parameter, modifier: str | None) -> Test:
 
 def asked(value: str) -> tuple[str, Decimal]:
     """A value's prefix and number."""
-    prefix, text = read(value)
+    prefix, text = read(value, _EXAMPLES)
     found = decimal(text.removeprefix("+"))
     if found is None:
-        raise Problem.invalid(f"{text!r} is no number; accepted are 100, 5.40, -3 or 1e2, after a prefix or not")
+        raise Problem.invalid(f"{text!r} is no number; accepted are {_EXAMPLES}")
     return prefix, found
 
 

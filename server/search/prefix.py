@@ -25,11 +25,12 @@ class Span(NamedTuple):
         return Span(head + self.low, head + self.high, self.tail_low, self.tail_high)
 
 
-def read(text: str) -> tuple[str, str]:
-    """A value's prefix, eq where it has none, and what the prefix is of."""
+def read(text: str, examples: str) -> tuple[str, str]:
+    """A value's prefix, eq where it has none, and what the prefix is of. `examples` are for who gives another."""
     prefix = text[:2]
     if prefix in PREFIXES:
         return prefix, text[2:]
     if prefix.isalpha():
-        raise Problem.invalid(f"{prefix!r} is no prefix; a value may start with {', '.join(sorted(PREFIXES))}")
+        known = ", ".join(sorted(PREFIXES))
+        raise Problem.invalid(f"{text!r} starts with none of the prefixes {known}; accepted are {examples}")
     return "eq", text
