@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from server.fhir.body import Body, loads
-from server.fhir.definition import RESOURCE_TYPES, elements
+from server.fhir.definition import RESOURCE_TYPES, Element, elements
 
 Text = tuple[bytes, bytes]  # a body's bytes before and after its version stamp
 
@@ -115,7 +115,7 @@ def relinked(resource: dict[str, Any], text: Text, id: str, links: Mapping[str, 
     Only the links' own bytes change, unless the client wrote one with escapes: then the JSON is written anew.
     """
     swap = _Swap(links)
-    changed = swap.object(resource, resource["resourceType"])
+    changed = swap.object("", resource)
     if changed is resource:
         return resource, text
     if swap.others:
@@ -134,10 +134,12 @@ class _Swap:
         self.links = links
         self.references = 0
         self.others = 0
+        self.path: list[tuple[str, dict[str, Any]]] = []  # from the resource to the object in hand
 
-    def object(self, node: dict[str, Any], type_name: str) -> dict[str, Any]:
+    def object(self, place: str, node: dict[str, Any]) -> dict[str, Any]:
         """A copy with the links replaced, or `node` itself where it has none."""
         changed: dict[str, Any] | None = None
+        self.path.append((place, node))
         for name, value in node.items():
             kind = type(value)
             new: Any = value
@@ -146,24 +148,25 @@ class _Swap:
                     new = self.links[value]
                     self.references += 1
                 elif name == "div" or value in self.links:
-                    new = self.string(name, value, type_name)
+                    new = self.string(name, value)
             elif kind is dict:
-                new = self.object(value, _type_of(type_name, name, value))
+                new = self.object(name, value)
             elif kind is list:
-                new = self.array(name, value, type_name)
+                new = self.array(name, value)
             if new is not value:
                 changed = dict(node) if changed is None else changed
                 changed[name] = new
+        self.path.pop()
         return node if changed is None else changed
 
-    def array(self, name: str, items: list[Any], type_name: str) -> list[Any]:
+    def array(self, name: str, items: list[Any]) -> list[Any]:
         changed: list[Any] | None = None
         for index, item in enumerate(items):
             kind = type(item)
             if kind is dict:
-                new: Any = self.object(item, _type_of(type_name, name, item))
+                new: Any = self.object(name, item)
             elif kind is str and item in self.links:
-                new = self.string(name, item, type_name)
+                new = self.string(name, item)
             else:
                 continue
             if new is not item:
@@ -171,12 +174,12 @@ class _Swap:
                 changed[index] = new
         return items if changed is None else changed
 
-    def string(self, name: str, value: str, type_name: str) -> str:
+    def string(self, name: str, value: str) -> str:
         if name == "div":
             new = _ANCHOR.sub(lambda found: found[1] + self.links.get(found[2], found[2]), value)
             self.others += new != value
             return new if new != value else value
-        element = elements(type_name).get(name) if type_name else None
+        element = _elements(_type_at(self.path)).get(name)
         if element is None or element.types[0] not in LINKED:
             return value
         self.others += 1
@@ -204,11 +207,20 @@ class _Swap:
         return _ESCAPED_ANCHOR.sub(swapped, _STRING.sub(swapped, text))
 
 
-def _type_of(parent: str, name: str, value: Mapping[str, Any]) -> str:
-    """The type of the object at `name` in a `parent`; "" where the definitions know none."""
-    if isinstance(inner := value.get("resourceType"), str) and inner in RESOURCE_TYPES:
-        return inner
-    if name.startswith("_"):
-        return "Element"
-    element = elements(parent).get(name) if parent else None
-    return element.types[0] if element and element.types[0] != "Resource" else ""
+def _type_at(path: list[tuple[str, dict[str, Any]]]) -> str:
+    """The type of the object at the end of a path; "" where the definitions know none."""
+    found = ""
+    for name, node in path:
+        own = node.get("resourceType")
+        if isinstance(own, str) and own in RESOURCE_TYPES:
+            found = own
+        elif name.startswith("_"):
+            found = "Element"
+        else:
+            element = _elements(found).get(name)
+            found = element.types[0] if element and element.types[0] != "Resource" else ""
+    return found
+
+
+def _elements(type_name: str) -> Mapping[str, Element]:
+    return elements(type_name) if type_name else {}
