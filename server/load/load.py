@@ -12,19 +12,20 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from server.auth.access import SYSTEM
+from server.auth.access import SYSTEM, Caller
 from server.interactions.exchange import Request, Server, locate
-from server.ledger import Plan, View
+from server.ledger import Commit, Decide, Plan, View
 from server.load.chunk import Chunk, Placed, Prepared, Refusal, chunks, prepare
 from server.load.report import Report, Watch
 from server.load.source import digest, files
 from server.outcome import Issue, Problem
+from server.repository import Repository
 from server.store.engine import Projections
 
 SMALL = 8 << 20  # bytes of files that are not worth starting processes for
@@ -42,7 +43,9 @@ async def load(
     """Load the files. `workers` make chunks ready; `override` is every commit's."""
     report = Report()
     found = files(paths)
-    loading = _Loading(server, report, override, server.repository.head(SYSTEM))
+    if override is not None:
+        server = replace(server, repository=_Overriding(server.repository, override))
+    loading = _Loading(server, report, server.repository.head(SYSTEM))
     with _executor(found, workers, server.repository.projections) as executor:
         try:
             async for chunk, prepared in _ahead(executor, _chunks(found, report), 2 * workers + 1):
@@ -95,11 +98,23 @@ async def _ahead(executor: Executor, todo: Iterator[Chunk], depth: int) -> Async
             yield first, await prepared
 
 
+class _Overriding(Repository):
+    """The repository, with an override on every commit that names none."""
+
+    def __init__(self, repository: Repository, override: Mapping[str, Any]) -> None:
+        super().__init__(repository.store, repository.projections)
+        self.override = override
+
+    async def commit(self, caller: Caller, decide: Decide, **rest: Any) -> Commit:
+        return await super().commit(caller, decide, **{"override": self.override} | rest)
+
+
 @dataclass(slots=True)
 class _Loading:
+    """A load under way."""
+
     server: Server
     report: Report
-    override: Mapping[str, Any] | None
     start: int  # the ledger's head before the load
     again: list[tuple[str, str]] = field(default_factory=list)  # key and file of each Bundle that was refused
 
@@ -121,7 +136,7 @@ class _Loading:
             return Plan(list(changes))
 
         try:
-            commit = await self.server.repository.commit(SYSTEM, decide, key=key, override=self.override)
+            commit = await self.server.repository.commit(SYSTEM, decide, key=key)
         except Problem as problem:
             await self._halve(key, placed, _blamed(problem))
             return

@@ -144,6 +144,24 @@ async def test_as_recorded_admits_a_breach(tmp_path: Path, server: Server) -> No
     assert "member-00051" == stored(server, "CareTeam", "member-00051")["id"]
 
 
+async def test_as_recorded_holds_for_a_transaction_too(tmp_path: Path, server: Server) -> None:
+    entries = [
+        {"resource": resource, "request": {"method": "PUT", "url": f"{resource['resourceType']}/{resource['id']}"}}
+        for resource in population([51])
+    ]
+    path = bundle(tmp_path / "a.json", "transaction", *entries)
+    assert 1 == len((await load(server, [path])).refused)
+    assert [] == (await load(server, [path], override=AS_RECORDED)).refused
+
+
+async def test_batch_loaded_again_is_not_done_again(tmp_path: Path, server: Server) -> None:
+    entry = {"resource": {"resourceType": "Patient"}, "request": {"method": "POST", "url": "Patient"}}
+    path = bundle(tmp_path / "a.json", "batch", entry, entry)
+    for _ in range(2):
+        assert [] == (await load(server, [path])).refused
+    assert 2 == (await server.repository.history(SYSTEM, "Patient")).total
+
+
 async def test_collection_is_its_resources_with_their_references(tmp_path: Path, server: Server) -> None:
     member = "urn:uuid:6f2d7a50-5b0c-4f0e-8d1f-0a1b2c3d4e05"
     goal = {"resourceType": "Goal", "id": "g", "lifecycleStatus": "active", "description": {"text": "Walk"}}
