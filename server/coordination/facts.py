@@ -58,8 +58,9 @@ def literal(link: Mapping[str, Any] | None, base_url: str = "", types: tuple[str
 
 
 def digest(resource: Resource) -> str:
-    """What tells one content of a program from another."""
-    return hashlib.blake2b(body.dumps(resource), digest_size=16).hexdigest()
+    """What tells one content of a program from another; id and meta, which the server sets, are no part of it."""
+    content = {name: value for name, value in resource.items() if name not in ("id", "meta")}
+    return hashlib.blake2b(body.dumps(content), digest_size=16).hexdigest()
 
 
 def is_program(resource: Resource) -> bool:
