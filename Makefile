@@ -8,12 +8,12 @@ serve: .venv/serve.stamp  ## install what is locked and start the server on 127.
 	@exec $(BIN)/careplan serve
 
 test: .venv/dev.stamp  ## the whole suite: lint, format, types, tests; every stage runs, and any that fails fails it
-	@$(MAKE) --no-print-directory --keep-going lint format types tests
+	@$(MAKE) --no-print-directory --keep-going lint formatted types tests
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .
 
-format: .venv/dev.stamp
+formatted: .venv/dev.stamp
 	$(BIN)/ruff format --check .
 
 types: .venv/dev.stamp
@@ -63,5 +63,5 @@ $(UV):
 	@$(PYTHON) -m venv .cache/lock
 	@.cache/lock/bin/pip install --quiet --disable-pip-version-check uv
 
-.PHONY: serve test lint format types tests requirements bench r4 lock help
+.PHONY: serve test lint formatted types tests requirements bench r4 lock help
 .DELETE_ON_ERROR:
