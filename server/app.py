@@ -153,6 +153,7 @@ def _beside(repository: Repository) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with _open(repository):
             gc.freeze()  # the tables that stay for good are not looked through again
+            gc.set_threshold(10_000, 20, 50)  # a large Bundle is a million objects: fewer looks at them
             yield
 
     app = FastAPI(title="careplan-server", description=f"The FHIR API is at {PATH}/metadata.", lifespan=lifespan)

@@ -67,6 +67,8 @@ async def _parsed(content: bytes) -> tuple[dict[str, Any], list[body.Entry]]:
 
 
 async def _transact(server: Server, request: Request, entries: Sequence[body.Entry]) -> Response:
+    if key_of(request) is None:
+        request.content = b""  # its fingerprint is not asked for; a large one is not kept twice
     pause = Pause()
     found, writes = await _prepared(request, entries, pause)
     together = Together(writes, found, request.base_url)

@@ -164,6 +164,8 @@ class SqliteStore:
                     break
                 group.append(more)
             _deliver(self, self._group(group))
+            first = more = None  # or a large commit would stay in memory until the next
+            group.clear()
 
     def _group(self, group: list[Request]) -> list[Outcome]:
         """Decide, append and make durable; all of the group or, where the file fails, none of it."""
