@@ -29,7 +29,7 @@ from server.interactions.exchange import (
     Server,
     parameters,
 )
-from server.interactions.write import Resolve, Target, Write, answer, condition, fingerprint, key_of, multiple_matches
+from server.interactions.write import Resolve, Target, Write, answer, commit, condition, key_of, multiple_matches
 from server.ledger import Change, Commit, IndexRow, Plan, Version, View, micros
 from server.outcome import Issue, Problem
 from server.search.pool import Pool
@@ -72,13 +72,11 @@ async def _transact(server: Server, request: Request, entries: Sequence[body.Ent
     pause = Pause()
     found, writes = await _prepared(request, entries, pause)
     together = Together(writes, found, request.base_url)
-    commit = None
+    made = None
     if writes:
         await _foresee(server, request, together, pause)
-        commit = await server.repository.commit(
-            request.caller, together.decide, key=key_of(request), fingerprint=fingerprint(request)
-        )
-    return await _answer(server, request, found, together, commit)
+        made = await commit(server, request, together.decide)
+    return await _answer(server, request, found, together, made)
 
 
 async def _foresee(server: Server, request: Request, together: Together, pause: Pause) -> None:
@@ -95,13 +93,13 @@ async def _foresee(server: Server, request: Request, together: Together, pause: 
 
 
 async def _answer(
-    server: Server, request: Request, entries: Sequence[Entry], together: Together, commit: Commit | None
+    server: Server, request: Request, entries: Sequence[Entry], together: Together, made: Commit | None
 ) -> Response:
     """The entries' answers, in the request's order; a write's holds its resource only where Prefer asks for it."""
     answers = [b""] * len(entries)
-    if commit is not None:
-        for part, output in zip(together.parts, commit.output, strict=True):
-            told = answer(server, part.entry.request, part.write.type, commit, output)
+    if made is not None:
+        for part, output in zip(together.parts, made.output, strict=True):
+            told = answer(server, part.entry.request, part.write.type, made, output)
             answers[part.entry.index] = entry.written(request.base_url, told)
     for asked in entries:
         if asked.request.method in READS:

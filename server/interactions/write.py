@@ -14,12 +14,15 @@ from typing import Any, NamedTuple, Protocol
 from server.fhir.body import Body
 from server.interactions.exchange import Request, Response, Server
 from server.interactions.headers import etags
-from server.ledger import Change, Commit, Plan, Position, Version, View
+from server.interactions.provenance import HEADER, provenance
+from server.ledger import Change, Commit, Decide, Plan, Position, Version, View
 from server.outcome import Issue, Problem
 from server.search import query
 from server.search.filter import ALL
 from server.search.query import Query
 from server.validation.element import validate
+
+CONDITIONS = (b"if-match", b"if-none-match", b"if-none-exist", HEADER)
 
 
 @dataclass(slots=True)
@@ -153,10 +156,27 @@ async def perform(server: Server, request: Request, write: Write, resolve: Resol
         changes = [] if target.keeps else [write.change(target.id)]
         return Plan(changes, outcome_of(target, 0))
 
-    commit = await server.repository.commit(
-        request.caller, decide, key=key_of(request), fingerprint=fingerprint(request)
+    made = await commit(server, request, decide)
+    return answer(server, request, write.type, made, made.output)
+
+
+async def commit(server: Server, request: Request, decide: Decide) -> Commit:
+    """Commit what is decided, and in it the Provenance that the request has."""
+    grounds = provenance(request)
+
+    async def with_grounds(view: View) -> Plan:
+        plan = await decide(view)
+        if grounds is not None and plan.changes:
+            plan.changes.append(grounds.change(plan.changes))
+        return plan
+
+    return await server.repository.commit(
+        request.caller,
+        decide if grounds is None else with_grounds,
+        key=key_of(request),
+        fingerprint=fingerprint(request),
+        override=None if grounds is None else grounds.override,
     )
-    return answer(server, request, write.type, commit, commit.output)
 
 
 async def foresee(server: Server, request: Request, write: Write, resolve: Resolve) -> None:
@@ -232,6 +252,4 @@ def fingerprint(request: Request) -> bytes:
 
 
 def _conditions(request: Request) -> list[str]:
-    return [
-        request.headers.get(name, b"").decode("latin-1") for name in (b"if-match", b"if-none-match", b"if-none-exist")
-    ]
+    return [request.headers.get(name, b"").decode("latin-1") for name in CONDITIONS]
