@@ -14,7 +14,7 @@ from server.ledger import Change, Plan, View
 from server.load.chunk import Chunk, prepare
 from server.load.load import load
 from server.load.report import Report
-from server.load.source import pieces
+from server.load.source import files, pieces
 from server.search.filter import ALL
 from server.search.query import parse
 
@@ -27,7 +27,7 @@ CONTRACT = {"OperationDefinition", "SearchParameter", "StructureDefinition"}
 
 async def programs(server: Server) -> None:
     """Put the shipped programs, and all that they name, into the store."""
-    found = tuple(piece for path in sorted(PROFILES.glob("*.json")) for piece in pieces(path))
+    found = tuple(piece for path in files([PROFILES]) for piece in pieces(path))
     prepared = prepare(Chunk("profiles", found, 0), server.repository.projections)
     if prepared.refused:
         raise RuntimeError(f"{prepared.refused[0].place} is not valid: {prepared.refused[0].issues}")
