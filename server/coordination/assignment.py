@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from server.coordination import period
-from server.coordination.facts import Assignment, Enrolment, Role, Team
+from server.coordination.facts import ASSIGNMENT, ENROLMENT, LINK, Assignment, Enrolment, Role
 from server.coordination.period import Interval
 from server.coordination.program import Program, Programs
 from server.ledger import Fact, View
@@ -22,16 +22,17 @@ from server.ledger import Fact, View
 class Member:
     """A person in care, whatever number of Patient records they have."""
 
-    patients: set[str] = field(default_factory=set)
-    replaced: set[str] = field(default_factory=set)  # those of the records that another one replaced
+    patients: list[str] = field(default_factory=list)
+    replaced: tuple[str, ...] = ()  # those of the records that another one replaced
     assignments: list[Assignment] = field(default_factory=list)
     enrolments: list[Enrolment] = field(default_factory=list)
-    teams: list[Team] = field(default_factory=list)
 
     @property
     def patient(self) -> str:
         """The record that stands for the person."""
-        return min(self.patients - self.replaced or self.patients)
+        if len(self.patients) == 1:
+            return self.patients[0]
+        return min(set(self.patients) - set(self.replaced) or self.patients)
 
 
 async def members(view: View, patients: Iterable[str]) -> dict[str, Member]:
@@ -40,7 +41,7 @@ async def members(view: View, patients: Iterable[str]) -> dict[str, Member]:
     pending = set(patients)
     while pending:
         rows |= await view.facts("member", pending)
-        linked = {fact.data["other"] for key in pending for fact in rows[key] if fact.data["is"] == "link"}
+        linked = {fact.data[1] for key in pending for fact in rows[key] if fact.data[0] == LINK}
         pending = linked - rows.keys()
     found: dict[str, Member] = {}
     for patient in rows:
@@ -57,19 +58,17 @@ def _gather(patient: str, member: Member, rows: Mapping[str, list[Fact]], found:
         if patient in found:
             continue
         found[patient] = member
-        member.patients.add(patient)
+        member.patients.append(patient)
         for fact in rows[patient]:
-            match fact.data["is"]:
-                case "assignment":
-                    member.assignments.append(Assignment.of(fact))
-                case "enrolment":
-                    member.enrolments.append(Enrolment.of(fact))
-                case "team":
-                    member.teams.append(Team.of(fact))
-                case "link":
-                    waiting.append(fact.data["other"])
-                    if fact.data["type"] == "replaced-by":
-                        member.replaced.add(patient)
+            kind = fact.data[0]
+            if kind == ASSIGNMENT:
+                member.assignments.append(Assignment.of(fact))
+            elif kind == ENROLMENT:
+                member.enrolments.append(Enrolment.of(fact))
+            else:
+                waiting.append(fact.data[1])
+                if fact.data[2] == "replaced-by":
+                    member.replaced += (patient,)
 
 
 @dataclass(slots=True)
@@ -97,7 +96,7 @@ async def managers(view: View, practitioners: Iterable[str]) -> dict[str, Manage
 async def practitioners(view: View, roles: Iterable[str]) -> dict[str, str | None]:
     """The Practitioner of each PractitionerRole: None where there is no such role or it names nobody."""
     found = await view.facts("role", set(roles))
-    return {role: rows[0].data.get("practitioner") if rows else None for role, rows in found.items()}
+    return {role: Role.of(rows[0]).practitioner if rows else None for role, rows in found.items()}
 
 
 # What holds when
@@ -157,29 +156,34 @@ def counted(
 
     A CareTeam's program extension only says which, where the member is in several: it hides nothing from the others.
     """
-    zone = program.zone
-    organizations: dict[str, list[Interval]] = {}
-    for enrolment in member.enrolments:
-        if enrolment.organization and not program.types.isdisjoint(enrolment.types):
-            intervals = enrolled(enrolment, zone, statuses)
-            if intervals:
-                organizations.setdefault(enrolment.organization, []).extend(intervals)
+    organizations = enrolled_at(member, program, statuses)
     if not organizations:
         return {}
-    holding: list[Interval] = []
+    joined = holding(member, assignments, programs, program)
+    found = {organization: period.intersection(joined, times) for organization, times in organizations.items()}
+    return {organization: intervals for organization, intervals in found.items() if intervals}
+
+
+def enrolled_at(member: Member, program: Program, statuses: frozenset[str] = COUNTED) -> dict[str, list[Interval]]:
+    """When a member is enrolled in a program, for each organization."""
+    found: dict[str, list[Interval]] = {}
+    for enrolment in member.enrolments:
+        if enrolment.organization and not program.types.isdisjoint(enrolment.types):
+            found.setdefault(enrolment.organization, []).extend(enrolled(enrolment, program.zone, statuses))
+    return {organization: times for organization, one in found.items() if (times := period.union(one))}
+
+
+def holding(member: Member, assignments: Sequence[Assignment], programs: Programs, program: Program) -> list[Interval]:
+    """When the assignments are ones of the program, as far as a CareTeam's extension says which."""
+    found: list[Interval] = []
     for assignment in assignments:
         if program.role not in assignment.roles:
             continue
-        intervals = held(assignment, zone)
+        intervals = held(assignment, program.zone)
         if intervals and assignment.programs and program.url not in assignment.programs:
             intervals = period.difference(intervals, _elsewhere(member, assignment, programs))
-        holding += intervals
-    joined = period.union(holding)
-    found = {
-        organization: period.intersection(joined, period.union(intervals))
-        for organization, intervals in organizations.items()
-    }
-    return {organization: intervals for organization, intervals in found.items() if intervals}
+        found += intervals
+    return period.union(found)
 
 
 def _elsewhere(member: Member, assignment: Assignment, programs: Programs) -> list[Interval]:

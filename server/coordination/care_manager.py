@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from server.coordination import assignment, period, program
 from server.coordination.assignment import Member, held, in_program
-from server.coordination.facts import BASE, PROGRAM_EXTENSION, Assignment, Role
+from server.coordination.facts import BASE, PROGRAM_EXTENSION, Assignment, Role, Team
 from server.coordination.period import Interval
 from server.coordination.program import Program, Programs, Rule
 from server.coordination.write import refusal
@@ -89,7 +89,7 @@ async def _place(view: View, wanted: Wanted, now: int) -> _Place:
     named = [one.manager for one in member.assignments]
     roles = await view.facts("role", {wanted.manager, *named})
     _check_role(wanted, [Role.of(fact) for fact in roles[wanted.manager]], chosen, when)
-    persons = {role: rows[0].data.get("practitioner") if rows else None for role, rows in roles.items()}
+    persons = {role: Role.of(rows[0]).practitioner if rows else None for role, rows in roles.items()}
     place = _Place(member, chosen, rule, when, persons)
     return place._replace(when=_after_former(wanted, place, now))
 
@@ -191,7 +191,7 @@ async def _team(view: View, teams: dict[str, Resource], wanted: Wanted, place: _
     latest = {one.team: _period(one, place).low for one in place.member.assignments if place.program.role in one.roles}
     suitable = [
         team
-        for team in place.member.teams
+        for team in await _teams(view, place.member)
         if team.status in {None, "active"}
         and (not team.programs or url in team.programs)
         and (team.reference in latest or url in team.programs or set(organizations) & set(team.organizations))
@@ -202,6 +202,11 @@ async def _team(view: View, teams: dict[str, Resource], wanted: Wanted, place: _
         suitable, key=lambda team: (latest.get(team.reference, period.ALWAYS), url in team.programs, team.reference)
     )
     return teams[best.reference] if best.reference in teams else await _read(view, best.reference)
+
+
+async def _teams(view: View, member: Member) -> list[Team]:
+    found = await view.facts("team", member.patients)
+    return [Team.of(fact) for facts in found.values() for fact in facts]
 
 
 def _new_team(wanted: Wanted, place: _Place, organizations: Sequence[str], new_id: str) -> Resource:

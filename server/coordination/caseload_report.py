@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from server.coordination import assignment, period, program
-from server.coordination.assignment import COUNTED, Manager, Member, counted, enrolled
-from server.coordination.care_manager import together
-from server.coordination.facts import BASE, Assignment
+from server.coordination.assignment import Member
+from server.coordination.facts import BASE, Assignment, Role
 from server.coordination.period import Interval, Step
 from server.coordination.program import Program, Programs, Rule
 from server.fhir import body
@@ -74,11 +73,11 @@ class Report:
 
 @dataclass(slots=True)
 class _Tally:
-    """One person's members while they are gathered."""
+    """One person's members while they are gathered: when each counts, and those who do as of the date."""
 
-    members: dict[int, list[Assignment]] = field(default_factory=dict)  # by id(Member)
     times: list[list[Interval]] = field(default_factory=list)
-    now: list[Member] = field(default_factory=list)
+    held: list[Held] = field(default_factory=list)
+    roles: set[str] = field(default_factory=set)
 
 
 async def report(
@@ -87,24 +86,26 @@ async def report(
     """Gather the facts in a handful of queries, whatever the number of members, and count."""
     patients = {fact.data for fact in (await view.facts("organization", [organization]))[organization]}
     found = await assignment.members(view, patients)
-    members = {id(member): member for member in found.values()}
-    roles = {one.manager for member in members.values() for one in member.assignments if wanted.role in one.roles}
+    members = list({id(member): member for member in found.values()}.values())
+    roles = {one.manager for member in members for one in member.assignments if wanted.role in one.roles}
     persons = await assignment.practitioners(view, roles)
     made = Report(wanted, organization, at)
     tallies: dict[str, _Tally] = {}
     served: list[list[Interval]] = []
-    for member in members.values():
-        times = _tally(member, persons, programs, wanted, organization, at, tallies)
-        if times:
-            served.append(times)
+    for member in members:
+        enrolled = assignment.enrolled_at(member, wanted).get(organization)
+        if not enrolled:
+            continue
+        times = _tally(member, enrolled, persons, programs, wanted, at, tallies)
+        served.append(times)
         if period.holds(times, at):
             made.members += 1
-        elif _is_enrolled(member, wanted, organization, at):
+        elif period.holds(enrolled, at):
             made.unassigned.append(member.patient)
     made.unassigned.sort()
-    managers = await assignment.managers(view, tallies)
+    staff = await _staff(view, tallies, found, wanted, organization, at)
     for person in sorted(tallies):
-        line = await _line(view, managers[person], tallies[person], found, wanted, organization, at)
+        line = await _line(view, person, tallies[person], staff[person], wanted, at)
         steps = period.steps(tallies[person].times)
         line.peak = max(step.number for step in period.within(steps, window))
         line.breaches = list(_breaches(programs, wanted, steps, window))
@@ -117,10 +118,10 @@ async def report(
 
 def _tally(
     member: Member,
+    enrolled: list[Interval],
     persons: Mapping[str, str | None],
     programs: Programs,
     wanted: Program,
-    organization: str,
     at: int,
     tallies: dict[str, _Tally],
 ) -> list[Interval]:
@@ -128,76 +129,74 @@ def _tally(
     by_person: dict[str, list[Assignment]] = {}
     for one in member.assignments:
         person = persons.get(one.manager)
-        if person:
+        if person and wanted.role in one.roles:
             by_person.setdefault(person, []).append(one)
     times: list[Interval] = []
     for person, assignments in by_person.items():
-        counting = counted(member, assignments, programs, wanted).get(organization)
+        holding = assignment.holding(member, assignments, programs, wanted)
+        counting = period.intersection(holding, enrolled)
         if not counting:
             continue
         tally = tallies.setdefault(person, _Tally())
         tally.times.append(counting)
         if period.holds(counting, at):
-            tally.now.append(member)
-            tally.members[id(member)] = assignments
+            tally.held.append(_held(member, assignments, wanted, at))
+            tally.roles.update(one.manager for one in assignments)
         times += counting
     return period.union(times)
 
 
-def _is_enrolled(member: Member, wanted: Program, organization: str, at: int) -> bool:
-    return any(
-        one.organization == organization
-        and not wanted.types.isdisjoint(one.types)
-        and period.holds(enrolled(one, wanted.zone, COUNTED), at)
-        for one in member.enrolments
-    )
+def _held(member: Member, assignments: list[Assignment], wanted: Program, at: int) -> Held:
+    times = [(one, assignment.held(one, wanted.zone)) for one in assignments]
+    together = period.union(interval for _, intervals in times for interval in intervals)
+    low = next(interval.low for interval in together if interval.low <= at < interval.high)
+    days = None if low == period.ALWAYS else period.days(low, at, wanted.zone)
+    return Held(member.patient, days, tuple(sorted({one.team for one, held in times if period.holds(held, at)})))
 
 
-async def _line(
+class _Staff(NamedTuple):
+    """A person's roles at the organization, and whom the person serves in them in whatever program."""
+
+    roles: list[Role]
+    individuals: set[str]
+
+
+async def _staff(
     view: View,
-    manager: Manager,
-    tally: _Tally,
+    persons: Iterable[str],
     members: Mapping[str, Member],
     wanted: Program,
     organization: str,
     at: int,
-) -> Line:
-    line = Line(manager.practitioner)
-    here = [role for role in manager.roles.values() if role.organization in {None, organization}]
-    used = {one.manager for assignments in tally.members.values() for one in assignments}
-    line.roles = sorted(used | {role.reference for role in here})
-    line.held = sorted(_held(member, tally.members[id(member)], wanted, at) for member in tally.now)
-    line.individuals = len(
-        _individuals(manager, members, wanted, {role.reference for role in here}, at).union(
-            member.patient for member in tally.now
-        )
-    )
-    person = await _read(view, manager.practitioner)
-    line.name = _name(person)
-    start = career_start(person) or min((role.start for role in here if role.start), default=None)
-    line.service_days = period.days(period.starts(start, wanted.zone), at, wanted.zone) if start else None
-    return line
-
-
-def _held(member: Member, assignments: list[Assignment], wanted: Program, at: int) -> Held:
-    there = [one for one in assignments if wanted.role in one.roles]
-    low = next(interval.low for interval in together(there, wanted.zone) if interval.low <= at < interval.high)
-    days = None if low == period.ALWAYS else period.days(low, at, wanted.zone)
-    teams = {one.team for one in there if period.holds(assignment.held(one, wanted.zone), at)}
-    return Held(member.patient, days, tuple(sorted(teams)))
-
-
-def _individuals(manager: Manager, members: Mapping[str, Member], wanted: Program, here: set[str], at: int) -> set[str]:
-    """Everybody whom a person serves at the organization, in whatever program."""
+) -> dict[str, _Staff]:
     rule = wanted.assignment
     serving = set(rule.parameters["individual-role"]) if rule else set()
-    return {
-        members[one.member].patient if one.member in members else one.member
-        for one in manager.assignments
-        if one.manager in here
-        and not serving.isdisjoint(one.roles)
-        and period.holds(assignment.held(one, wanted.zone), at)
+    found = {
+        person: [role for role in map(Role.of, rows) if role.organization in {None, organization}]
+        for person, rows in (await view.facts("role", persons)).items()
     }
+    held = await view.facts("manager", [role.reference for roles in found.values() for role in roles])
+    staff = {}
+    for person, roles in found.items():
+        served = [
+            one.member
+            for role in roles
+            for one in map(Assignment.of, held[role.reference])
+            if not serving.isdisjoint(one.roles) and period.holds(assignment.held(one, wanted.zone), at)
+        ]
+        individuals = {members[member].patient if member in members else member for member in served}
+        staff[person] = _Staff(roles, individuals)
+    return staff
+
+
+async def _line(view: View, person: str, tally: _Tally, staff: _Staff, wanted: Program, at: int) -> Line:
+    line = Line(person, sorted(tally.roles.union(role.reference for role in staff.roles)), held=sorted(tally.held))
+    line.individuals = len(staff.individuals.union(held.patient for held in line.held))
+    resource = await _read(view, person)
+    line.name = _name(resource)
+    start = career_start(resource) or min((role.start for role in staff.roles if role.start), default=None)
+    line.service_days = period.days(period.starts(start, wanted.zone), at, wanted.zone) if start else None
+    return line
 
 
 def _breaches(programs: Programs, wanted: Program, steps: list[Step], window: Interval) -> Iterable[Breach]:

@@ -1,10 +1,11 @@
-"""Facts: what the rules and reports ask of a resource and no search parameter answers, as rows of small JSON.
+"""Facts: what the rules and reports ask of a resource and no search parameter answers, as rows of JSON arrays.
 
 Who holds whom, in which program, from when to when. `facts` is a pure function of one resource: the store keeps its
 rows beside the search index, and `View.facts` finds them by kind and key.
 
     kind          key                       data
-    member        Patient/1                 an enrolment, an assignment, a team of the member, a link to another record
+    member        Patient/1                 an enrolment, an assignment, a link to another record of the person
+    team          Patient/1                 a team of the member
     manager       PractitionerRole/7        every assignment that is held in the role
     role          PractitionerRole/7        the role itself
     role          Practitioner/7            every role of the person
@@ -30,6 +31,8 @@ PROGRAM_EXTENSION = f"{BASE}/StructureDefinition/program"
 ENTERED_IN_ERROR = f"{BASE}/StructureDefinition/entered-in-error"
 RULE_KIND = f"{BASE}/CodeSystem/rule-kind"
 ALL_PROGRAMS = "*"
+
+ASSIGNMENT, ENROLMENT, LINK = "assignment", "enrolment", "link"  # what a member's fact is: the first of its data
 
 
 def facts(resource: Resource, base_url: str = "") -> list[FactRow]:
@@ -74,7 +77,7 @@ def is_program(resource: Resource) -> bool:
     )
 
 
-# As they are read back
+# As they are read back: the source, then a row's data in order
 
 
 class Assignment(NamedTuple):
@@ -93,19 +96,7 @@ class Assignment(NamedTuple):
 
     @classmethod
     def of(cls, fact: Fact) -> Assignment:
-        data = fact.data
-        return cls(
-            fact.source,
-            data["index"],
-            data["member"],
-            data["manager"],
-            data["role"],
-            data.get("status"),
-            data.get("start"),
-            data.get("end"),
-            data.get("program", []),
-            "error" in data,
-        )
+        return cls(fact.source, *fact.data[1:])
 
 
 class Enrolment(NamedTuple):
@@ -122,17 +113,7 @@ class Enrolment(NamedTuple):
 
     @classmethod
     def of(cls, fact: Fact) -> Enrolment:
-        data = fact.data
-        return cls(
-            fact.source,
-            data["type"],
-            data.get("organization"),
-            data["status"],
-            data.get("start"),
-            data.get("end"),
-            data.get("history", []),
-            data.get("manager"),
-        )
+        return cls(fact.source, *fact.data[1:])
 
 
 class Team(NamedTuple):
@@ -145,8 +126,7 @@ class Team(NamedTuple):
 
     @classmethod
     def of(cls, fact: Fact) -> Team:
-        data = fact.data
-        return cls(fact.source, data.get("status"), data.get("organization", []), data.get("program", []))
+        return cls(fact.source, *fact.data)
 
 
 class Role(NamedTuple):
@@ -161,15 +141,7 @@ class Role(NamedTuple):
 
     @classmethod
     def of(cls, fact: Fact) -> Role:
-        data = fact.data
-        return cls(
-            fact.source,
-            data.get("practitioner"),
-            data.get("organization"),
-            data.get("active", True),
-            data.get("start"),
-            data.get("end"),
-        )
+        return cls(fact.source, *fact.data)
 
 
 # A function for each type
@@ -179,23 +151,19 @@ def _care_team(team: Resource, base_url: str) -> Iterator[FactRow]:
     member = literal(team.get("subject"), base_url, ("Patient",))
     if member is None:
         return
-    own = f"CareTeam/{team['id']}"
-    about = {"status": team.get("status"), "program": programs_named(team)}
+    status, programs, in_error = team.get("status"), programs_named(team), is_entered_in_error(team)
     organizations = [literal(link, base_url) for link in team.get("managingOrganization", ())]
-    yield "subject", own, member
-    yield "member", member, _small({"is": "team", **about, "organization": [found for found in organizations if found]})
-    in_error = is_entered_in_error(team)
-    for index, participant in enumerate(team.get("participant", ())):
+    yield "subject", f"CareTeam/{team['id']}", member
+    yield "team", member, [status, [found for found in organizations if found], programs]
+    for place, participant in enumerate(team.get("participant", ())):
         roles = tokens(participant.get("role"))
         manager = literal(participant.get("member"), base_url, ("PractitionerRole",))
         if manager is None or not roles:
             continue
-        data: dict[str, Any] = {"is": "assignment", "index": index, "member": member, "manager": manager, "role": roles}
-        data |= about | _period(participant)
-        if in_error or is_entered_in_error(participant):
-            data["error"] = True
-        yield "member", member, _small(data)
-        yield "manager", manager, _small(data)
+        error = in_error or is_entered_in_error(participant)
+        data = [ASSIGNMENT, place, member, manager, roles, status, *_period(participant), programs, error]
+        yield "member", member, data
+        yield "manager", manager, data
 
 
 def programs_named(team: Resource) -> list[str]:
@@ -221,14 +189,11 @@ def _episode(episode: Resource, base_url: str) -> Iterator[FactRow]:
     if member is None or not types:
         return
     organization = _identity(episode.get("managingOrganization"), base_url)
-    history = [[past["status"], *_ends(past)] for past in episode.get("statusHistory", ())]
+    history = [[past["status"], *_period(past)] for past in episode.get("statusHistory", ())]
     manager = literal(episode["careManager"], base_url) or "" if "careManager" in episode else None
-    data = {"is": "enrolment", "type": types, "status": episode["status"], "organization": organization}
-    data |= _period(episode) | {"history": history}
-    if manager is not None:
-        data["manager"] = manager
+    data = [ENROLMENT, types, organization, episode["status"], *_period(episode), history, manager]
     yield "subject", f"EpisodeOfCare/{episode['id']}", member
-    yield "member", member, _small(data)
+    yield "member", member, data
     if organization:
         yield "organization", organization, member
 
@@ -239,8 +204,8 @@ def _patient(patient: Resource, base_url: str) -> Iterator[FactRow]:
         other = literal(link.get("other"), base_url, ("Patient",))
         if other is None or other == own or link.get("type") not in _INVERSE:
             continue
-        yield "member", own, {"is": "link", "other": other, "type": link["type"]}
-        yield "member", other, {"is": "link", "other": own, "type": _INVERSE[link["type"]]}
+        yield "member", own, [LINK, other, link["type"]]
+        yield "member", other, [LINK, own, _INVERSE[link["type"]]]
 
 
 _INVERSE = {"replaced-by": "replaces", "replaces": "replaced-by"}
@@ -248,12 +213,8 @@ _INVERSE = {"replaced-by": "replaces", "replaces": "replaced-by"}
 
 def _practitioner_role(role: Resource, base_url: str) -> Iterator[FactRow]:
     practitioner = literal(role.get("practitioner"), base_url, ("Practitioner",))
-    data: dict[str, Any] = {
-        "practitioner": practitioner,
-        "organization": literal(role.get("organization"), base_url),
-        "active": role.get("active"),
-    }
-    data = _small(data | _period(role))
+    organization = literal(role.get("organization"), base_url)
+    data = [practitioner, organization, role.get("active", True), *_period(role)]
     yield "role", f"PractitionerRole/{role['id']}", data
     if practitioner:
         yield "role", practitioner, data
@@ -280,12 +241,7 @@ _FACTS: dict[str, Callable[[Resource, str], Iterator[FactRow]]] = {
 }
 
 
-def _period(element: Resource) -> dict[str, str | None]:
-    start, end = _ends(element)
-    return {"start": start, "end": end}
-
-
-def _ends(element: Resource) -> tuple[str | None, str | None]:
+def _period(element: Resource) -> tuple[str | None, str | None]:
     period = element.get("period", {})
     return period.get("start"), period.get("end")
 
@@ -297,8 +253,3 @@ def _identity(link: Resource | None, base_url: str) -> str | None:
         return found
     url: str = link.get("reference", "")
     return url.partition("/_history/")[0] if url.startswith(("http://", "https://")) else None
-
-
-def _small(data: dict[str, Any]) -> dict[str, Any]:
-    """Without what says nothing."""
-    return {name: value for name, value in data.items() if value is not None and value != []}

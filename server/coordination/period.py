@@ -70,6 +70,7 @@ def moment(at: int, zone: str) -> datetime:
     return (EPOCH + timedelta(microseconds=at)).astimezone(ZoneInfo(zone))
 
 
+@lru_cache(maxsize=16384)
 def day(at: int, zone: str) -> date:
     """The day that an instant falls on."""
     return moment(at, zone).date()
@@ -89,7 +90,10 @@ def days(start: int, until: int, zone: str) -> int:
 def union(intervals: Iterable[Interval]) -> list[Interval]:
     """Every instant that one of the intervals holds. Empty intervals add nothing."""
     joined: list[Interval] = []
-    for low, high in sorted(intervals):
+    given = list(intervals)
+    if len(given) < 2:
+        return [interval for interval in given if interval.low < interval.high]
+    for low, high in sorted(given):
         if high <= low:
             continue
         if joined and low <= joined[-1].high:

@@ -128,21 +128,12 @@ class Program:
     period: Interval
     types: frozenset[str]  # EpisodeOfCare.type codings that enrol in it
     rules: tuple[Rule, ...]
+    assignment: Rule | None = None  # the rule that says what an assignment of this program is
+    role: str | None = None  # the CareTeam.participant.role of this program's managers
 
     @property
     def canonical(self) -> str:
         return f"{self.url}|{self.version}" if self.version else self.url
-
-    @property
-    def assignment(self) -> Rule | None:
-        """The rule that says what an assignment of this program is."""
-        return next(self.of_kind("assignment"), None)
-
-    @property
-    def role(self) -> str | None:
-        """The CareTeam.participant.role of this program's managers."""
-        rule = self.assignment
-        return rule.parameters["role"] if rule else None
 
     def of_kind(self, kind: str) -> Iterator[Rule]:
         return (rule for rule in self.rules if rule.kind == kind)
@@ -301,6 +292,7 @@ class _Reader:
             )
         when = self.interval(plan.get("effectivePeriod", {}), zone, "PlanDefinition.effectivePeriod")
         rules = tuple(self.rules(zone))
+        assignment = next((rule for rule in rules if rule.kind == "assignment"), None)
         return Program(
             f"PlanDefinition/{plan['id']}",
             url,
@@ -310,6 +302,8 @@ class _Reader:
             when,
             types,
             rules,
+            assignment,
+            assignment.parameters.get("role") if assignment else None,
         )
 
     def zone(self) -> str:

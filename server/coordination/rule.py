@@ -22,7 +22,8 @@ async def rules(context: Context, before: View, changes: Sequence[Change], after
     """Further changes, or a Problem that refuses the commit with every issue that its rules find."""
     for change in changes:
         if change.type in WATCHED:
-            return await _judged(context, before, [one for one in changes if _concerns(one)], after)
+            concerning = [one for one in changes if _concerns(one)]
+            return await _judged(context, before, await _without_unlinked(before, concerning), after)
     return ()
 
 
@@ -32,6 +33,16 @@ def _concerns(change: Change) -> bool:
     if change.method == "POST" and change.type in {"Patient", "PractitionerRole"}:
         return change.type == "Patient" and bool(change.facts)
     return change.type in WATCHED
+
+
+async def _without_unlinked(before: View, changes: list[Change]) -> list[Change]:
+    """Patients that are no part of a merge, and were none, concern no rule."""
+    unlinked = [change.reference for change in changes if change.type == "Patient" and not change.facts]
+    if not unlinked:
+        return changes
+    found = await before.facts("member", unlinked)
+    apart = {patient for patient in unlinked if all(fact.source != patient for fact in found[patient])}
+    return [change for change in changes if change.reference not in apart]
 
 
 async def _judged(context: Context, before: View, changes: Sequence[Change], after: View) -> Sequence[Change]:

@@ -34,7 +34,7 @@ async def kept(write: Write) -> list[Issue]:
 
 
 def _is_nobody(change: Change) -> bool:
-    return not any(kind == "role" and "practitioner" in data for kind, _, data in change.facts or ())
+    return not any(kind == "role" and key.startswith("Practitioner/") for kind, key, _ in change.facts or ())
 
 
 def _counts(write: Write, one: Assignment) -> bool:

@@ -18,7 +18,7 @@ from server.coordination.period import Interval
 from server.coordination.program import Program, Rule
 from server.coordination.write import Write, refusal
 from server.fhir.body import Body
-from server.ledger import Change, Resource
+from server.ledger import Change, Fact, Resource
 from server.outcome import Issue
 
 # A team made inactive
@@ -90,7 +90,8 @@ async def _unresolved(write: Write, change: Change, team: Resource) -> list[Issu
     if not any(kind == "subject" for kind, _, _ in change.facts or ()):
         text = f"{change.reference} has a case manager; its subject is a literal reference to a Patient of this server."
         return [refusal(*write.programs.assigning(needing[0][2], write.now), text, "CareTeam.subject")]
-    named = {data["index"]: data["manager"] for kind, _, data in change.facts or () if kind == "manager"}
+    found = (Fact(kind, key, data, change.reference) for kind, key, data in change.facts or () if kind == "manager")
+    named = {one.place: one.manager for one in map(Assignment.of, found)}
     persons = await write.persons(*named.values())
     return [
         refusal(

@@ -97,12 +97,10 @@ async def _relinked(before: View, changes: Sequence[Change]) -> set[str]:
     stored = [change.reference for change in written if change.method != "POST"]
     if stored:
         for patient, found in (await before.facts("member", stored)).items():
-            was[patient] = {
-                fact.data["other"] for fact in found if fact.source == patient and fact.data["is"] == "link"
-            }
+            was[patient] = {fact.data[1] for fact in found if fact.source == patient}
     concerned: set[str] = set()
     for change in written:
-        links = {data["other"] for kind, key, data in change.facts or () if key == change.reference}
+        links = {data[1] for _, key, data in change.facts or () if key == change.reference}
         if links != was[change.reference]:
             concerned |= {change.reference, *links, *was[change.reference]}
     return concerned

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 from server.auth.access import Caller
 from server.fhir import datatype
-from server.ledger import Commit, Cursor, Decide, Position, Version, View, micros
+from server.ledger import Change, Commit, Cursor, Decide, Fact, Position, Version, View, micros
 from server.operations import parameters
 from server.operations.parameters import Inputs
 from server.outcome import Problem
 from server.repository import Repository
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -73,3 +77,36 @@ class Answer:
     status: int = 200
     version: Version | None = None
     table: str | None = None
+
+
+async def aside(view: View, work: Callable[[View], Coroutine[Any, Any, Answer]]) -> Answer:
+    """Do long arithmetic on a thread, so that this worker's other requests go on; the view is asked on its own loop."""
+    asking = _Asking(view, asyncio.get_running_loop())
+    return await asyncio.to_thread(lambda: asyncio.run(work(asking)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """A view, for another thread than that of its loop."""
+
+    view: View
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def position(self) -> Position:
+        return self.view.position
+
+    async def read(self, type: str, id: str) -> Version | None:
+        return self._answer(self.view.read(type, id))
+
+    async def search(self, type: str, filter: Any, limit: int) -> list[Version]:
+        return self._answer(self.view.search(type, filter, limit))
+
+    async def facts(self, kind: str, keys: Iterable[str]) -> dict[str, list[Fact]]:
+        return self._answer(self.view.facts(kind, keys))
+
+    def with_(self, changes: Sequence[Change]) -> View:
+        raise NotImplementedError("a report changes nothing")
+
+    def _answer(self, asked: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(asked, self.loop).result()

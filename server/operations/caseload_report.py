@@ -14,8 +14,8 @@ from server.coordination import period
 from server.coordination.caseload_report import Breach, Held, Line, Report, named, report
 from server.coordination.facts import BASE
 from server.coordination.period import Interval
-from server.ledger import Resource, instant
-from server.operations.call import Answer, Call
+from server.ledger import Resource, View, instant
+from server.operations.call import Answer, Call, aside
 from server.operations.parameters import place
 from server.outcome import Problem
 
@@ -41,11 +41,15 @@ async def caseload_report(call: Call) -> Answer:
     at = programs.instant(wanted.url, as_of, now) if as_of or not over else max(window.low, min(now, window.high - 1))
     if not over:
         window = Interval(at, at + 1)
-    made = await report(view, call.reference, programs, programs.near(wanted.url, at), at, window)
     detail = bool(call.inputs.one("detail"))
-    if call.csv:
-        return Answer(table=_table(made, detail))
-    return Answer([("return", _measure_report(made, over, detail, now))])
+
+    async def answer(view: View) -> Answer:
+        made = await report(view, call.reference, programs, programs.near(wanted.url, at), at, window)
+        if call.csv:
+            return Answer(table=_table(made, detail))
+        return Answer([("return", _measure_report(made, over, detail, now))])
+
+    return await aside(view, answer)
 
 
 # As a MeasureReport
@@ -115,7 +119,7 @@ def _stratum(made: Report, line: Line, over: bool, detail: bool, contained: list
         populations.append(_population("peak", line.peak))
     return {
         **_extensions(extensions),
-        "value": {"text": line.name or line.practitioner},
+        "value": {"text": f"{line.name} ({line.practitioner})" if line.name else line.practitioner},
         "population": populations,
     }
 

@@ -16,6 +16,11 @@ def rows(resource: dict[str, Any], kind: str) -> list[tuple[str, Any]]:
     return [(key, data) for found, key, data in facts(resource, URL) if found == kind]
 
 
+def assignment(made: dict[str, Any]) -> Assignment:
+    key, data = rows(made, "manager")[0]
+    return Assignment.of(Fact("manager", key, data, f"CareTeam/{made['id']}"))
+
+
 def test_facts_are_few_for_what_no_rule_asks() -> None:
     assert [] == facts({"resourceType": "CarePlan", "id": "1"})
     assert [] == facts(patient("1"))
@@ -53,8 +58,7 @@ def test_facts_of_a_care_team_have_no_row_for_who_cannot_be_told_apart(member: d
 def test_facts_of_a_care_team_say_who_as_what_and_when() -> None:
     made = team("m", {"member": {"display": "Mother"}}, assigned("PractitionerRole/7", "2025-01-01", "2025-02-01"))
     made["extension"] = [{"url": PROGRAM_EXTENSION, "valueCanonical": f"{IA_HCBS}|1.0.0"}]
-    key, data = rows(made, "manager")[0]
-    found = Assignment.of(Fact("manager", key, data, "CareTeam/m"))
+    found = assignment(made)
     expected = Assignment(
         "CareTeam/m",
         1,
@@ -73,8 +77,9 @@ def test_facts_of_a_care_team_say_who_as_what_and_when() -> None:
 
 def test_facts_of_a_care_team_know_mistakes_by_their_reason() -> None:
     reason = {"modifierExtension": [{"url": ENTERED_IN_ERROR, "valueCodeableConcept": {"text": "Another Ann"}}]}
-    assert "error" in rows(team("m", assigned("PractitionerRole/7", **reason)), "manager")[0][1]
-    assert "error" in rows(team("m", assigned("PractitionerRole/7"), **reason), "manager")[0][1]
+    assert assignment(team("m", assigned("PractitionerRole/7", **reason))).error
+    assert assignment(team("m", assigned("PractitionerRole/7"), **reason)).error
+    assert not assignment(team("m", assigned("PractitionerRole/7"))).error
 
 
 def test_facts_of_an_episode_say_where_and_in_what_status() -> None:
@@ -101,14 +106,15 @@ def test_facts_of_an_episode_say_where_and_in_what_status() -> None:
 def test_facts_of_an_episode_name_an_organization_only_by_a_literal_reference(
     expected: str | None, link: dict[str, Any]
 ) -> None:
-    assert expected == rows(episode("m") | {"managingOrganization": link}, "member")[0][1].get("organization")
+    key, data = rows(episode("m") | {"managingOrganization": link}, "member")[0]
+    assert expected == Enrolment.of(Fact("member", key, data, "EpisodeOfCare/m")).organization
 
 
 def test_facts_of_a_patient_link_both_records() -> None:
     made = patient("old", link=[{"other": {"reference": "Patient/new"}, "type": "replaced-by"}])
     assert [
-        ("Patient/old", {"is": "link", "other": "Patient/new", "type": "replaced-by"}),
-        ("Patient/new", {"is": "link", "other": "Patient/old", "type": "replaces"}),
+        ("Patient/old", ["link", "Patient/new", "replaced-by"]),
+        ("Patient/new", ["link", "Patient/old", "replaces"]),
     ] == rows(made, "member")
     assert [] == facts(patient("old", link=[{"other": {"reference": "Patient/new"}, "type": "seealso"}]))
 

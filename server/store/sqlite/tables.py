@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import apsw
+import orjson
 
 from server.ledger import Cursor, Fact, Position, Resource, Version
 from server.outcome import Issue, Problem
@@ -346,7 +347,7 @@ class Tables:
                 (number, wanted, at),
             )
         for key, data, source in rows:
-            found[key].append(Fact(kind, key, json.loads(data), source))
+            found[key].append(Fact(kind, key, orjson.loads(data), source))
         return found
 
 
