@@ -65,8 +65,12 @@ def load_command(
 ) -> None:
     """Load Bundles, NDJSON and FHIR packages into the store that CAREPLAN_STORE names: docs/loading.md."""
     settings = settings_of_environment()
-    with _refusals_told():
-        loaded = asyncio.run(_load(settings, paths, workers, AS_RECORDED if as_recorded else None))
+    try:
+        with _refusals_told():
+            loaded = asyncio.run(_load(settings, paths, workers, AS_RECORDED if as_recorded else None))
+    except KeyboardInterrupt:
+        typer.echo("Broken off: the same command goes on from here", err=True)
+        raise typer.Exit(130) from None
     for line in loaded.told():
         typer.echo(line)
     if report is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -62,7 +63,7 @@ def _executor(found: list[Path], workers: int, projections: Projections) -> Exec
     """Where chunks are made ready: processes of their own, or for little a thread."""
     if sum(path.stat().st_size for path in found) < SMALL:
         return ThreadPoolExecutor(1, initializer=_start, initargs=(projections,))
-    return ProcessPoolExecutor(workers, get_context("spawn"), _start, (projections,))
+    return ProcessPoolExecutor(workers, get_context("spawn"), _start_process, (projections,))
 
 
 _projections: Projections  # of the process that makes chunks ready
@@ -71,6 +72,11 @@ _projections: Projections  # of the process that makes chunks ready
 def _start(projections: Projections) -> None:
     global _projections
     _projections = projections
+
+
+def _start_process(projections: Projections) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that commits
+    _start(projections)
 
 
 def _prepare(chunk: Chunk) -> Prepared:

@@ -27,6 +27,11 @@ def careplan(tmp_path: Path, *arguments: object) -> subprocess.CompletedProcess[
     return subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, timeout=120)
 
 
+def wait_for(store: Path, load: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
+    while not store.exists() and load.poll() is None:
+        time.sleep(0.01)
+
+
 def ndjson(path: Path, loads: list[int]) -> Path:
     path.write_bytes(b"".join(dumps(resource) + b"\n" for resource in population(loads)))
     return path
@@ -59,14 +64,30 @@ def test_as_recorded_takes_what_breaks_a_cap(tmp_path: Path) -> None:
     assert 0 == careplan(tmp_path, "load", path, "--as-recorded").returncode
 
 
-@pytest.mark.parametrize("seconds", [0.4, 0.8, 1.4])
+def test_ctrl_c_breaks_off_in_peace(tmp_path: Path) -> None:
+    path = ndjson(tmp_path / "a.ndjson", [40] * 60)
+    load = subprocess.Popen(
+        [*CAREPLAN, "load", str(path)],
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for(tmp_path / "careplan.db", load)
+    time.sleep(1)
+    os.killpg(load.pid, signal.SIGINT)
+    _, told = load.communicate(timeout=60)
+    assert 130 == load.returncode
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.6, 1.0])
 def test_killed_load_leaves_whole_commits_and_goes_on(tmp_path: Path, seconds: float) -> None:
-    path = ndjson(tmp_path / "a.ndjson", [40] * 12)
+    path = ndjson(tmp_path / "a.ndjson", [40] * 8)
     command = [*CAREPLAN, "load", str(path)]
     load = subprocess.Popen(command, env=environment(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    store = tmp_path / "careplan.db"
-    while not store.exists() and load.poll() is None:
-        time.sleep(0.01)
+    wait_for(tmp_path / "careplan.db", load)
     time.sleep(seconds)
     load.send_signal(signal.SIGKILL)
     load.wait()
