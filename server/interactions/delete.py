@@ -29,14 +29,14 @@ async def conditional_delete(server: Server, request: Request) -> Response:
 
 
 def prepare(request: Request) -> Write:
-    if_match, _ = preconditions(request)
-    return Write("DELETE", request.place.type, request.place.id, if_match=if_match)
+    if_match, if_none_match = preconditions(request)
+    return Write("DELETE", request.place.type, request.place.id, if_match=if_match, if_none_match=if_none_match)
 
 
 def prepare_conditional(request: Request) -> Write:
     query = condition(request.place.type, request.parameters, request.base_url, "http.url")
-    if_match, _ = preconditions(request)
-    return Write("DELETE", request.place.type, condition=query, if_match=if_match)
+    if_match, if_none_match = preconditions(request)
+    return Write("DELETE", request.place.type, condition=query, if_match=if_match, if_none_match=if_none_match)
 
 
 async def resolve(write: Write, head: Head) -> Target:

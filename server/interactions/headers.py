@@ -15,7 +15,7 @@ from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from server.ledger import Position, micros
+from server.ledger import Position, Version, micros
 from server.outcome import Problem
 
 FHIR_JSON = b"application/fhir+json;charset=utf-8"
@@ -87,11 +87,10 @@ def not_acceptable(asked: str, place: str) -> Problem:
 @lru_cache(256)
 def check_content_type(value: bytes | None) -> None:
     """Problem unsupported_media (415) where the body is declared as what we do not read."""
-    if value is None:
-        return
-    media_type, *parameters = [part.strip().lower() for part in value.decode("latin-1").split(";")]
+    media_type, *parameters = [part.strip().lower() for part in (value or b"").decode("latin-1").split(";")]
     if media_type not in MEDIA_TYPES:
-        raise _unsupported(f"This server reads application/fhir+json; the body is declared as {media_type[:100]!r}")
+        declared = f"the body is declared as {media_type[:100]!r}" if media_type else "the body is not declared"
+        raise _unsupported(f"This server reads application/fhir+json; {declared}")
     for parameter in parameters:
         name, _, text = parameter.partition("=")
         if name == "charset" and text.strip('"') not in {"utf-8", "utf8"}:
@@ -117,18 +116,32 @@ def prefer(value: bytes | None) -> Prefer:
     return Prefer(returns, lenient)  # type: ignore[arg-type]
 
 
-def etags(value: bytes, place: str) -> frozenset[Position] | None:
-    """The versions that If-Match or If-None-Match names; None for `*`, any version."""
-    if value.strip() == b"*":
+class Tags(NamedTuple):
+    """The versions that If-Match or If-None-Match names: some, or any that stands."""
+
+    positions: frozenset[Position]
+    any: bool = False
+
+    def name(self, version: Version) -> bool:
+        """True where this version, if it is no deletion, is one of them."""
+        return version.body is not None and (self.any or version.position in self.positions)
+
+
+def tags(headers: Headers, header: str) -> Tags | None:
+    """Read If-Match or If-None-Match; None where the client sent none."""
+    value = headers.get(header.lower().encode())
+    if value is None:
         return None
+    if value.strip() == b"*":
+        return Tags(frozenset(), any=True)
     found = set()
     for part in value.decode("latin-1").split(","):
         tag = re.fullmatch(r'(?:W/)?"?([^"\s]{1,64})"?', part.strip())
         if tag is None:
-            raise Problem.invalid(f'{part.strip()[:80]!r} is no ETag; a version is named W/"17"', place)
+            raise Problem.invalid(f'{part.strip()[:80]!r} is no ETag; a version is named W/"17"', f"http.{header}")
         if tag[1].isascii() and tag[1].isdecimal():
             found.add(int(tag[1]))  # any other tag names no version of ours, so it matches none
-    return frozenset(found)
+    return Tags(frozenset(found))
 
 
 @lru_cache(1024)
@@ -175,11 +188,21 @@ def _first(value: bytes | None) -> str | None:
 @lru_cache(1024)
 def base_url(scheme: str, host: str, path: str) -> str:
     """The base URL as a request names it. Problem invalid (400) where the host is none."""
-    if scheme not in {"http", "https"} or not re.fullmatch(
-        r"\[[0-9A-Fa-f:.]+\](:[0-9]+)?|[A-Za-z0-9._-]+(:[0-9]+)?", host
-    ):
-        raise Problem.invalid("The Host header names no host", "http.Host")
+    if scheme not in {"http", "https"}:
+        raise Problem.invalid(f"{scheme[:20]!r} is neither http nor https", "http.Forwarded")
+    host_name(host)
     return f"{scheme}://{host}{path}"
+
+
+def host_name(host: str) -> str:
+    """The name in a Host header, without its port. Problem invalid (400) where it is none."""
+    found = _HOST.fullmatch(host)
+    if found is None:
+        raise Problem.invalid("The Host header names no host", "http.Host")
+    return found[1].strip("[]")
+
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]+)?")
 
 
 @lru_cache(256)

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from server.auth.access import SYSTEM, Caller
 from server.fhir import body
@@ -31,9 +32,11 @@ from server.interactions.headers import (
     base_url,
     check_content_type,
     forwarded,
+    host_name,
     last_modified,
 )
 from server.outcome import Problem
+from server.settings import is_loopback
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -44,7 +47,6 @@ WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 ACTORS = frozenset({"PractitionerRole", "Practitioner", "Patient", "Organization"})
 COMPRESSED = 1400  # bytes from which an answer is compressed: less than that fits one packet anyway
 LARGE = 256 * 1024  # bytes from which compression is done on a thread
-MAX_KEY = 255
 
 
 class Gone(Exception):  # noqa: N818 - the client is
@@ -96,6 +98,8 @@ class Base:
 
     def _url(self, scope: Scope, headers: Headers) -> str:
         """The base URL, as the client knows it."""
+        if not self.trust_proxy:
+            _check_host(headers.get(b"host", b"localhost"), self.url)
         if self.url:
             return self.url
         scheme, host = forwarded(headers) if self.trust_proxy else (None, None)
@@ -114,6 +118,22 @@ class Base:
         if content and shape != SEARCH:
             check_content_type(headers.get(b"content-type"))
         return content
+
+
+@lru_cache(256)
+def _check_host(host: bytes, url: str) -> None:
+    """Problem forbidden (403) for a name that is not this machine's nor the public one.
+
+    While no authentication is configured, a web page whose name was made to mean 127.0.0.1 must not read through it.
+    """
+    name = host_name(host.decode("latin-1"))
+    if not is_loopback(name) and name != urlsplit(url).hostname:
+        raise Problem.of(
+            "forbidden",
+            "No authentication is configured, so this server answers to loopback's names alone, "
+            f"not to {name[:100]!r}; behind a proxy, CAREPLAN_BASE_URL or CAREPLAN_TRUST_PROXY tells it its name",
+            "http.Host",
+        )
 
 
 def _headers(pairs: list[tuple[bytes, bytes]]) -> Headers:

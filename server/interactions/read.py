@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from server.fhir import body, summary
 from server.interactions.exchange import Request, Response, Server
-from server.interactions.headers import etags, modified_since
+from server.interactions.headers import modified_since, tags
 from server.ledger import Version
 from server.outcome import Problem
 
@@ -39,9 +39,8 @@ def _answer(request: Request, version: Version) -> Response:
 def _is_known(request: Request, version: Version) -> bool:
     """True where the client has this version already. RFC 9110: the ETag, where there is one, decides alone."""
     headers = request.headers
-    if (value := headers.get(b"if-none-match")) is not None:
-        known = etags(value, "http.If-None-Match")
-        return known is None or version.position in known
+    if (known := tags(headers, "If-None-Match")) is not None:
+        return known.name(version)
     if (value := headers.get(b"if-modified-since")) is not None:
         return not modified_since(value, version.at)
     return False

@@ -43,8 +43,8 @@ def prepare(request: Request) -> Write:
         raise Problem.invalid(
             f"The URL updates {type}/{id}; the body's id is {body.id!r}, and must be the same", f"{type}.id"
         )
-    if_match, if_absent = preconditions(request)
-    return Write("PUT", type, id, id, body, if_match=if_match, if_absent=if_absent)
+    if_match, if_none_match = preconditions(request)
+    return Write("PUT", type, id, id, body, None, if_match, if_none_match)
 
 
 def prepare_conditional(request: Request) -> Write:
@@ -52,8 +52,8 @@ def prepare_conditional(request: Request) -> Write:
     type = request.place.type
     query = condition(type, request.parameters, request.base_url, "http.url")
     body = checked(request)
-    if_match, if_absent = preconditions(request)
-    return Write("PUT", type, body.id or "", body.id or new_id(), body, query, if_match, if_absent)
+    if_match, if_none_match = preconditions(request)
+    return Write("PUT", type, body.id or "", body.id or new_id(), body, query, if_match, if_none_match)
 
 
 async def resolve(write: Write, head: Head) -> Target:

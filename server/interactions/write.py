@@ -13,15 +13,16 @@ from typing import Any, NamedTuple, Protocol
 
 from server.fhir.body import Body
 from server.interactions.exchange import Request, Response, Server
-from server.interactions.headers import etags
+from server.interactions.headers import Tags, tags
 from server.interactions.provenance import HEADER, provenance
-from server.ledger import Change, Commit, Decide, Plan, Position, Version, View
+from server.ledger import Change, Commit, Decide, Plan, Version, View
 from server.outcome import Issue, Problem
 from server.search import query
 from server.search.filter import ALL
 from server.search.query import Query
 from server.validation.element import validate
 
+MAX_KEY = 255
 CONDITIONS = (b"if-match", b"if-none-match", b"if-none-exist", HEADER)
 
 
@@ -35,8 +36,8 @@ class Write:
     new_id: str = ""  # taken where the head has no resource that the condition finds
     body: Body | None = None
     condition: Query | None = None
-    if_match: frozenset[Position] | None = None
-    if_absent: bool = False  # If-None-Match: *
+    if_match: Tags | None = None
+    if_none_match: Tags | None = None
     changes: dict[str, Change] = field(default_factory=dict)
 
     def change(self, id: str) -> Change:
@@ -120,24 +121,22 @@ def condition(type: str, criteria: Sequence[tuple[str, str]], base_url: str, pla
     return found
 
 
-def preconditions(request: Request) -> tuple[frozenset[Position] | None, bool]:
-    """(the versions that If-Match names or None, whether If-None-Match asks for absence)."""
-    if_match = request.headers.get(b"if-match")
-    versions = None if if_match is None else etags(if_match, "http.If-Match")
-    if_none_match = request.headers.get(b"if-none-match")
-    return versions, if_none_match is not None and if_none_match.strip() == b"*"
+def preconditions(request: Request) -> tuple[Tags | None, Tags | None]:
+    """What If-Match and If-None-Match demand of the version that the head has."""
+    return tags(request.headers, "If-Match"), tags(request.headers, "If-None-Match")
 
 
 def check_preconditions(write: Write, current: Version | None) -> None:
     """Problem precondition_failed (412) where the head has another version than the client has."""
-    stands = current is not None and current.body is not None
-    if write.if_absent and stands and current is not None:
-        raise Problem.of("precondition_failed", f"{current.reference} exists already", "http.If-None-Match")
+    if write.if_none_match is not None and current is not None and write.if_none_match.name(current):
+        raise Problem.of(
+            "precondition_failed", f"{current.reference} is there, at {current.etag}", "http.If-None-Match"
+        )
     if write.if_match is None:
         return
-    if current is None or not stands:
+    if current is None or current.body is None:
         raise Problem.of("precondition_failed", "There is no such resource to match", "http.If-Match")
-    if current.position not in write.if_match:
+    if not write.if_match.name(current):
         raise Problem.of(
             "precondition_failed", f"{current.reference} is at {current.etag} now: read it again", "http.If-Match"
         )
@@ -236,9 +235,13 @@ def location_of(version: Version | None) -> str:
 
 
 def key_of(request: Request) -> str | None:
-    """The Idempotency-Key header."""
+    """The Idempotency-Key header. Problem invalid (400) where it is empty or too long."""
     value = request.headers.get(b"idempotency-key")
-    return None if value is None else value.decode("latin-1")
+    if value is None:
+        return None
+    if not 0 < len(value) <= MAX_KEY:
+        raise Problem.invalid(f"An Idempotency-Key has 1 to {MAX_KEY} characters", "http.Idempotency-Key")
+    return value.decode("latin-1")
 
 
 def fingerprint(request: Request) -> bytes:

@@ -123,6 +123,12 @@ async def test_create_under_a_key_of_another_request(client: httpx.AsyncClient) 
     )
 
 
+@pytest.mark.parametrize("key", ["", "k" * 256])
+async def test_create_under_a_key_that_is_none(client: httpx.AsyncClient, key: str) -> None:
+    response = await client.post("Patient", json=PATIENT, headers={"Idempotency-Key": key})
+    assert (400, ["invalid"]) == refusal(response)
+
+
 async def test_create_under_a_key_of_another_actor(client: httpx.AsyncClient) -> None:
     mine = {"Idempotency-Key": "a-1", "X-Acting-As": "Practitioner/1"}
     yours = {"Idempotency-Key": "a-1", "X-Acting-As": "Practitioner/2"}

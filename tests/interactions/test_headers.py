@@ -11,14 +11,16 @@ from server.interactions.headers import (
     CSV,
     FHIR_JSON,
     Prefer,
+    Tags,
     acceptable,
     accepts_gzip,
-    etags,
     forwarded,
     last_modified,
     modified_since,
     prefer,
+    tags,
 )
+from server.ledger import Version
 from server.outcome import Problem
 
 AT = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
@@ -46,17 +48,25 @@ def test_prefer(expected: Prefer, value: bytes | None) -> None:
         ({17}, b"17"),
         ({1, 2}, b'W/"1" , W/"2"'),
         (set(), b'W/"a"'),
-        (None, b" * "),
     ],
 )
-def test_etags(expected: set[int] | None, value: bytes) -> None:
-    assert expected == etags(value, "http.If-Match")
+def test_tags(expected: set[int], value: bytes) -> None:
+    assert Tags(frozenset(expected)) == tags({b"if-match": value}, "If-Match")
+
+
+def test_tags_name_what_stands() -> None:
+    stands, deleted = (Version("Patient", "a", 17, 0, "PUT", AT, content) for content in (b"{}", None))
+    some, any_of_them = tags({b"if-match": b'W/"17"'}, "If-Match"), tags({b"if-match": b" * "}, "If-Match")
+    assert some is not None
+    assert any_of_them is not None
+    assert [True, False, True, False] == [found.name(one) for found in (some, any_of_them) for one in (stands, deleted)]
+    assert tags({}, "If-Match") is None
 
 
 @pytest.mark.parametrize("value", [b"", b'W/"1" W/"2"', b'W/"' + b"1" * 65 + b'"', b","])
-def test_etags_that_are_none(value: bytes) -> None:
+def test_tags_that_are_none(value: bytes) -> None:
     with pytest.raises(Problem) as raised:
-        etags(value, "http.If-Match")
+        tags({b"if-match": value}, "If-Match")
     assert ("invalid", ("http.If-Match",)) == (raised.value.kind, raised.value.issues[0].expression)
 
 
@@ -111,7 +121,9 @@ def test_forwarded(expected: Any, headers: dict[bytes, bytes]) -> None:
     assert expected == forwarded(headers)
 
 
-@pytest.mark.parametrize("read", [acceptable, prefer, accepts_gzip, lambda value: etags(value, "")])
+@pytest.mark.parametrize(
+    "read", [acceptable, prefer, accepts_gzip, lambda value: tags({b"if-match": value}, "If-Match")]
+)
 def test_hostile_headers_take_no_time(read: Any) -> None:
     started = time.perf_counter()
     for value in (b"," * 60_000, b";" * 60_000, b'"' * 60_000, b"a;q=" * 15_000, b" " * 60_000):

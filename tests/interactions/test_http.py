@@ -94,6 +94,11 @@ async def test_content_type_that_is_not_read(client: httpx.AsyncClient, content_
     assert (415, ["not-supported"]) == refusal(response)
 
 
+async def test_content_type_that_is_not_declared(client: httpx.AsyncClient) -> None:
+    """What a web page may send to another site without being asked has no type of ours, so no page writes here."""
+    assert (415, ["not-supported"]) == refusal(await client.put("Patient/a", content=json.dumps(PATIENT)))
+
+
 @pytest.mark.parametrize(
     ("method", "place", "allow"),
     [
@@ -259,9 +264,11 @@ async def test_failure_shows_an_id_and_nothing_else(
 @pytest.mark.parametrize(
     ("change", "headers", "expected"),
     [
-        ({}, {"Host": "a.example:8000"}, "http://a.example:8000/fhir"),
-        ({}, {"Host": "a.example", "X-Forwarded-Proto": "https"}, "http://a.example/fhir"),
-        ({"base_url": "https://b.example/fhir"}, {"Host": "a.example"}, "https://b.example/fhir"),
+        ({}, {"Host": "localhost:8000"}, "http://localhost:8000/fhir"),
+        ({}, {"Host": "[::1]:8000"}, "http://[::1]:8000/fhir"),
+        ({}, {"Host": "127.0.0.1", "X-Forwarded-Proto": "https"}, "http://127.0.0.1/fhir"),
+        ({"base_url": "https://b.example/fhir"}, {"Host": "127.0.0.1"}, "https://b.example/fhir"),
+        ({"base_url": "https://b.example/fhir"}, {"Host": "b.example:443"}, "https://b.example/fhir"),
         (
             {"trust_proxy": True},
             {"Host": "a.example", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "c.example, d.example"},
@@ -281,6 +288,12 @@ async def test_base_url(settings: Settings, change: dict[str, Any], headers: dic
     assert response.headers["location"].startswith(f"{expected}/Patient/")
 
 
-@pytest.mark.parametrize("host", ["a b", "a/b", "<a>", "a:b"])
+@pytest.mark.parametrize("host", ["localhost/b", "localhost:b", "127.0.0.1:80<a>", "[::1", "localhost?x"])
 async def test_host_that_is_none(client: httpx.AsyncClient, host: str) -> None:
     assert (400, ["invalid"]) == refusal(await client.get("Patient", headers={"Host": host}))
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8000"])
+async def test_host_that_is_not_ours(client: httpx.AsyncClient, host: str) -> None:
+    """A page whose name was made to mean 127.0.0.1 reads nothing while everybody may read."""
+    assert (403, ["forbidden"]) == refusal(await client.get("Patient", headers={"Host": host}))

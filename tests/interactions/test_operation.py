@@ -43,6 +43,7 @@ async def test_operation_that_is_not_there(client: httpx.AsyncClient, method: st
 async def test_operation_that_writes_is_posted(client: httpx.AsyncClient) -> None:
     response = await client.get("Patient/a/$assign-care-manager")
     assert ((405, ["not-supported"]), "POST") == (refusal(response), response.headers["allow"])
+    assert 405 == (await client.head("Patient/a/$assign-care-manager")).status_code
 
 
 async def test_operation_refuses_a_parameter_that_it_does_not_have(client: httpx.AsyncClient) -> None:

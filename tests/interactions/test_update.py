@@ -93,6 +93,23 @@ async def test_update_with_if_match_of_what_is_not_there(client: httpx.AsyncClie
     assert (412, ["conflict"]) == refusal(response)
 
 
+async def test_update_of_any_version_that_stands(client: httpx.AsyncClient) -> None:
+    headers = {"If-Match": "*"}
+    absent = await client.put("Patient/a", json=patient(), headers=headers)
+    await client.put("Patient/a", json=patient())
+    present = await client.put("Patient/a", json=patient(active=True), headers=headers)
+    assert ((412, ["conflict"]), 200) == (refusal(absent), present.status_code)
+
+
+async def test_update_unless_at_a_version(client: httpx.AsyncClient) -> None:
+    await client.put("Patient/a", json=patient())
+    answers = [
+        await client.put("Patient/a", json=patient(active=True), headers={"If-None-Match": tag})
+        for tag in ('W/"1"', 'W/"7"')
+    ]
+    assert [412, 200] == [answer.status_code for answer in answers]
+
+
 async def test_update_only_where_there_is_none(client: httpx.AsyncClient) -> None:
     headers = {"If-None-Match": "*"}
     first = await client.put("Patient/a", json=patient(), headers=headers)
