@@ -63,7 +63,14 @@ def _executor(found: list[Path], workers: int, projections: Projections) -> Exec
     """Where chunks are made ready: processes of their own, or for little a thread."""
     if sum(path.stat().st_size for path in found) < SMALL:
         return ThreadPoolExecutor(1, initializer=_start, initargs=(projections,))
-    return ProcessPoolExecutor(workers, get_context("spawn"), _start_process, (projections,))
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start, (projections,))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the processes inherit it: Ctrl-C is for this one
+    try:
+        for _ in range(workers):
+            pool.submit(int)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    return pool
 
 
 _projections: Projections  # of the process that makes chunks ready
@@ -72,11 +79,6 @@ _projections: Projections  # of the process that makes chunks ready
 def _start(projections: Projections) -> None:
     global _projections
     _projections = projections
-
-
-def _start_process(projections: Projections) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that commits
-    _start(projections)
 
 
 def _prepare(chunk: Chunk) -> Prepared:
