@@ -189,6 +189,7 @@ def _config(settings: Settings) -> uvicorn.Config:
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=GRACE,
+        timeout_worker_healthcheck=GRACE,
     )
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import re
 import time
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -46,7 +48,7 @@ Observe = Callable[[str, str, int, float], None]  # method, shape, status, secon
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 ACTORS = frozenset({"PractitionerRole", "Practitioner", "Patient", "Organization"})
 COMPRESSED = 1400  # bytes from which an answer is compressed: less than that fits one packet anyway
-LARGE = 256 * 1024  # bytes from which compression is done on a thread
+LARGE = 256 * 1024  # bytes from which that is done on a thread
 
 
 class Gone(Exception):  # noqa: N818 - the client is
@@ -93,6 +95,8 @@ class Base:
             return
         except Exception as error:  # noqa: BLE001 - the client gets an id, and the log the place
             response = Response.failed(error)
+        if form.media_type == CSV and not response.media_type:
+            form = Form()  # no table, but an outcome
         await _answer(send, method, headers, response, form, url)
         self.observe(method, shape, response.status, time.perf_counter() - started)
 
@@ -228,14 +232,12 @@ def _too_large(limit: int) -> Problem:
 async def _answer(send: Send, method: str, headers: Headers, response: Response, form: Form, url: str) -> None:
     content, lines = response.body, list(response.headers)
     if content:
-        if form.pretty and not response.media_type:
-            content = body.dumps(body.loads(content), pretty=True)
-        lines.append(
-            (b"content-type", response.media_type or (FHIR_JSON if form.media_type == CSV else form.media_type))
-        )
-        if len(content) >= COMPRESSED and accepts_gzip(headers.get(b"accept-encoding")):
-            content = await _compressed(content)
+        lines.append((b"content-type", response.media_type or form.media_type))
+        zipped = len(content) >= COMPRESSED and accepts_gzip(headers.get(b"accept-encoding"))
+        if zipped:
             lines += ((b"content-encoding", b"gzip"), (b"vary", b"accept-encoding"))
+        if zipped or form.pretty:
+            content = await _written(content, form.pretty and not response.media_type, zipped)
     if response.status not in {204, 304}:
         lines.append((b"content-length", b"%d" % len(content)))
     if (version := response.version) is not None:
@@ -253,7 +255,9 @@ async def _answer(send: Send, method: str, headers: Headers, response: Response,
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
-async def _compressed(content: bytes) -> bytes:
-    if len(content) < LARGE:
-        return gzip.compress(content, 1, mtime=0)
-    return await asyncio.to_thread(gzip.compress, content, 1, mtime=0)
+async def _written(content: bytes, pretty: bool, zipped: bool) -> bytes:
+    def written() -> bytes:
+        text = body.dumps(json.loads(content, parse_float=Decimal), pretty=True) if pretty else content
+        return gzip.compress(text, 1, mtime=0) if zipped else text
+
+    return written() if len(content) < LARGE else await asyncio.to_thread(written)

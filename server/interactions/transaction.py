@@ -29,7 +29,17 @@ from server.interactions.exchange import (
     Server,
     parameters,
 )
-from server.interactions.write import Resolve, Target, Write, answer, commit, condition, key_of, multiple_matches
+from server.interactions.write import (
+    Resolve,
+    Target,
+    Write,
+    answer,
+    commit,
+    condition,
+    key_of,
+    multiple_matches,
+    outcome_of,
+)
 from server.ledger import Change, Commit, IndexRow, Plan, Version, View, micros
 from server.outcome import Issue, Problem
 from server.search.pool import Pool
@@ -264,20 +274,12 @@ class Together:
 
     def _output(self, targets: Sequence[Target]) -> list[dict[str, Any]]:
         """For each write, in the transaction's order, what its answer is made from."""
-        output: list[dict[str, Any]] = []
+        found = [((part.write.type, target.id), target) for part, target in zip(self.parts, targets, strict=True)]
         written: dict[tuple[str, str], int] = {}
-        for part, target in zip(self.parts, targets, strict=True):
+        for name, target in found:
             if not target.keeps:
-                written[part.write.type, target.id] = len(written)
-        for part, target in zip(self.parts, targets, strict=True):
-            change = written.get((part.write.type, target.id))
-            if change is not None:
-                output.append({"status": target.status, "change": change})
-            elif target.current is not None and target.current.body is not None:
-                output.append({"status": target.status, "id": target.id, "version": target.current.position})
-            else:
-                output.append({"status": target.status})
-        return output
+                written[name] = len(written)
+        return [outcome_of(target, written.get(name)) for name, target in found]
 
 
 def _full_urls(parts: Sequence[Part]) -> Links:

@@ -42,14 +42,12 @@ class Write:
 
     def change(self, id: str) -> Change:
         """What writes the resource under this id, made once: the head may decide again."""
-        if id not in self.changes:
-            self.changes[id] = self.made(id)
-        return self.changes[id]
-
-    def made(self, id: str) -> Change:
-        if self.body is None:
-            return Change(self.method, self.type, id)
-        return Change(self.method, self.type, id, {**self.body.resource, "id": id}, self.body.text(id))
+        change = self.changes.get(id)
+        if change is None:
+            change = self.changes[id] = Change(self.method, self.type, id)
+            if self.body is not None:
+                change.resource, change.text = {**self.body.resource, "id": id}, self.body.text(id)
+        return change
 
 
 class Target(NamedTuple):
@@ -100,15 +98,10 @@ def checked(request: Request) -> Body:
         raise Problem.invalid(
             f"The URL takes a {request.place.type}; the body is a {body.type}", f"{body.type}.resourceType"[:200]
         )
-    check(body.resource)
-    return body
-
-
-def check(resource: dict[str, Any]) -> None:
-    """Problem unprocessable (422) with everything that is wrong with a resource."""
-    issues = validate(resource)
+    issues = validate(body.resource)
     if any(issue.severity in {"error", "fatal"} for issue in issues):
         raise Problem.with_issues("unprocessable", issues)
+    return body
 
 
 def condition(type: str, criteria: Sequence[tuple[str, str]], base_url: str, place: str) -> Query:
@@ -152,8 +145,9 @@ async def perform(server: Server, request: Request, write: Write, resolve: Resol
 
     async def decide(view: View) -> Plan:
         target = await resolve(write, ViewHead(view))
-        changes = [] if target.keeps else [write.change(target.id)]
-        return Plan(changes, outcome_of(target, 0))
+        if target.keeps:
+            return Plan([], outcome_of(target, None))
+        return Plan([write.change(target.id)], outcome_of(target, 0))
 
     made = await commit(server, request, decide)
     return answer(server, request, write.type, made, made.output)
@@ -188,10 +182,13 @@ async def foresee(server: Server, request: Request, write: Write, resolve: Resol
         server.repository.prepare(write.change(id))
 
 
-def outcome_of(target: Target, index: int) -> dict[str, Any]:
-    """What an answer is made from, as JSON: the commit keeps it for a request that comes twice."""
-    if not target.keeps:
-        return {"status": target.status, "change": index}
+def outcome_of(target: Target, change: int | None) -> dict[str, Any]:
+    """What an answer is made from, as JSON: the commit keeps it for a request that comes twice.
+
+    `change` is the place among the commit's changes; None where it has none.
+    """
+    if change is not None:
+        return {"status": target.status, "change": change}
     if target.current is None or target.current.body is None:
         return {"status": target.status}
     return {"status": target.status, "id": target.id, "version": target.current.position}

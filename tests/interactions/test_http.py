@@ -71,6 +71,16 @@ async def test_pretty_keeps_digits(client: httpx.AsyncClient) -> None:
     assert '\n  "valueQuantity": {\n    "value": 1.10\n  }' in text
 
 
+async def test_pretty_takes_any_depth_that_is_stored(client: httpx.AsyncClient) -> None:
+    """A resource may be as deep as a body may be; a Bundle that holds it is deeper."""
+    extension: dict[str, Any] = {"url": "urn:x", "valueBoolean": True}
+    for _ in range(46):
+        extension = {"url": "urn:x", "extension": [extension]}
+    assert 201 == (await client.put("Patient/a", json={**PATIENT, "extension": [extension]})).status_code
+    assert 200 == (await client.get("_history?_pretty=true")).status_code
+    assert 200 == (await client.get("Patient?_pretty=true&_elements=extension")).status_code
+
+
 @pytest.mark.parametrize(
     "content_type", ["application/fhir+json", "application/json; charset=UTF-8", "text/json", "application/json+fhir"]
 )
