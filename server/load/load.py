@@ -113,8 +113,8 @@ class _Overriding(Repository):
         super().__init__(repository.store, repository.projections)
         self.override = override
 
-    async def commit(self, caller: Caller, decide: Decide, **rest: Any) -> Commit:
-        return await super().commit(caller, decide, **{"override": self.override} | rest)
+    async def commit(self, caller: Caller, decide: Decide, *, override: Any = None, **rest: Any) -> Commit:
+        return await super().commit(caller, decide, override=override or self.override, **rest)
 
 
 @dataclass(slots=True)
