@@ -54,7 +54,7 @@ async def assign(view: View, wanted: Wanted, now: int, new_id: str) -> Plan:
     """One commit that makes the manager the member's; its first change is the team that says so."""
     place = await _place(view, wanted, now)
     others, own = _in_place(wanted, place)
-    ended = dict.fromkeys(others, place.when.low)
+    ended = list(others)
     if others:
         _check_change(wanted, place, others)
     for one in own:
@@ -65,10 +65,10 @@ async def assign(view: View, wanted: Wanted, now: int, new_id: str) -> Plan:
                 f"{wanted.patient} is to be with {one.manager} from {one.start} on, as {one.team} says. Let this one "
                 "end there, or change that one first."
             )
-        ended[one] = place.when.low
+        ended.append(one)
     teams: dict[str, Resource] = {}
-    for one, at in ended.items():
-        await _end(view, teams, one, _text(at, place))
+    for one in ended:
+        await _end(view, teams, one, _text(place.when.low, place))
     team = await _team(view, teams, wanted, place, new_id)
     team["participant"] = [*team.get("participant", ()), _participant(wanted, place)]
     rest = [other for reference, other in teams.items() if reference != f"CareTeam/{team['id']}"]

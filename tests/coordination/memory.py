@@ -79,8 +79,9 @@ class Memory:
     async def commit(self, decide: Any, actor: str | None = None, override: Mapping[str, Any] | None = None) -> Any:
         context = Context(str(uuid.uuid5(uuid.NAMESPACE_URL, str(self.position))), self.now, actor, override)
         done = await decided(self, decide, context, rules, PROJECTIONS)
-        self.position += 1
-        for ordinal, (written, _, _) in enumerate(done.changes):
+        new = [written for written, _, is_new in done.changes if is_new]
+        self.position += bool(new)
+        for ordinal, written in enumerate(new):
             self._apply(written, ordinal)
         return done
 

@@ -1,0 +1,109 @@
+"""Everything in profiles/ is what it says it is, and agrees with the code that reads it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.coordination import facts, program
+from server.coordination.program import KINDS, Parameter
+from server.fhir import body
+from server.operations.registry import OPERATIONS
+from server.validation.element import validate
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted((ROOT / "profiles").glob("*.json"))
+
+
+def read(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((ROOT / "profiles" / f"{name}.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize("path", [*FILES, ROOT / "examples" / "iowa-directory.json"], ids=lambda path: path.stem)
+def test_profile_is_valid_to_us_and_to_the_oracle(path: Path) -> None:
+    resource = body.parse(path.read_bytes()).resource
+    assert [] == validate(resource)
+    models = importlib.import_module(f"fhir.resources.R4B.{resource['resourceType'].lower()}")
+    getattr(models, resource["resourceType"]).model_validate(json.loads(path.read_text()))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_profile_is_named_by_its_type_and_id_under_our_base(path: Path) -> None:
+    resource = json.loads(path.read_text())
+    assert f"{resource['resourceType']}-{resource['id']}" == path.stem
+    assert f"{facts.BASE}/{resource['resourceType']}/{resource['id']}" == resource["url"]
+    assert "1.0.0" == resource["version"]
+
+
+def test_rule_kinds_are_those_that_the_code_knows() -> None:
+    assert set(KINDS) == {concept["code"] for concept in read("CodeSystem-rule-kind")["concept"]}
+    severities = {concept["code"] for concept in read("CodeSystem-rule-severity")["concept"]}
+    assert all(set(kind.severities) <= severities for kind in KINDS.values())
+
+
+ROLES = """
+cbcm area-manager case-manager care-coordinator pcc nurse social-worker coordinator medical-director pcp
+dementia-care-specialist single-point-of-contact lead-care-manager liaison hh-care-manager plan-care-manager
+guardian-parent caregiver qi-staff state-overseer
+"""
+
+
+def test_roles_are_those_of_the_requirements() -> None:
+    roles = read("CodeSystem-cm-role")["concept"]
+    assert ROLES.split() == [concept["code"] for concept in roles]
+    assert {"CBCM", "CBCCM"} == {one["value"] for one in roles[0]["designation"]}
+
+
+@pytest.mark.requirement("IA-08", "IA-09")
+def test_transfer_reasons_are_those_of_the_requirements() -> None:
+    expected = ["area-member-needs", "area-cm-staffing", "member-request-conflict-or-grievance", "ratio-realignment"]
+    assert expected == [concept["code"] for concept in read("CodeSystem-ia-transfer-reason")["concept"]]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(program.TIME_ZONE, program.RULE_PERIOD, program.RULE_SEVERITY, program.RULE_OVERRIDE, program.RULE_PARAMETER),
+        *(facts.PROGRAM_EXTENSION, facts.ENTERED_IN_ERROR),
+    ],
+)
+def test_extensions_that_the_code_reads_are_defined(url: str) -> None:
+    elements = read(f"StructureDefinition-{url.rpartition('/')[2]}")["differential"]["element"]
+    assert [url] == [element["fixedUri"] for element in elements if element["path"] == "Extension.url"]
+
+
+@pytest.mark.requirement("IA-25")
+def test_directory_names_whom_to_call_at_each_plan() -> None:
+    entries = json.loads((ROOT / "examples" / "iowa-directory.json").read_text())["entry"]
+    services = [entry["resource"] for entry in entries if entry["resource"]["resourceType"] == "HealthcareService"]
+    assert {
+        "Iowa Total Care": ["itc_ltss@iowatotalcare.com", "1-833-404-1061"],
+        "Molina Healthcare of Iowa": ["IA_CM@molinahealthcare.com", "1-844-236-0894"],
+        "Wellpoint Iowa": ["LTSS_Iowa@elevancehealth.com", "1-833-731-2140"],
+    } == {one["providedBy"]["display"]: [point["value"] for point in one["telecom"]] for one in services}
+
+
+def test_operations_are_documented() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    for code, operation in OPERATIONS.items():
+        assert f"${code}" in text
+        for parameter in operation.definition["parameter"]:
+            assert f"`{parameter['name']}`" in text, f"${code} {parameter['name']}"
+
+
+def test_rule_kinds_are_documented_with_each_parameter() -> None:
+    lines = (ROOT / "docs" / "programs.md").read_text().splitlines()
+    for name, kind in KINDS.items():
+        for parameter, declared in kind.parameters.items():
+            assert _row(name, parameter, declared) in lines
+
+
+def _row(kind: str, name: str, declared: Parameter) -> str:
+    often = f"{int(declared.required)}..{'*' if declared.repeats else 1}"
+    default = "" if declared.default is None else f"`{json.dumps(declared.default).strip(chr(34))}`"
+    return f"| `{kind}` | `{name}` | {declared.type} | {often} | {default} |"
