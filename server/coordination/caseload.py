@@ -7,7 +7,7 @@ somebody's count and the result exceeds a limit in force then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -165,12 +165,17 @@ def _first_breach(after: list[Step], before: list[Step], cap: _Cap) -> Step | No
 
 def _refused(write: Write, cap: _Cap, load: _Load, manager: Manager, breach: Step, was: int) -> Issue:
     zone = cap.program.zone
+    adding = _adding(write, manager, breach.at, cap.program)
+    teams = f" by {' and '.join(sorted({one.team for one in adding}))}" if adding else ""
     text = (
         f"{load.person} would have {breach.number} members of {load.organization} in {cap.program.title} on "
-        f"{period.day(breach.at, zone)}; the limit is {cap.limit}, and {was} are there without this change. "
+        f"{period.day(breach.at, zone)}{teams}; the limit is {cap.limit}, and {was} are there without this change. "
         f"{_accepted(load, cap, breach, zone)}"
     )
-    return refusal(cap.program, cap.rule, text, *_places(write, manager, breach.at, cap.program))
+    places = [f"CareTeam.participant[{one.place}]" for one in adding] or [
+        _PLACES[change.type] for change in write.changes if change.type in _PLACES
+    ]
+    return refusal(cap.program, cap.rule, text, *dict.fromkeys(places))
 
 
 def _accepted(load: _Load, cap: _Cap, breach: Step, zone: str) -> str:
@@ -184,17 +189,14 @@ def _accepted(load: _Load, cap: _Cap, breach: Step, zone: str) -> str:
     return f"Accepted: an end before {first_day}, another case manager, or one member fewer for this one."
 
 
-def _places(write: Write, manager: Manager, at: int, program: Program) -> Sequence[str]:
-    """Where the written resources say what raises the count."""
+def _adding(write: Write, manager: Manager, at: int, program: Program) -> list[Assignment]:
+    """The written assignments that raise the count."""
     written = {change.reference for change in write.of_type("CareTeam")}
-    found = {
-        f"CareTeam.participant[{one.place}]"
+    return [
+        one
         for one in manager.assignments
         if one.team in written and program.role in one.roles and period.holds(held(one, program.zone), at)
-    }
-    if found:
-        return sorted(found)
-    return [_PLACES[change.type] for change in write.changes if change.type in _PLACES][:1]
+    ]
 
 
 _PLACES = {

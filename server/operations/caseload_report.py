@@ -65,7 +65,6 @@ def _measure_report(made: Report, over: Resource | None, detail: bool, now: int)
         "status": "complete",
         "type": "subject-list" if detail else "summary",
         "measure": MEASURE,
-        "subject": {"reference": made.organization},
         "date": instant(now),
         "reporter": {"reference": made.organization},
         "period": over or {"start": date, "end": date},
