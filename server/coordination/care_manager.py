@@ -22,6 +22,7 @@ from server.outcome import Issue, Problem
 
 ASSIGNMENT_REASON = f"{BASE}/StructureDefinition/assignment-reason"
 LEAD = f"{BASE}/CodeSystem/cm-role|lead-care-manager"
+STANDS = "stands"  # the output where nothing changes
 ENROLLED = frozenset({"planned", "waitlist", "active", "onhold"})
 
 
@@ -162,7 +163,7 @@ async def _until(view: View, one: Assignment, place: _Place) -> Plan:
     if _period(one, place).high == place.when.high:
         stored = await _stored(view, one.team)
         id = stored.resource["id"]
-        return Plan([Change("PUT", "CareTeam", id, stored.resource, stored.text(id))])
+        return Plan([Change("PUT", "CareTeam", id, stored.resource, stored.text(id))], STANDS)
     teams: dict[str, Resource] = {}
     await _end(view, teams, one, None if place.when.high == period.NEVER else _text(place.when.high, place))
     return Plan([_put(teams[one.team])])

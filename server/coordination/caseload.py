@@ -170,7 +170,7 @@ def _refused(write: Write, cap: _Cap, load: _Load, manager: Manager, breach: Ste
     text = (
         f"{load.person} would have {breach.number} members of {load.organization} in {cap.program.title} on "
         f"{period.day(breach.at, zone)}{teams}; the limit is {cap.limit}, and {was} are there without this change. "
-        f"{_accepted(load, cap, breach, zone)}"
+        f"{_accepted(write, load, cap, breach)}"
     )
     places = [f"CareTeam.participant[{one.place}]" for one in adding] or [
         _PLACES[change.type] for change in write.changes if change.type in _PLACES
@@ -178,15 +178,16 @@ def _refused(write: Write, cap: _Cap, load: _Load, manager: Manager, breach: Ste
     return refusal(cap.program, cap.rule, text, *dict.fromkeys(places))
 
 
-def _accepted(load: _Load, cap: _Cap, breach: Step, zone: str) -> str:
+def _accepted(write: Write, load: _Load, cap: _Cap, breach: Step) -> str:
     """What would be accepted in the place of what is refused."""
     steps = [step for step in period.within(load.steps, cap.window) if step.at >= breach.at]
     last = max((index for index, step in enumerate(steps) if step.number > cap.limit), default=0)
-    first_day = period.day(breach.at, zone)
+    found = ["another case manager", "one member fewer for this one"]
     if last + 1 < len(steps):
-        free = period.day(steps[last + 1].at, zone)
-        return f"Accepted: a start from {free} on, an end before {first_day}, or another case manager."
-    return f"Accepted: an end before {first_day}, another case manager, or one member fewer for this one."
+        found.append(f"a start from {period.text(steps[last + 1].at, cap.program.zone)} on")
+    if breach.at > write.now:
+        found.append(f"an end by {period.text(breach.at, cap.program.zone)}")
+    return f"Accepted: {' or '.join(found)}."
 
 
 def _adding(write: Write, manager: Manager, at: int, program: Program) -> list[Assignment]:
@@ -234,7 +235,8 @@ async def holding(view: View, role: str, programs: Programs, program: Program, a
         for organization, intervals in counted(member, assignments, programs, program).items():
             times.setdefault(organization, []).append((member, intervals))
     own = caseload.manager.roles[role].organization if role in caseload.manager.roles else None
-    there = times.get(own or "") or max(times.values(), key=len, default=[])
+    organization = own if own in times else max(times, key=lambda one: len(times[one]), default="")
+    there = times.get(organization, [])
     active = {
         member.patient
         for member, intervals in there
@@ -243,18 +245,16 @@ async def holding(view: View, role: str, programs: Programs, program: Program, a
     later = {member.patient for member, intervals in there if intervals[-1].high > at} - active
     caps = [rule.parameters["limit"] for _, rule in limits(programs, program.url, at, "manager")]
     limit = min(caps, default=None)
-    return Holding(sorted(active), len(later), limit, _remaining(programs, program, there, at))
+    return Holding(sorted(active), len(later), limit, _remaining(programs, program, caseload, organization, at))
 
 
-def _remaining(programs: Programs, program: Program, there: list[tuple[Member, list[Interval]]], at: int) -> int | None:
+def _remaining(programs: Programs, program: Program, caseload: Caseload, organization: str, at: int) -> int | None:
     """How many more would be accepted, open-ended, from an instant on: the least room at any time from then."""
-    steps = period.steps(intervals for _, intervals in there)
-    rooms = [
-        rule.parameters["limit"] - step.number
-        for window, version, rule in programs.in_force("caseload-cap", at)
-        if version.url == program.url and rule.parameters["level"] == "manager" and rule.severity == "block"
-        for step in period.within(steps, window)
-    ]
+    rooms = []
+    for window, version, rule in programs.in_force("caseload-cap", at):
+        if version.url == program.url and rule.parameters["level"] == "manager" and rule.severity == "block":
+            lists = counts(caseload, programs, version, rule, window.low).get(organization, [])
+            rooms += [rule.parameters["limit"] - step.number for step in period.within(period.steps(lists), window)]
     return max(0, min(rooms)) if rooms else None
 
 

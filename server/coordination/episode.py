@@ -62,31 +62,42 @@ async def kept(write: Write) -> list[Issue]:
 
 async def care_manager(write: Write) -> list[Issue]:
     """EpisodeOfCare.careManager is set to nobody but whom the assignment in force names."""
+    setting = [
+        (change, enrolment)
+        for change in write.of_type("EpisodeOfCare")
+        if (enrolment := _after(write, change)) and enrolment.manager is not None
+    ]
+    if not setting:
+        return []
+    before = await _before(write)
     issues = []
-    for change in write.of_type("EpisodeOfCare"):
-        enrolment = _after(write, change)
-        found = _program(write, enrolment.types) if enrolment else None
-        if enrolment is None or found is None or enrolment.manager is None or enrolment.status == "entered-in-error":
-            continue
-        if change.reference in write.stored and await _was(write, change) == enrolment.manager:
-            continue
-        program, rule = found
-        whole = period.between(enrolment.start, enrolment.end, program.zone)
-        at = max(whole.low, min(write.now, whole.high - 1))
-        persons = await write.persons(*[enrolment.manager] if enrolment.manager.startswith("PractitionerRole/") else [])
-        in_force = {
-            str(persons[one.manager])
-            for one in write.members[_member(change)].assignments
-            if program.role in one.roles and period.holds(held(one, program.zone), at)
-        }
-        if persons.get(enrolment.manager, enrolment.manager) not in in_force:
-            text = (
-                f"{change.reference}: careManager is {enrolment.manager or 'no literal reference'}, and the case "
-                f"manager on {period.day(at, program.zone)} is {' and '.join(sorted(in_force)) or 'nobody'}. CareTeam "
-                "says who: use Patient/$assign-care-manager, or leave careManager out."
-            )
-            issues.append(refusal(program, rule, text, "EpisodeOfCare.careManager"))
+    for change, enrolment in setting:
+        found = _program(write, enrolment.types)
+        if found and enrolment.status != "entered-in-error" and before.get(change.reference) != enrolment.manager:
+            issues += await _contradiction(write, change, enrolment, *found)
     return issues
+
+
+async def _contradiction(
+    write: Write, change: Change, enrolment: Enrolment, program: Program, rule: Rule
+) -> list[Issue]:
+    whole = period.between(enrolment.start, enrolment.end, program.zone)
+    at = max(whole.low, min(write.now, whole.high - 1))
+    said = enrolment.manager or ""
+    persons = await write.persons(*[said] if said.startswith("PractitionerRole/") else [])
+    in_force = {
+        str(persons[one.manager])
+        for one in write.members[_member(change)].assignments
+        if program.role in one.roles and period.holds(held(one, program.zone), at)
+    }
+    if persons.get(said, said) in in_force:
+        return []
+    text = (
+        f"{change.reference}: careManager is {said or 'no literal reference'}, and the case manager on "
+        f"{period.day(at, program.zone)} is {' and '.join(sorted(in_force)) or 'nobody'}. CareTeam says who: use "
+        "Patient/$assign-care-manager, or leave careManager out."
+    )
+    return [refusal(program, rule, text, "EpisodeOfCare.careManager")]
 
 
 def _program(write: Write, types: list[str]) -> tuple[Program, Rule] | None:
@@ -109,14 +120,11 @@ def _after(write: Write, change: Change) -> Enrolment | None:
     return next(enrolment for enrolment in enrolments if enrolment.episode == change.reference)
 
 
-async def _was(write: Write, change: Change) -> str | None:
-    """The careManager before."""
-    return next(
-        (
-            enrolment.manager
-            for member in (await write.earlier()).values()
-            for enrolment in member.enrolments
-            if enrolment.episode == change.reference and enrolment.status != "entered-in-error"
-        ),
-        None,
-    )
+async def _before(write: Write) -> dict[str, str | None]:
+    """Each episode's careManager before."""
+    return {
+        enrolment.episode: enrolment.manager
+        for member in (await write.earlier()).values()
+        for enrolment in member.enrolments
+        if enrolment.status != "entered-in-error"
+    }

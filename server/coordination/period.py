@@ -9,7 +9,7 @@ A list of intervals is sorted and its intervals do not touch.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import MAXYEAR, date, datetime, timedelta
+from datetime import MAXYEAR, UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -65,9 +65,12 @@ def midnight(day: date, zone: str) -> int:
     return _midnight(day.toordinal() - datatype.EPOCH_DAY, zone)
 
 
+_FIRST, _LAST = (micros(datetime(*day, tzinfo=UTC)) for day in ((1, 1, 2), (9999, 12, 30)))
+
+
 def moment(at: int, zone: str) -> datetime:
-    """An instant on the clocks of a time zone."""
-    return (EPOCH + timedelta(microseconds=at)).astimezone(ZoneInfo(zone))
+    """An instant on the clocks of a time zone, as near as the calendar goes."""
+    return (EPOCH + timedelta(microseconds=min(max(at, _FIRST), _LAST))).astimezone(ZoneInfo(zone))
 
 
 @lru_cache(maxsize=16384)

@@ -32,7 +32,7 @@ async def closings(write: Write) -> list[Change]:
             continue
         ended = {
             assignment.place: await _end(write, assignment)
-            for assignment in _of_team(write, change.reference)
+            for assignment in write.of_team(change.reference)
             if _is_open(write, assignment)
         }
         if ended:
@@ -42,13 +42,13 @@ async def closings(write: Write) -> list[Change]:
 
 def _is_open(write: Write, assignment: Assignment) -> bool:
     when = _period(write, assignment)
-    return when.high > max(when.low, write.now)
+    return not assignment.error and when.high > max(when.low, write.now)
 
 
 async def _end(write: Write, assignment: Assignment) -> str:
     """Now; where the client sends an assignment open that was closed before, as it was."""
     for stored in _every(await write.earlier()):
-        if _is_same(write, stored, assignment) and stored.end and _period(write, stored).high <= write.now:
+        if _stands_for(write, assignment, stored) and stored.end and _period(write, stored).high <= write.now:
             return stored.end
     zone = _zone(write, assignment)
     start = period.starts(assignment.start, zone)
@@ -116,6 +116,8 @@ def _given(participant: Resource, role: str | None) -> str:
 
 # Closed, never overwritten
 
+_NEVER_HELD = {"proposed", "entered-in-error"}
+
 
 async def kept(write: Write) -> list[Issue]:
     """An assignment that has begun is still there afterwards: as it was, closed, or marked as a mistake."""
@@ -137,7 +139,7 @@ async def kept(write: Write) -> list[Issue]:
 
 
 def _has_begun(write: Write, stored: Assignment) -> bool:
-    if stored.error or stored.status == "proposed" or write.programs.roles.isdisjoint(stored.roles):
+    if stored.error or stored.status in _NEVER_HELD or write.programs.roles.isdisjoint(stored.roles):
         return False
     when = _period(write, stored)
     return when.low <= write.now and when.low < when.high
@@ -149,8 +151,8 @@ def _loss(write: Write, change: Change, stored: Assignment) -> tuple[str, str] |
         return "CareTeam", "a deletion would drop that"
     losses = [
         _change_of(write, stored, one)
-        for one in _of_team(write, change.reference)
-        if _is_same(write, stored, one) and _is_one_person(write, one, stored)
+        for one in write.of_team(change.reference)
+        if _stands_for(write, one, stored) and _is_one_person(write, one, stored)
     ]
     if not losses:
         return "CareTeam.participant", "no participant says so any more"
@@ -160,7 +162,7 @@ def _loss(write: Write, change: Change, stored: Assignment) -> tuple[str, str] |
 def _change_of(write: Write, stored: Assignment, now: Assignment) -> tuple[str, str] | None:
     if now.error:
         return None
-    if now.status in {"proposed", "entered-in-error"}:
+    if now.status in _NEVER_HELD:
         return "CareTeam.status", f"the team's status would now be {now.status}"
     was, when = _period(write, stored), _period(write, now)
     place = f"CareTeam.participant[{now.place}].period"
@@ -171,12 +173,15 @@ def _change_of(write: Write, stored: Assignment, now: Assignment) -> tuple[str, 
     return None
 
 
-def _is_same(write: Write, one: Assignment, other: Assignment) -> bool:
+def _stands_for(write: Write, now: Assignment, stored: Assignment) -> bool:
+    """True where one is the other, whatever its end: the same team, person, begin, and all that it was in a program."""
+    needed = write.programs.roles.intersection(stored.roles)
     return (
-        one.team == other.team
-        and one.manager == other.manager
-        and not set(one.roles).isdisjoint(other.roles)
-        and _period(write, one).low == _period(write, other).low
+        stored.team == now.team
+        and stored.manager == now.manager
+        and bool(needed)
+        and needed.issubset(now.roles)
+        and _period(write, stored).low == _period(write, now).low
     )
 
 
@@ -238,11 +243,6 @@ def _places(write: Write, member: Member, at: int, program: Program) -> Iterator
     for one in member.assignments:
         if one.team in written and program.role in one.roles and period.holds(held(one, program.zone), at):
             yield f"CareTeam.participant[{one.place}]"
-
-
-def _of_team(write: Write, team: str) -> list[Assignment]:
-    """The assignments of a team after the commit."""
-    return [one for one in _every(write.members) if one.team == team and not write.programs.roles.isdisjoint(one.roles)]
 
 
 def _every(members: Mapping[str, Member]) -> Iterable[Assignment]:

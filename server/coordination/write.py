@@ -8,13 +8,14 @@ from typing import Any
 
 from server.coordination import assignment
 from server.coordination.assignment import Member
-from server.coordination.facts import token
+from server.coordination.facts import Assignment, token
 from server.coordination.program import Program, Programs, Rule
 from server.fhir import body
 from server.ledger import Change, Context, View, micros
 from server.outcome import Issue
 
 # What `careplan load --as-recorded` gives as its override: breaches that exist already are admitted, and reported.
+# This object itself is meant, not its content: no request can give it.
 AS_RECORDED: dict[str, Any] = {
     "coding": [{"system": "https://careplan-server.org/fhir/CodeSystem/override-reason", "code": "as-recorded"}]
 }
@@ -34,6 +35,7 @@ class Write:
     now: int
     _earlier: dict[str, Member] | None = None
     _persons: dict[str, str | None] = field(default_factory=dict)
+    _teams: dict[str, list[Assignment]] | None = None
 
     def of_type(self, type: str) -> list[Change]:
         return [change for change in self.changes if change.type == type]
@@ -51,6 +53,16 @@ class Write:
             self._persons |= await assignment.practitioners(self.after, missing)
         return self._persons
 
+    def of_team(self, team: str) -> list[Assignment]:
+        """A team's assignments after the commit."""
+        if self._teams is None:
+            self._teams = {}
+            for member in self.distinct():
+                for one in member.assignments:
+                    if not self.programs.roles.isdisjoint(one.roles):
+                        self._teams.setdefault(one.team, []).append(one)
+        return self._teams.get(team, [])
+
     def distinct(self) -> list[Member]:
         return list({id(member): member for member in self.members.values()}.values())
 
@@ -59,8 +71,8 @@ class Write:
         reason = self.context.override
         if reason is None:
             return False
-        if reason == AS_RECORDED:
-            return self.context.actor is None
+        if reason is AS_RECORDED:
+            return True
         given = {token(coding) for coding in reason.get("coding", ()) if "code" in coding}
         if rule.override is None or not given or (rule.override.reasons and given.isdisjoint(rule.override.reasons)):
             return False

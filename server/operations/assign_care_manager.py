@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
-from server.coordination.care_manager import Wanted, assign
-from server.ledger import Plan, View, micros
+from server.coordination.care_manager import STANDS, Wanted, assign
+from server.fhir.body import Body
+from server.ledger import Change, Plan, Resource, View, instant, micros
 from server.operations.call import Answer, Call
 from server.repository import new_id
 
@@ -21,11 +23,29 @@ async def assign_care_manager(call: Call) -> Answer:
         inputs.one("end"),
         inputs.one("reason"),
     )
-    now, id = datetime.now(UTC), new_id()
+    now, id, provenance_id = datetime.now(UTC), new_id(), new_id()
+    override = inputs.one("override")
 
     async def decide(view: View) -> Plan:
         await call.here(view)
-        return await assign(view, wanted, micros(now), id)
+        plan = await assign(view, wanted, micros(now), id)
+        if override is not None and plan.output != STANDS:
+            plan.changes.append(_provenance(call, plan.changes, override, now, provenance_id))
+        return plan
 
     commit = await call.commit(decide, now)
     return Answer(status=201 if commit.appended else 200, version=commit.versions[0])
+
+
+def _provenance(call: Call, changes: list[Change], reason: dict[str, Any], now: datetime, id: str) -> Change:
+    """On what grounds a rule was overridden, by whom. https://hl7.org/fhir/R4/provenance.html"""
+    who = {"reference": call.caller.actor} if call.caller.actor else {"display": "The local system"}
+    made: Resource = {
+        "resourceType": "Provenance",
+        "id": id,
+        "target": [{"reference": change.reference} for change in changes],
+        "recorded": instant(micros(now)),
+        "reason": [reason],
+        "agent": [{"who": who}],
+    }
+    return Change("POST", "Provenance", id, made, Body.of(made).text(id))

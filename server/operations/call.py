@@ -66,7 +66,11 @@ class Call:
         return version
 
     async def commit(self, decide: Decide, now: datetime) -> Commit:
-        return await self.repository.commit(self.caller, decide, key=self.key, fingerprint=self.fingerprint, now=now)
+        """One commit, for the reason of an `override` where one is given."""
+        override = self.inputs.one("override")
+        return await self.repository.commit(
+            self.caller, decide, key=self.key, fingerprint=self.fingerprint, override=override, now=now
+        )
 
 
 @dataclass(slots=True)

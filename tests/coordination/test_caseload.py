@@ -429,9 +429,9 @@ async def test_capped_does_not_refuse_what_a_lower_limit_makes_a_breach() -> Non
     await memory.put(limited(1))
 
 
-async def test_capped_admits_what_is_as_recorded_only_for_the_system() -> None:
+async def test_capped_admits_what_a_load_takes_as_recorded_and_no_request_that_says_so() -> None:
     memory = await full()
-    await refused(memory, team("m4", assigned(A)), override=AS_RECORDED, actor="Practitioner/a")
+    await refused(memory, team("m4", assigned(A)), override=dict(AS_RECORDED))
     await memory.put(team("m4", assigned(A)), override=AS_RECORDED)
 
 

@@ -50,6 +50,11 @@ def test_text_names_the_offset_of_the_zone() -> None:
     assert "2026-07-01T00:00:00.250-05:00" == period.text(at(2026, 7, 1, 5) + 250_000, IOWA)
 
 
+def test_text_stays_within_the_calendar() -> None:
+    assert "0001-01-01" == period.text(period.starts("0001", IOWA), IOWA)[:10]
+    assert "9999-12-29" == period.text(NEVER, IOWA)[:10]
+
+
 def test_days_are_of_the_calendar_not_of_24_hours() -> None:
     assert 1 == period.days(period.starts("2026-03-08", IOWA), period.starts("2026-03-09", IOWA), IOWA)
 

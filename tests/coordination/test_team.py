@@ -6,7 +6,20 @@ from server.coordination.facts import ENTERED_IN_ERROR
 from server.coordination.write import AS_RECORDED
 from server.ledger import Resource
 from server.outcome import Problem
-from tests.coordination.memory import BASE_URL, Memory, assigned, episode, fill, iowa, patient, role, team
+from tests.coordination.memory import (
+    BASE_URL,
+    Memory,
+    assigned,
+    coding,
+    episode,
+    fill,
+    iowa,
+    patient,
+    practitioner,
+    role,
+    shipped,
+    team,
+)
 
 A, B = "PractitionerRole/a", "PractitionerRole/b"
 PAST, YESTERDAY, TODAY, TOMORROW, LATER = "2025-01-01", "2026-03-09", "2026-03-10", "2026-03-11", "2026-06-01"
@@ -122,6 +135,24 @@ async def test_kept_lets_an_assignment_be_closed_and_marked_as_a_mistake(changed
     await fill(memory, "a", "m1")
     await memory.put(changed)
     assert changed == memory.get("CareTeam/m1")
+
+
+async def test_kept_asks_for_every_role_that_an_assignment_had_in_a_program() -> None:
+    memory = await iowa()
+    nurse = coding("cm-role", "nurse")
+    await memory.put(team("m1", assigned(A) | {"role": [*assigned(A)["role"], nurse]}))
+    assert ("CareTeam.participant",) == await refused(memory, team("m1", assigned(A) | {"role": [nurse]}))
+    await memory.put(team("m1", assigned(A)))
+
+
+async def test_kept_and_closings_leave_what_was_there_before_the_program_to_be_edited() -> None:
+    memory = Memory()
+    nurse = assigned("PractitionerRole/x") | {"role": [coding("cm-role", "nurse")]}
+    made = team("m1", nurse, assigned("PractitionerRole/x"), status="entered-in-error")
+    await memory.put(made)
+    await memory.put(shipped(), practitioner("x"), role("x"))
+    await memory.put(made | {"name": "Edited"})
+    await memory.put(made | {"status": "inactive"})
 
 
 async def test_kept_lets_what_has_not_begun_be_withdrawn() -> None:

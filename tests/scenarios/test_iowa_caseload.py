@@ -16,14 +16,17 @@ from fhir.resources.R4B.measurereport import MeasureReport
 from fhir.resources.R4B.parameters import Parameters
 
 from server.app import create_app, opened
+from server.coordination.program import RULE_OVERRIDE
 from server.fhir import body
 from server.load.shipped import programs
 from server.settings import Settings
 from server.validation.element import validate
 from tests.conftest import lifespan
 from tests.coordination.memory import (
+    BASE,
     IA_HCBS,
     assigned,
+    coding,
     episode,
     organization,
     patient,
@@ -279,6 +282,32 @@ async def test_who_stands_above_the_cap_can_be_edited_corrected_and_relieved(iow
     assert 200 == (await put(iowa, closed)).status_code
     assert 422 == (await assign(iowa, "w1")).status_code
     assert 48 == (await caseload(iowa))["members"]
+
+
+async def test_a_rule_is_overridden_by_whom_it_names_and_the_grounds_are_kept(iowa: httpx.AsyncClient) -> None:
+    await assign(iowa, "w1")
+    plan = shipped()
+    boss = coding("cm-role", "area-manager")
+    allowed = {"url": RULE_OVERRIDE, "extension": [{"url": "role", "valueCoding": boss["coding"][0]}]}
+    plan["action"][2]["extension"].append(allowed)
+    await sent(iowa, transaction(plan, role("boss", "bob", MCO, code=[boss])))
+    reason = {"coding": [{"system": "urn:reasons", "code": "emergency"}]}
+    url, given = "Patient/w2/$assign-care-manager", asked(override=("valueCodeableConcept", reason))
+    refused(await iowa.post(url, json=given, headers={"X-Acting-As": BOB}))
+    refused(await iowa.post(url, json=asked(), headers={"X-Acting-As": "PractitionerRole/boss"}))
+    made = await iowa.post(url, json=given, headers={"X-Acting-As": "PractitionerRole/boss"})
+    assert 201 == made.status_code
+    [entry] = (await iowa.get("Provenance", params={"target": f"CareTeam/{made.json()['id']}"})).json()["entry"]
+    assert [reason] == entry["resource"]["reason"]
+    assert "PractitionerRole/boss" == entry["resource"]["agent"][0]["who"]["reference"]
+    as_recorded = {"coding": [{"system": f"{BASE}/CodeSystem/override-reason", "code": "as-recorded"}]}
+    refused(
+        await iowa.post(
+            "Patient/w3/$assign-care-manager",
+            json=asked(override=("valueCodeableConcept", as_recorded)),
+            headers={"X-Acting-As": BOB},
+        )
+    )
 
 
 @pytest.mark.requirement("IA-02")
