@@ -16,7 +16,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server import metrics
+from server import guide, metrics
 from server.coordination.facts import facts
 from server.coordination.rule import rules
 from server.interactions import exchange, write
@@ -38,7 +38,8 @@ PROJECTIONS = "1"  # to be raised with every change to what the index or the fac
 PLACES = {
     "FHIR R4": PATH,
     "CapabilityStatement": f"{PATH}/metadata",
-    "OpenAPI of what is not FHIR": "/docs",
+    "guide": "/docs",
+    "OpenAPI of what is not FHIR": "/openapi.json",
     "health": "/health",
     "metrics": "/metrics",
 }
@@ -156,7 +157,13 @@ def _beside(repository: Repository) -> FastAPI:
             gc.set_threshold(10_000, 20, 50)  # a large Bundle is a million objects: fewer looks at them
             yield
 
-    app = FastAPI(title="careplan-server", description=f"The FHIR API is at {PATH}/metadata.", lifespan=lifespan)
+    app = FastAPI(
+        title="careplan-server",
+        description=f"The FHIR API is at {PATH}/metadata.",
+        lifespan=lifespan,
+        docs_url=None,  # FastAPI's own pages load their scripts from other servers
+        redoc_url=None,
+    )
 
     @app.get("/health")
     @app.get("/health/ready")
@@ -174,6 +181,12 @@ def _beside(repository: Repository) -> FastAPI:
     @app.get("/metrics", include_in_schema=False)
     async def prometheus() -> Response:
         return Response(metrics.latest(repository.store), media_type=metrics.CONTENT_TYPE)
+
+    @app.get("/docs", include_in_schema=False)
+    @app.get("/docs/{name:path}", include_in_schema=False)
+    async def docs(name: str = "index") -> HTMLResponse:
+        found = guide.page(name)
+        return HTMLResponse(found or "There is no such page", 200 if found else 404)
 
     @app.get("/", include_in_schema=False)
     async def index(request: Request) -> Response:
