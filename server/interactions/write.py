@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from server.fhir import bundle
 from server.fhir.body import Body
 from server.interactions.exchange import Request, Response, Server
 from server.interactions.headers import Tags, tags
@@ -141,6 +142,7 @@ def multiple_matches(query: Query) -> Problem:
 
 async def perform(server: Server, request: Request, write: Write, resolve: Resolve) -> Response:
     """Commit one write and answer it."""
+    _check_references(write)
     await foresee(server, request, write, resolve)
 
     async def decide(view: View) -> Plan:
@@ -170,6 +172,26 @@ async def commit(server: Server, request: Request, decide: Decide) -> Commit:
         fingerprint=fingerprint(request),
         override=None if grounds is None else grounds.override,
     )
+
+
+def _check_references(write: Write) -> None:
+    """A conditional reference is for a transaction to resolve; stored as it is, it would name nothing for good."""
+    if write.body is None or "?" not in write.body.source:
+        return
+    names = bundle.links_in(write.body.resource, ())
+    if names:
+        raise Problem.with_issues(
+            "unprocessable",
+            [
+                Issue(
+                    "not-supported",
+                    f"{name[:200]!r} is a conditional reference, which only a transaction resolves: send the resource "
+                    f"as an entry of one, or write {name.partition('?')[0]}/[id]",
+                    (write.type,),
+                )
+                for name in sorted(names)
+            ],
+        )
 
 
 async def foresee(server: Server, request: Request, write: Write, resolve: Resolve) -> None:

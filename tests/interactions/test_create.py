@@ -135,3 +135,16 @@ async def test_create_under_a_key_of_another_actor(client: httpx.AsyncClient) ->
     answers = [await client.post("Patient", json=PATIENT, headers=headers) for headers in (mine, yours)]
     assert [201, 201] == [answer.status_code for answer in answers]
     assert 2 == len({answer.json()["id"] for answer in answers})
+
+
+async def test_create_refuses_a_conditional_reference(client: httpx.AsyncClient) -> None:
+    goal = {
+        "resourceType": "Goal",
+        "lifecycleStatus": "active",
+        "description": {"text": "Walk?"},
+        "subject": {"reference": "Patient?identifier=urn:member|1"},
+    }
+    assert (422, ["not-supported"]) == refusal(await client.post("Goal", json=goal))
+    await client.put("Patient/a", json={**PATIENT, "id": "a"})
+    kept = await client.post("Goal", json={**goal, "subject": {"reference": "Patient/a"}})
+    assert 201 == kept.status_code
