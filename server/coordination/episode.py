@@ -23,7 +23,7 @@ async def named(write: Write) -> list[Issue]:
     issues = []
     for change in write.of_type("EpisodeOfCare"):
         found = _program(write, tokens((change.resource or {}).get("type")))
-        if found is None or change.resource is None or change.resource["status"] in _WITHDRAWN:
+        if found is None or change.resource is None or change.resource.get("status") in _WITHDRAWN:
             continue
         enrolment = _after(write, change)
         if enrolment is None:

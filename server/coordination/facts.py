@@ -189,9 +189,9 @@ def _episode(episode: Resource, base_url: str) -> Iterator[FactRow]:
     if member is None or not types:
         return
     organization = _identity(episode.get("managingOrganization"), base_url)
-    history = [[past["status"], *_period(past)] for past in episode.get("statusHistory", ())]
+    history = [[past.get("status", ""), *_period(past)] for past in episode.get("statusHistory", ())]
     manager = literal(episode["careManager"], base_url) or "" if "careManager" in episode else None
-    data = [ENROLMENT, types, organization, episode["status"], *_period(episode), history, manager]
+    data = [ENROLMENT, types, organization, episode.get("status", ""), *_period(episode), history, manager]
     yield "subject", f"EpisodeOfCare/{episode['id']}", member
     yield "member", member, data
     if organization:

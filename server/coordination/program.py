@@ -308,7 +308,7 @@ class _Reader:
 
     def zone(self) -> str:
         place = f"PlanDefinition.extension('{TIME_ZONE}')"
-        found = _values(self.plan, TIME_ZONE)
+        found = _values(self.plan, TIME_ZONE, "valueCode")
         zone = found[0] if len(found) == 1 else None
         if not isinstance(zone, str):
             self.wrong("required", "A program has one time zone (valueCode, such as America/Chicago)", place)
@@ -366,7 +366,7 @@ class _Reader:
             self.wrong(
                 "required", "A rule cites its source: a documentation of type citation", f"{place}.documentation"
             )
-        periods = _values(action, RULE_PERIOD)
+        periods = _values(action, RULE_PERIOD, "valuePeriod")
         parameters = self.parameters(action, kind, place)
         severity = self.severity(action, kind, place)
         if kind == "caseload-cap" and parameters.get("level") == "average" and severity != "report":
@@ -409,7 +409,7 @@ class _Reader:
         return str(codes[0])
 
     def severity(self, action: Resource, kind: str, place: str) -> str:
-        found = _values(action, RULE_SEVERITY)
+        found = _values(action, RULE_SEVERITY, "valueCode")
         possible = KINDS[kind].severities
         if len(found) != 1 or found[0] not in possible:
             self.wrong(
@@ -424,14 +424,14 @@ class _Reader:
         found = [extension for extension in action.get("extension", ()) if extension.get("url") == RULE_OVERRIDE]
         if not found:
             return None
-        roles = frozenset(map(facts.token, _values(found[0], "role")))
+        roles = frozenset(map(facts.token, _codings(found[0], "role")))
         if not roles or len(found) > 1:
             self.wrong(
                 "required",
                 "An override stands once and names the roles that may: its extension role (valueCoding)",
                 f"{place}.extension('{RULE_OVERRIDE}')",
             )
-        return Override(roles, frozenset(map(facts.token, _values(found[0], "reason"))))
+        return Override(roles, frozenset(map(facts.token, _codings(found[0], "reason"))))
 
     def parameters(self, action: Resource, kind: str, place: str) -> dict[str, Any]:
         declared = KINDS[kind].parameters
@@ -455,9 +455,9 @@ class _Reader:
         }
 
     def parameter(self, extension: Resource, declared: Mapping[str, Parameter], place: str) -> tuple[str, Any]:
-        names = _values(extension, "name")
-        name = names[0] if len(names) == 1 else None
-        if not isinstance(name, str) or name not in declared:
+        names = _values(extension, "name", "valueCode", "valueString")
+        name = str(names[0]) if len(names) == 1 else ""
+        if name not in declared:
             self.wrong(
                 "not-supported", f"{name!r} is no parameter of this kind; there are {', '.join(declared)}", place
             )
@@ -494,15 +494,19 @@ class _Reader:
                 yield holds
 
 
-def _values(element: Resource, url: str) -> list[Any]:
-    """The values of the extensions with a url."""
+def _values(element: Resource, url: str, *members: str) -> list[Any]:
+    """The values, of these types, of the extensions with a url."""
     return [
-        value
+        extension[member]
         for extension in element.get("extension", ())
         if extension.get("url") == url
-        for name, value in extension.items()
-        if name.startswith("value")
+        for member in members
+        if member in extension
     ]
+
+
+def _codings(element: Resource, url: str) -> list[Resource]:
+    return [coding for coding in _values(element, url, "valueCoding") if "code" in coding]
 
 
 # What is refused, and kept, when a program is written

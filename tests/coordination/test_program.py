@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 
 from server.coordination import period
-from server.coordination.program import KINDS, RULE_PARAMETER, RULE_SEVERITY, TIME_ZONE, parse, programs
+from server.coordination.program import (
+    KINDS,
+    RULE_OVERRIDE,
+    RULE_PARAMETER,
+    RULE_PERIOD,
+    RULE_SEVERITY,
+    TIME_ZONE,
+    parse,
+    programs,
+)
 from server.ledger import Resource
 from server.outcome import Problem
 from tests.coordination.memory import BASE, IA_HCBS, Memory, limited, patient, shipped
@@ -121,6 +130,36 @@ def test_parse_names_the_place_of_what_is_malformed(
     program, issues = parse(plan)
     assert program is None
     assert expected in [(issue.code, *issue.expression) for issue in issues]
+
+
+ODD: list[Resource] = [
+    {},
+    {"valueString": "x"},
+    {"valueInteger": 1},
+    {"valueCoding": {"display": "x"}},
+    {"extension": []},
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("url", [TIME_ZONE, RULE_PERIOD, RULE_SEVERITY, RULE_OVERRIDE, RULE_PARAMETER, "name", "value"])
+def test_parse_survives_whatever_an_extension_holds(url: str, odd: Resource) -> None:
+    plan = shipped()
+    action(plan, "IA-04")["extension"].append(
+        {"url": RULE_OVERRIDE, "extension": [{"url": "role", "valueString": "x"}]}
+    )
+
+    def spoilt(node: Any) -> Any:
+        if isinstance(node, list):
+            return [spoilt(item) for item in node]
+        if isinstance(node, dict):
+            return (
+                {"url": url, **odd} if node.get("url") == url else {name: spoilt(item) for name, item in node.items()}
+            )
+        return node
+
+    program, issues = parse(spoilt(plan))
+    assert (program is None) == bool(issues)
 
 
 async def test_checked_refuses_an_active_program_that_is_malformed() -> None:
