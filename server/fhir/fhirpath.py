@@ -14,7 +14,7 @@ from typing import Any, NoReturn, cast
 
 @lru_cache(maxsize=1024)
 def compiled(expression: str) -> Callable[[dict[str, Any]], list[Any]]:
-    """A function of a resource. Raises ValueError where it is no FHIRPath; the function may raise whatever an evaluation raises.
+    """A function of a resource, which may raise what its evaluation raises. ValueError where it is no FHIRPath.
 
     Who needs no FHIRPath does not pay for the import of its parser.
     """
