@@ -28,6 +28,15 @@ async def test_page_is_served_and_its_links_hold(beside: httpx.AsyncClient, name
     assert "src=" not in answer.text
 
 
+def test_every_page_is_reached_from_the_index() -> None:
+    seen, found = set(), {"index"}
+    while new := found - seen:
+        seen |= new
+        for name in new:
+            found |= set(re.findall(r'href="/docs/([^"#]+)', guide.page(name) or ""))
+    assert set(PAGES) == seen
+
+
 async def test_docs_begins_with_the_index(beside: httpx.AsyncClient) -> None:
     assert (await beside.get("/docs/index")).text == (await beside.get("/docs")).text
 
