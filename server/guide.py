@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -18,12 +19,20 @@ _STYLE = (
 )
 
 
-@cache
 def page(name: str) -> str | None:
     """A page of the guide as HTML; None where there is none. `name` is as in docs/, without .md."""
-    path = (DOCS / f"{name}.md").resolve()
-    if not path.is_relative_to(DOCS.resolve()) or not path.is_file():
-        return None
+    path = _pages().get(name)
+    return _made(name, path) if path else None
+
+
+@cache
+def _pages() -> Mapping[str, Path]:
+    """All that may be asked for: no name of a client's is ever a path, or kept."""
+    return {path.relative_to(DOCS).with_suffix("").as_posix(): path for path in DOCS.rglob("*.md")}
+
+
+@cache
+def _made(name: str, path: Path) -> str:
     made = MarkdownIt("commonmark", {"html": False}).enable("table").render(path.read_text())
     made = _LINK.sub(lambda found: f"{found[1]}/docs/{_within(name, found[2])}", made)
     title = name.rpartition("/")[2].replace("-", " ").capitalize()

@@ -41,6 +41,6 @@ async def test_docs_begins_with_the_index(beside: httpx.AsyncClient) -> None:
     assert (await beside.get("/docs/index")).text == (await beside.get("/docs")).text
 
 
-@pytest.mark.parametrize("name", ["nothing", "../README", "..%2fREADME", "decisions"])
+@pytest.mark.parametrize("name", ["nothing", "../README", "..%2fREADME", "/etc/passwd", "decisions", "%00", "a" * 5000])
 async def test_what_is_no_page_is_not_found(beside: httpx.AsyncClient, name: str) -> None:
     assert 404 == (await beside.get(f"/docs/{name}")).status_code

@@ -4,17 +4,18 @@ https://hl7.org/fhir/R4/json.html
 
 The client's bytes are the truth. They are parsed to be checked and indexed, and stored as they came, with `id`, and
 `meta.versionId` and `meta.lastUpdated`, set in place. Numbers with a fraction or an exponent become Decimal, so that
-1.10 stays 1.10. Refused: what is no UTF-8 or no JSON, NaN and Infinity, a name twice in one object, half of a
-surrogate pair, and depth beyond MAX_DEPTH.
+1.10 stays 1.10, and so do integers too long for orjson to write. Refused: what is no UTF-8 or no JSON, NaN and
+Infinity, a name twice in one object, half of a surrogate pair, and depth beyond MAX_DEPTH.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
@@ -23,6 +24,8 @@ import orjson
 from server.outcome import Problem
 
 MAX_DEPTH = 100
+NAMED = 64  # characters of a client's word that a message repeats
+_SAFE = 18  # digits that fit 64 bits whatever they are
 
 Span = tuple[int, int]
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
@@ -140,6 +143,11 @@ def dumps(value: Any, *, pretty: bool = False) -> bytes:
     return orjson.dumps(value, default=_fragment, option=orjson.OPT_INDENT_2 if pretty else 0)
 
 
+def indented(data: bytes) -> bytes:
+    """JSON that was written here, at whatever depth, in the form that people read."""
+    return dumps(_decoder.decode(data.decode()), pretty=True)
+
+
 def _fragment(value: Any) -> orjson.Fragment:
     if isinstance(value, Decimal):
         return orjson.Fragment(str(value))
@@ -200,8 +208,8 @@ def _check_surrogates(text: str) -> None:
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)[:NAMED]
         raise Problem.malformed(f"The name {twice!r} stands twice in one object; JSON leaves open which one counts")
     return found
 
@@ -210,7 +218,13 @@ def _no_constant(name: str) -> Any:
     raise Problem.malformed(f"{name} is no JSON number")
 
 
-_decoder = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_float=Decimal, parse_constant=_no_constant)
+def _integer(digits: str) -> int | Decimal:
+    return int(digits) if len(digits) <= _SAFE else Decimal(int(digits))
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_no_duplicates, parse_float=Decimal, parse_int=_integer, parse_constant=_no_constant
+)
 _scan: Callable[[str, int], tuple[Any, int]] = _decoder.scan_once  # type: ignore[attr-defined]
 
 
@@ -221,8 +235,8 @@ def _value(text: str, at: int) -> tuple[Any, int]:
         raise _not_json(text, stop.value, "a value was expected") from None
     except json.JSONDecodeError as error:
         raise _not_json(text, error.pos, error.msg) from None
-    except ValueError:  # an integer of more digits than Python reads
-        raise _not_json(text, at, "a number has too many digits") from None
+    except (ValueError, InvalidOperation):  # more digits than Python reads, or an exponent beyond 10^18
+        raise _not_json(text, at, "a number is too large") from None
     except RecursionError:
         raise Problem.malformed(f"The body is nested more than {MAX_DEPTH} levels deep") from None
 

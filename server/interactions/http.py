@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import json
 import re
 import time
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -143,10 +141,12 @@ def _check_host(host: bytes, url: str) -> None:
 def _headers(pairs: list[tuple[bytes, bytes]]) -> Headers:
     """Header -> value; one that comes more than once is a list, as RFC 9110 says."""
     found = dict(pairs)
-    if len(found) != len(pairs):
-        for name in found:
-            found[name] = b", ".join(value for other, value in pairs if other == name)
-    return found
+    if len(found) == len(pairs):
+        return found
+    several: dict[bytes, list[bytes]] = {}
+    for name, value in pairs:
+        several.setdefault(name, []).append(value)
+    return {name: b", ".join(values) for name, values in several.items()}
 
 
 def _form(headers: Headers, query: bytes, tabular: bool) -> tuple[Form, Parameters]:
@@ -257,7 +257,7 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
 async def _written(content: bytes, pretty: bool, zipped: bool) -> bytes:
     def written() -> bytes:
-        text = body.dumps(json.loads(content, parse_float=Decimal), pretty=True) if pretty else content
+        text = body.indented(content) if pretty else content
         return gzip.compress(text, 1, mtime=0) if zipped else text
 
     return written() if len(content) < LARGE else await asyncio.to_thread(written)

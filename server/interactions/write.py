@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from server.fhir import bundle
-from server.fhir.body import Body
+from server.fhir.body import NAMED, Body
 from server.interactions.exchange import Request, Response, Server
 from server.interactions.headers import Tags, tags
 from server.interactions.provenance import HEADER, provenance
@@ -97,7 +97,8 @@ def checked(request: Request) -> Body:
     body = request.body()
     if body.type != request.place.type:
         raise Problem.invalid(
-            f"The URL takes a {request.place.type}; the body is a {body.type}", f"{body.type}.resourceType"[:200]
+            f"The URL takes a {request.place.type}; the body is a {body.type[:NAMED]}",
+            f"{body.type[:NAMED]}.resourceType",
         )
     issues = validate(body.resource)
     if any(issue.severity in {"error", "fatal"} for issue in issues):

@@ -80,6 +80,8 @@ def _deep(levels: int) -> bytes:
         b'{"resourceType":"P","a":"raw\nnewline"}',
         b'{"resourceType":"P","a":01}',
         b'{"resourceType":"P","a":' + b"9" * 5000 + b"}",
+        b'{"resourceType":"P","a":1e99999999999999999999}',
+        b'{"resourceType":"P","a":0E-99999999999999999999}',
         _deep(101),
         _deep(5000),
         b'{"resourceType":"P","a":["]","}",' + b"[" * 100 + b"]" * 100 + b"]}",
@@ -105,6 +107,21 @@ def test_parse_refuses(data: bytes) -> None:
 )
 def test_parse_accepts(data: bytes) -> None:
     assert "P" == body.parse(data).type
+
+
+@pytest.mark.parametrize("digits", ["9223372036854775807", "-18446744073709551616", "9" * 4000])
+def test_long_integers_are_written_as_they_were_read(digits: str) -> None:
+    value = body.parse(b'{"resourceType":"P","a":%b}' % digits.encode()).resource["a"]
+    assert digits.encode() == body.dumps(value)
+    assert digits.encode() in body.indented(b'{"a":%b}' % digits.encode())
+
+
+def test_name_that_stands_twice_is_found_among_very_many() -> None:
+    """In time that grows with the object: counting each name by itself takes hours here."""
+    names = ",".join(f'"n{number}":1' for number in range(300_000))
+    with pytest.raises(Problem) as refused:
+        body.parse(f'{{"resourceType":"P","a":{{{names},"n299999":1}}}}'.encode())
+    assert "malformed" == refused.value.kind
 
 
 def test_bundle_entries_keep_their_text() -> None:

@@ -71,6 +71,48 @@ async def test_pretty_keeps_digits(client: httpx.AsyncClient) -> None:
     assert '\n  "valueQuantity": {\n    "value": 1.10\n  }' in text
 
 
+@pytest.mark.parametrize("asked", ["_pretty=true", "_summary=data", "_elements=value"])
+async def test_numbers_beyond_64_bits_are_told(client: httpx.AsyncClient, asked: str) -> None:
+    number = "123456789012345678901234567890"
+    content = (
+        '{"resourceType":"Observation","id":"o","status":"final","code":{"text":"x"},'
+        f'"valueQuantity":{{"value":{number}}}}}'
+    )
+    assert 201 == (await client.put("Observation/o", content=content, headers=JSON)).status_code
+    answer = await client.get(f"Observation/o?{asked}")
+    assert 200 == answer.status_code
+    assert number in answer.text
+
+
+async def test_type_that_is_very_long_is_not_repeated(client: httpx.AsyncClient) -> None:
+    answer = await client.post("Patient", json={"resourceType": "P" * 100_000})
+    assert (400, ["invalid"]) == refusal(answer)
+    assert len(answer.content) < 1000
+
+
+async def test_headers_that_come_more_than_once(app: ASGIApp) -> None:
+    """They are joined in time that grows with their number: looking through all for each takes minutes here."""
+    several = [(b"accept", b"application/fhir+xml"), (b"accept", b"application/json")]
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        raise AssertionError("a GET has no body")
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/fhir/Patient",
+        "query_string": b"",
+        "headers": [*several, *((b"x-%d" % number, b"") for number in range(50_000)), (b"host", b"localhost")],
+    }
+    await app(scope, receive, send)
+    assert (b"content-type", b"application/json;charset=utf-8") in sent[0]["headers"]
+
+
 async def test_pretty_takes_any_depth_that_is_stored(client: httpx.AsyncClient) -> None:
     """A resource may be as deep as a body may be; a Bundle that holds it is deeper."""
     extension: dict[str, Any] = {"url": "urn:x", "valueBoolean": True}
