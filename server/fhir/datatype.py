@@ -53,12 +53,16 @@ def time(text: str) -> Interval | None:
 
 
 def search_date(text: str) -> Interval | None:
-    """A dateTime as a search may give it: to the minute, and in UTC where it names no time zone."""
+    """A dateTime as a search may give it: to the minute, and in UTC where it names no time zone.
+
+    A + that a client left unescaped in its query has become a blank, which can mean nothing else.
+    """
     match = _SEARCH_DATE(text)
     if not match or not match[2]:
         return date_time(text)
     clock = match[2] if match[3] else f"{match[2]}:00"
-    interval = date_time(f"{match[1]}T{clock}{match[4] or 'Z'}")
+    zone = (match[4] or "Z").replace(" ", "+")
+    interval = date_time(f"{match[1]}T{clock}{zone}")
     if interval is None or match[3]:
         return interval
     return Interval(interval.low, interval.low + 60_000_000)
@@ -69,7 +73,9 @@ _DATE_TIME = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:Z|([+-])(\d\d):(\d\d)))?)?)?", re.ASCII
 ).fullmatch
 _TIME = re.compile(r"(\d\d):(\d\d):(\d\d)(?:\.(\d+))?", re.ASCII).fullmatch
-_SEARCH_DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d(:\d\d(?:\.\d+)?)?)(Z|[+-]\d\d:\d\d)?)?", re.ASCII).fullmatch
+_SEARCH_DATE = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d(:\d\d(?:\.\d+)?)?)(Z|[ +-]\d\d:\d\d)?)?", re.ASCII
+).fullmatch
 
 
 @lru_cache(maxsize=8192)  # the same days come again and again: validation and the index ask for each
