@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote
 
 from server.fhir.body import Body
 from server.interactions.exchange import BASE, Request, Response, Server, locate, parameters
@@ -22,6 +23,7 @@ HEADERS = {
     "ifMatch": b"if-match",
     "ifNoneExist": b"if-none-exist",
 }
+REPRESENTATION = frozenset({"_format", "_pretty"})  # of the whole Bundle: an entry has none of its own
 REASON = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
@@ -44,7 +46,7 @@ def read(asked: Request, index: int, members: dict[str, Any], resource: Body | N
         if method not in METHODS:
             raise Problem.invalid(f"request.method is one of {', '.join(sorted(METHODS))}", "request.method")
         path, _, query = _url(asked, request).partition("?")
-        place = locate(path)
+        place = locate(unquote(path))
         if place.shape == BASE:
             raise Problem.invalid("A batch or transaction cannot hold another", "request.url")
         return Entry(
@@ -54,7 +56,7 @@ def read(asked: Request, index: int, members: dict[str, Any], resource: Body | N
                 method,
                 place,
                 asked.base_url,
-                parameters(query.encode()),
+                [(name, value) for name, value in parameters(query.encode()) if name not in REPRESENTATION],
                 _headers(asked, index, request),
                 asked.caller,
                 _content(asked, resource),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from server.interactions.batch import batch
 from server.interactions.entry import Entry
 from server.interactions.exchange import (
     INSTANCE,
+    INSTANCE_HISTORY,
     INSTANCE_OPERATION,
     SYSTEM_OPERATION,
     TYPE,
@@ -54,6 +55,7 @@ WRITES: dict[tuple[str, str], tuple[Callable[[Request], Write], Resolve]] = {
 }
 OPERATIONS = {SYSTEM_OPERATION, TYPE_OPERATION, INSTANCE_OPERATION}
 READS = frozenset({"GET", "HEAD"})
+OF_ITS_OWN = frozenset({INSTANCE, INSTANCE_HISTORY})  # where a transaction may read what it makes itself
 LARGE = 1024 * 1024  # bytes from which a body is parsed on a thread, so that others are answered meanwhile
 MAX_ISSUES = 200
 TURN = 0.005  # seconds until others get theirs
@@ -81,12 +83,27 @@ async def _transact(server: Server, request: Request, entries: Sequence[body.Ent
         request.content = b""  # its fingerprint is not asked for; a large one is not kept twice
     pause = Pause()
     found, writes = await _prepared(request, entries, pause)
+    await _rehearse(server, found, OF_ITS_OWN if writes else frozenset())
     together = Together(writes, found, request.base_url)
     made = None
     if writes:
         await _foresee(server, request, together, pause)
         made = await commit(server, request, together.decide)
     return await _answer(server, request, found, together, made)
+
+
+async def _rehearse(server: Server, entries: Sequence[Entry], later: Collection[str]) -> None:
+    """Read before anything is written: a read that fails must refuse the whole, and after the commit it is too late.
+
+    Whether what stands at a `later` place is there, only the head can tell.
+    """
+    for asked in entries:
+        if asked.request.method in READS:
+            try:
+                await server.perform(asked.request)
+            except Problem as problem:
+                if problem.kind not in {"not_found", "gone"} or asked.request.place.shape not in later:
+                    raise entry.placed(problem, asked.index) from None
 
 
 async def _foresee(server: Server, request: Request, together: Together, pause: Pause) -> None:
@@ -197,7 +214,7 @@ class Together:
         self.now = micros(datetime.now(UTC))
         self.parts = sorted(parts, key=lambda part: ORDER[part.write.method])
         self.reads = [
-            found for found in entries if found.request.place.shape == INSTANCE and found.request.method in READS
+            found for found in entries if found.request.place.shape in OF_ITS_OWN and found.request.method in READS
         ]
         names = _full_urls(parts).names()
         self.conditions: dict[str, tuple[Query, int]] = {}
@@ -267,7 +284,7 @@ class Together:
         for asked in self.reads:
             place = asked.request.place
             version = await after.read(place.type, place.id)
-            if version is None or version.body is None:
+            if version is None or (version.body is None and place.shape == INSTANCE):
                 raise entry.placed(
                     Problem.not_found(f"There is no {place.type}/{place.id} to read", "request.url"), asked.index
                 )

@@ -74,6 +74,19 @@ async def test_batch_under_a_key_answers_the_same_twice(client: httpx.AsyncClien
     assert 2 == (await client.get("Patient")).json()["total"]
 
 
+@pytest.mark.parametrize("url", ["Patient/%61", "Patient/a?_format=json&_pretty=true", "/Patient/a/"])
+async def test_batch_entry_reads_its_url_as_over_http(client: httpx.AsyncClient, url: str) -> None:
+    await client.put("Patient/a", json=patient("a"))
+    response = await client.post("", json=transaction(entry("GET", url), type="batch"))
+    assert "a" == response.json()["entry"][0]["resource"]["id"]
+
+
+async def test_batch_entry_has_no_format_of_its_own(client: httpx.AsyncClient) -> None:
+    bundle = transaction(entry("GET", "_history?_format=json"), type="batch")
+    response = await client.post("", json=bundle, headers={"Prefer": "handling=strict"})
+    assert ["200"] == statuses(response)
+
+
 async def test_batch_entry_searches_by_absolute_url(client: httpx.AsyncClient) -> None:
     await client.put("Patient/a", json=patient("a", name=[{"family": "Ü&"}]))
     bundle = transaction(entry("GET", "http://127.0.0.1/fhir/Patient?family=%C3%9C%26"), type="batch")

@@ -146,9 +146,11 @@ async def test_transaction_does_each_verb_in_the_rules_order(client: httpx.Async
             entry("DELETE", "Patient/a"),
             entry("GET", "Patient/b/_history/2"),
             entry("DELETE", "Patient/nobody"),
+            entry("GET", "Patient/c/_history"),
+            entry("GET", "Patient/a/_history"),
         ),
     )
-    assert ["200", "200", "201", "201", "204", "200", "204"] == statuses(response)
+    assert ["200", "200", "201", "201", "204", "200", "204", "200", "200"] == statuses(response)
     found = [each.get("resource") for each in response.json()["entry"]]
     assert ["c"] == [each["resource"]["id"] for each in found[0]["entry"]]
     assert ("c", "b") == (found[1]["id"], found[5]["id"])
@@ -163,6 +165,13 @@ async def test_transaction_does_each_verb_in_the_rules_order(client: httpx.Async
         (entry("PUT", "Patient/b", patient("c")), 400, "Bundle.entry[1].resource.id"),
         (entry("PUT", "Patient/b", patient("b"), ifMatch='W/"9"'), 412, "Bundle.entry[1].request"),
         (entry("GET", "Patient/nobody"), 404, "Bundle.entry[1].request.url"),
+        (entry("GET", "Patient/nobody/_history"), 404, "Bundle.entry[1].request.url"),
+        (entry("GET", "Patient/x/_history/999"), 404, "Bundle.entry[1]"),
+        (entry("GET", "Patient/x/_history?_count=many"), 400, "Bundle.entry[1]"),
+        (entry("GET", "Patient/x?_summary=all"), 400, "Bundle.entry[1]"),
+        (entry("GET", "Patient?birthdate=yesterday"), 400, "Bundle.entry[1].request"),
+        (entry("GET", "Patient/_search"), 405, "Bundle.entry[1]"),
+        (entry("GET", "Patient/x/$nothing"), 404, "Bundle.entry[1]"),
         (entry("PATCH", "Patient/b"), 400, "Bundle.entry[1].request.url"),
         (entry("SEARCH", "Patient"), 400, "Bundle.entry[1].request.method"),
         (entry("POST", "", transaction()), 400, "Bundle.entry[1].request.url"),
@@ -323,6 +332,12 @@ async def test_transaction_that_only_reads(client: httpx.AsyncClient) -> None:
         ),
     )
     assert ["200", "200", "200"] == statuses(response)
+
+
+async def test_transaction_that_only_reads_fails_with_any_of_its_reads(client: httpx.AsyncClient) -> None:
+    response = await client.post("", json=transaction(entry("GET", "Patient"), entry("GET", "Patient/nobody")))
+    assert (404, ["not-found"]) == refusal(response)
+    assert ["Bundle.entry[1]"] == places(response)
 
 
 async def test_transaction_without_entries(client: httpx.AsyncClient) -> None:
