@@ -26,6 +26,7 @@ from server.interactions.exchange import (
     Server,
 )
 from server.outcome import Problem
+from server.search.parameter import UNSUPPORTED
 
 TYPE_INTERACTIONS = {  # (method, shape) -> TypeRestfulInteraction
     ("GET", INSTANCE): "read",
@@ -95,7 +96,7 @@ def _resource(server: Server, type: str) -> dict[str, Any]:
         "searchParam": [
             {"name": found.code, "definition": found.url, "type": found.type}
             for found in parameters
-            if found.expression
+            if found.expression and found.code not in UNSUPPORTED
         ],
         **_operations(found for found in server.operations.values() if is_for(found, type)),
     }

@@ -47,15 +47,16 @@ def _searchset(request: Request, found: Query, page: Page) -> bytes:
     links = [("self", url_of(request, found.applied))]
     if page.next is not None:
         links.append(("next", url_of(request, [*found.applied, (PAGE, page.next)])))
-    entries = () if found.count == 0 or found.summary == "count" else _entries(request, found, page)
-    return bundle.assembled("searchset", entries, total=page.total, links=links)
+    return bundle.assembled("searchset", _entries(request, found, page), total=page.total, links=links)
 
 
 def _entries(request: Request, found: Query, page: Page) -> Iterator[bytes]:
-    for version in page.matches:
-        yield _entry(request, found, version, b"match")
-    for version in page.included:
-        yield _entry(request, found, version, b"include")
+    """The matches, what they include, and a word on what was left out, even where only a count is asked for."""
+    if found.count != 0 and found.summary != "count":
+        for version in page.matches:
+            yield _entry(request, found, version, b"match")
+        for version in page.included:
+            yield _entry(request, found, version, b"include")
     issues: Sequence[Issue] = (*found.ignored, *page.issues)
     if issues:
         yield b'{"resource":%b,"search":{"mode":"outcome"}}' % body.dumps(outcome(issues))

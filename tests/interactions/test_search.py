@@ -158,3 +158,10 @@ async def test_search_link_keeps_what_was_asked(client: httpx.AsyncClient) -> No
     response = await client.get("Patient", params={"name:contains": "d&e=Ä", "identifier": "urn:a b|1"})
     asked = parse_qsl(urlsplit(links(response)["self"]).query)
     assert [("name:contains", "d&e=Ä"), ("identifier", "urn:a b|1")] == asked
+
+
+@pytest.mark.usefixtures("plans")
+@pytest.mark.parametrize("how", ["_count=0", "_summary=count"])
+async def test_search_for_a_count_warns_of_what_was_left_out(client: httpx.AsyncClient, how: str) -> None:
+    response = await client.get(f"CarePlan?statsu=completed&{how}")
+    assert (5, ["outcome"]) == (response.json()["total"], modes(response))
