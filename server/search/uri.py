@@ -78,7 +78,7 @@ def _below(index: str, url: str) -> list[Filter]:
 
 
 def _long_folders(url: str) -> list[str]:
-    """The folders that a URL is in, each with its slash, that a key cannot hold and that are not too long to ask for."""
+    """The folders that a URL is in, each with its slash, that a key cannot hold but a search may ask for."""
     *segments, _ = url[:MAX_FOLDER].split("/", MAX_SEGMENTS + 3)
     folders = ("/".join(segments[:count]) + "/" for count in range(3, len(segments) + 1))
     return [folder for folder in folders if len(_bytes(folder)) > LENGTH]
