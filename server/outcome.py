@@ -50,13 +50,17 @@ KINDS: dict[str, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One OperationOutcome.issue. `expression` holds FHIRPath places, or `http.<part>` for headers and parameters."""
+    """One OperationOutcome.issue. `expression` holds FHIRPath places, or `http.<part>` for headers and parameters.
+
+    Where a commit writes several resources, `resources` holds, for each place, which one it is in: "CareTeam/5".
+    """
 
     code: str
     diagnostics: str
     expression: tuple[str, ...] = ()
     severity: Severity = "error"
     details: dict[str, Any] | None = None
+    resources: tuple[str, ...] = ()
 
     def to_resource(self) -> dict[str, Any]:
         """As OperationOutcome.issue's JSON."""

@@ -14,7 +14,7 @@ from server.coordination.assignment import Member, held, in_program
 from server.coordination.facts import BASE, PROGRAM_EXTENSION, Assignment, Role, Team
 from server.coordination.period import Interval
 from server.coordination.program import Program, Programs, Rule
-from server.coordination.write import refusal
+from server.coordination.write import Place, refusal
 from server.fhir import body
 from server.fhir.body import Body
 from server.ledger import Change, Plan, Resource, View
@@ -86,7 +86,7 @@ async def _place(view: View, wanted: Wanted, now: int) -> _Place:
         raise _unprocessable(f"{chosen.canonical} has no case managers", "program")
     if not period.intersection(in_program(member, chosen), [when]):
         text = f"{wanted.patient} has no episode of {chosen.title} in that time; enrol the member by an EpisodeOfCare."
-        raise Problem.with_issues("business_rule", [refusal(chosen, rule, text, _parameter("program"))])
+        raise Problem.with_issues("business_rule", [refusal(chosen, rule, text, Place("", _parameter("program")))])
     named = [one.manager for one in member.assignments]
     roles = await view.facts("role", {wanted.manager, *named})
     _check_role(wanted, [Role.of(fact) for fact in roles[wanted.manager]], chosen, when)

@@ -165,17 +165,15 @@ def _first_breach(after: list[Step], before: list[Step], cap: _Cap) -> Step | No
 
 def _refused(write: Write, cap: _Cap, load: _Load, manager: Manager, breach: Step, was: int) -> Issue:
     zone = cap.program.zone
-    adding = _adding(write, manager, breach.at, cap.program)
-    teams = f" by {' and '.join(sorted({one.team for one in adding}))}" if adding else ""
+    there = _holding(manager, breach.at, cap.program)
+    teams = sorted({one.team for one in there}.intersection(change.reference for change in write.changes))
+    by = f" by {' and '.join(teams)}" if teams else ""
     text = (
         f"{load.person} would have {breach.number} members of {load.organization} in {cap.program.title} on "
-        f"{period.day(breach.at, zone)}{teams}; the limit is {cap.limit}, and {was} are there without this change. "
+        f"{period.day(breach.at, zone)}{by}; the limit is {cap.limit}, and {was} are there without this change. "
         f"{_accepted(write, load, cap, breach)}"
     )
-    places = [f"CareTeam.participant[{one.place}]" for one in adding] or [
-        _PLACES[change.type] for change in write.changes if change.type in _PLACES
-    ]
-    return refusal(cap.program, cap.rule, text, *dict.fromkeys(places))
+    return refusal(cap.program, cap.rule, text, *write.places(there))
 
 
 def _accepted(write: Write, load: _Load, cap: _Cap, breach: Step) -> str:
@@ -190,21 +188,10 @@ def _accepted(write: Write, load: _Load, cap: _Cap, breach: Step) -> str:
     return f"Accepted: {' or '.join(found)}."
 
 
-def _adding(write: Write, manager: Manager, at: int, program: Program) -> list[Assignment]:
-    """The written assignments that raise the count."""
-    written = {change.reference for change in write.of_type("CareTeam")}
+def _holding(manager: Manager, at: int, program: Program) -> list[Assignment]:
     return [
-        one
-        for one in manager.assignments
-        if one.team in written and program.role in one.roles and period.holds(held(one, program.zone), at)
+        one for one in manager.assignments if program.role in one.roles and period.holds(held(one, program.zone), at)
     ]
-
-
-_PLACES = {
-    "EpisodeOfCare": "EpisodeOfCare.period",
-    "Patient": "Patient.link",
-    "PractitionerRole": "PractitionerRole.practitioner",
-}
 
 
 def limits(programs: Programs, url: str, at: int, level: str) -> Iterator[tuple[Program, Rule]]:

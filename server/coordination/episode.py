@@ -11,7 +11,7 @@ from server.coordination import period
 from server.coordination.assignment import COUNTED, enrolled, held, serving
 from server.coordination.facts import Enrolment, tokens
 from server.coordination.program import Program, Rule
-from server.coordination.write import Write, refusal
+from server.coordination.write import Place, Write, refusal
 from server.ledger import Change
 from server.outcome import Issue
 
@@ -28,10 +28,33 @@ async def named(write: Write) -> list[Issue]:
         enrolment = _after(write, change)
         if enrolment is None:
             text = f"{change.reference}: an enrolment's patient is a literal reference to a Patient of this server."
-            issues.append(refusal(*found, text, "EpisodeOfCare.patient"))
+            issues.append(refusal(*found, text, Place(change.reference, "EpisodeOfCare.patient")))
         elif enrolment.organization is None:
             text = f"{change.reference}: an enrolment names its managing organization by a literal reference."
-            issues.append(refusal(*found, text, "EpisodeOfCare.managingOrganization"))
+            issues.append(refusal(*found, text, Place(change.reference, "EpisodeOfCare.managingOrganization")))
+    return issues
+
+
+async def past(write: Write) -> list[Issue]:
+    """A statusHistory is past: one that reaches into time to come would hide the status that holds then."""
+    issues = []
+    for change in write.of_type("EpisodeOfCare"):
+        enrolment = _after(write, change)
+        found = _program(write, enrolment.types) if enrolment else None
+        if enrolment is None or found is None or enrolment.status in _WITHDRAWN:
+            continue
+        zone = found[0].zone
+        today = period.ends(period.day(write.now, zone).isoformat(), zone)
+        latest = max(today, period.starts(enrolment.start, zone))
+        for index, (status, start, end) in enumerate(enrolment.history):
+            if period.starts(start, zone) > latest or (end and period.ends(end, zone) > latest):
+                text = (
+                    f"{change.reference}: statusHistory says {status} from {start or 'the beginning'} to "
+                    f"{end or 'an open end'}. It is of the statuses that the enrolment had until today; the present "
+                    "one is status, and what is to come is written when it comes."
+                )
+                place = Place(change.reference, f"EpisodeOfCare.statusHistory[{index}].period")
+                issues.append(refusal(*found, text, place))
     return issues
 
 
@@ -56,7 +79,7 @@ async def kept(write: Write) -> list[Issue]:
                     f"{enrolment.episode} says where and when {member.patient} was in {program.title} with a case "
                     "manager. It can be finished (status and period.end) or entered in error, not deleted."
                 )
-                issues.append(refusal(program, rule, text, "EpisodeOfCare"))
+                issues.append(refusal(program, rule, text, Place(enrolment.episode, "EpisodeOfCare")))
     return issues
 
 
@@ -97,7 +120,7 @@ async def _contradiction(
         f"{period.day(at, program.zone)} is {' and '.join(sorted(in_force)) or 'nobody'}. CareTeam says who: use "
         "Patient/$assign-care-manager, or leave careManager out."
     )
-    return [refusal(program, rule, text, "EpisodeOfCare.careManager")]
+    return [refusal(program, rule, text, Place(change.reference, "EpisodeOfCare.careManager"))]
 
 
 def _program(write: Write, types: list[str]) -> tuple[Program, Rule] | None:

@@ -247,9 +247,10 @@ def _period(element: Resource) -> tuple[str | None, str | None]:
 
 
 def _identity(link: Resource | None, base_url: str) -> str | None:
-    """Who an organization is: one of this server's, or one that an absolute URL names."""
+    """Who an organization is: one of this server's, or one that an absolute URL names elsewhere."""
     found = literal(link, base_url)
     if found or link is None:
         return found
     url: str = link.get("reference", "")
-    return url.partition("/_history/")[0] if url.startswith(("http://", "https://")) else None
+    is_elsewhere = url.startswith(("http://", "https://")) and not reference.is_under(url, base_url)
+    return url.partition("/_history/")[0] if is_elsewhere else None

@@ -14,7 +14,7 @@ from server.outcome import Problem
 WATCHED = frozenset({"CareTeam", "EpisodeOfCare", "Patient", "PlanDefinition", "Practitioner", "PractitionerRole"})
 
 # What a commit must be for its assignments to be counted, and what counting them then refuses.
-SOUND = (team.references, team.kept, episode.named, episode.kept, staff.kept)
+SOUND = (team.references, team.kept, episode.named, episode.past, episode.kept, staff.kept)
 COUNTED = (team.exclusive, episode.care_manager, caseload.capped)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from server.coordination import assignment
 from server.coordination.facts import Assignment
-from server.coordination.write import Write, refusal
+from server.coordination.write import Place, Write, refusal
 from server.ledger import Change
 from server.outcome import Issue
 
@@ -28,7 +28,7 @@ async def kept(write: Write) -> list[Issue]:
                 f"{role} is the case manager of {len(named)} past or present assignments, such as {named[0].team}, and "
                 "must be there with its Practitioner. End its period, or set active to false, instead."
             )
-            place = "PractitionerRole.practitioner" if change.resource else change.type
+            place = Place(change.reference, "PractitionerRole.practitioner" if change.resource else change.type)
             issues.append(refusal(*write.programs.assigning(named[0].roles, write.now), text, place))
     return issues
 

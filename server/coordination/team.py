@@ -8,7 +8,7 @@ and a mistake is marked as one (the modifier extension entered-in-error, with a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 from server.coordination import period
@@ -16,7 +16,7 @@ from server.coordination.assignment import Member, held, serving
 from server.coordination.facts import ENTERED_IN_ERROR, Assignment, is_entered_in_error, tokens
 from server.coordination.period import Interval
 from server.coordination.program import Program, Rule
-from server.coordination.write import Write, refusal
+from server.coordination.write import Place, Write, refusal
 from server.fhir.body import Body
 from server.ledger import Change, Fact, Resource
 from server.outcome import Issue
@@ -89,7 +89,8 @@ async def _unresolved(write: Write, change: Change, team: Resource) -> list[Issu
         return []
     if not any(kind == "subject" for kind, _, _ in change.facts or ()):
         text = f"{change.reference} has a case manager; its subject is a literal reference to a Patient of this server."
-        return [refusal(*write.programs.assigning(needing[0][2], write.now), text, "CareTeam.subject")]
+        place = Place(change.reference, "CareTeam.subject")
+        return [refusal(*write.programs.assigning(needing[0][2], write.now), text, place)]
     found = (Fact(kind, key, data, change.reference) for kind, key, data in change.facts or () if kind == "manager")
     named = {one.place: one.manager for one in map(Assignment.of, found)}
     persons = await write.persons(*named.values())
@@ -98,7 +99,7 @@ async def _unresolved(write: Write, change: Change, team: Resource) -> list[Issu
             *write.programs.assigning(roles, write.now),
             f"{change.reference}: a case manager is given as a literal reference to a PractitionerRole of this server "
             f"that names its Practitioner; {_given(participant, named.get(index))}.",
-            f"CareTeam.participant[{index}].member",
+            Place(change.reference, f"CareTeam.participant[{index}].member"),
         )
         for index, participant, roles in needing
         if index not in named or not persons[named[index]]
@@ -128,12 +129,13 @@ async def kept(write: Write) -> list[Issue]:
     for stored in _every(await write.earlier()):
         change = written.get(stored.team)
         if change is not None and _has_begun(write, stored) and (found := _loss(write, change, stored)):
-            place, text = found
+            path, text = found
             who = f"{stored.manager} was {stored.member}'s case manager from {stored.start or 'the beginning'} on"
             text = (
                 f"{change.reference}: {who}, and {text}. An assignment is closed (participant.period.end) and never "
                 f"overwritten; a mistake is marked with its reason (modifierExtension {ENTERED_IN_ERROR})."
             )
+            place = Place(change.reference, path)
             issues.append(refusal(*write.programs.assigning(stored.roles, write.now), text, place))
     return issues
 
@@ -220,7 +222,9 @@ async def _doubled(write: Write, member: Member, window: Interval, program: Prog
         f"{member.patient} would have {len(both)} case managers on {period.day(at, program.zone)}: "
         f"{' and '.join(both)}. Accepted is one at a time: end the former as the next starts, or use $handoff."
     )
-    return refusal(program, rule, text, *_places(write, member, at, program))
+    holding = [one for one in member.assignments if program.role in one.roles]
+    at_once = [one for one in holding if period.holds(held(one, program.zone), at)]
+    return refusal(program, rule, text, *write.places(at_once))
 
 
 async def _twice_before(write: Write, member: Member, program: Program) -> list[Interval]:
@@ -236,13 +240,6 @@ def _twice(serving: Mapping[str, list[Interval]]) -> list[Interval]:
     """When two or more serve."""
     steps = period.steps(serving.values())
     return period.union(Interval(step.at, following.at) for step, following in pairwise(steps) if step.number > 1)
-
-
-def _places(write: Write, member: Member, at: int, program: Program) -> Iterator[str]:
-    written = {change.reference for change in write.of_type("CareTeam")}
-    for one in member.assignments:
-        if one.team in written and program.role in one.roles and period.holds(held(one, program.zone), at):
-            yield f"CareTeam.participant[{one.place}]"
 
 
 def _every(members: Mapping[str, Member]) -> Iterable[Assignment]:

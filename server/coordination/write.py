@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from server.coordination import assignment
 from server.coordination.assignment import Member
@@ -18,6 +18,20 @@ from server.outcome import Issue
 # This object itself is meant, not its content: no request can give it.
 AS_RECORDED: dict[str, Any] = {
     "coding": [{"system": "https://careplan-server.org/fhir/CodeSystem/override-reason", "code": "as-recorded"}]
+}
+
+
+class Place(NamedTuple):
+    """Where something is wrong: a resource that is written ("" for what is none), and the FHIRPath in it."""
+
+    resource: str  # "CareTeam/5"
+    path: str
+
+
+_DECIDING = {
+    "EpisodeOfCare": "EpisodeOfCare",
+    "Patient": "Patient.link",
+    "PractitionerRole": "PractitionerRole.practitioner",
 }
 
 
@@ -65,6 +79,24 @@ class Write:
 
     def distinct(self) -> list[Member]:
         return list({id(member): member for member in self.members.values()}.values())
+
+    def places(self, assignments: Iterable[Assignment]) -> list[Place]:
+        """Where the commit writes these assignments; where it writes none of them, what it writes that makes them."""
+        given = list(assignments)
+        written = {change.reference for change in self.of_type("CareTeam")}
+        found = [Place(one.team, f"CareTeam.participant[{one.place}]") for one in given if one.team in written]
+        roles = {one.manager for one in given}
+        members = {id(self.members[one.member]) for one in given if one.member in self.members}
+        return found or [
+            Place(change.reference, _DECIDING[change.type])
+            for change in self.changes
+            if change.type in _DECIDING and (change.reference in roles or id(self._member(change)) in members)
+        ]
+
+    def _member(self, change: Change) -> Member | None:
+        """Whom a Patient or an EpisodeOfCare is about."""
+        patient = next((data for kind, _, data in change.facts or () if kind == "subject"), change.reference)
+        return self.members.get(patient)
 
     async def overrides(self, rule: Rule) -> bool:
         """True where the commit gives a reason to override the rule, and whoever acts may."""
@@ -118,7 +150,8 @@ async def _relinked(before: View, changes: Sequence[Change]) -> set[str]:
     return concerned
 
 
-def refusal(program: Program, rule: Rule, diagnostics: str, *expression: str) -> Issue:
+def refusal(program: Program, rule: Rule, diagnostics: str, *places: Place) -> Issue:
     """An issue that names the rule: which program, in which version, and its source."""
     text = f"{diagnostics} Rule {rule.id} of {program.canonical}. Source: {rule.citation}."
-    return Issue("business-rule", text, expression, details=program.cite(rule))
+    resources, expression = zip(*places, strict=True) if places else ((), ())
+    return Issue("business-rule", text, expression, details=program.cite(rule), resources=resources)

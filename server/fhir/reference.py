@@ -13,7 +13,7 @@ from server.fhir.definition import RESOURCE_TYPES
 PATH = "/fhir"  # of the service base, on whatever host
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}").fullmatch
-_LOOPBACK = re.compile(r"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?" + PATH).match
+_LOOPBACK = re.compile(r"(?i:https?://(?:localhost|127\.0\.0\.1|\[::1\]))(?::[0-9]{1,5})?" + PATH).match
 
 
 class Local(NamedTuple):
@@ -39,6 +39,11 @@ def local(reference: str, base_url: str = "") -> Local | None:
     if parts[0] in RESOURCE_TYPES and is_id(parts[1]):
         return Local(parts[0], parts[1], version)
     return None
+
+
+def is_under(url: str, base_url: str = "") -> bool:
+    """True where an absolute URL is one of this server, whether or not it names a resource."""
+    return _relative(url, base_url) != url
 
 
 def is_id(text: str) -> bool:

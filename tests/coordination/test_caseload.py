@@ -284,7 +284,7 @@ async def test_capped_refuses_an_episode_that_makes_a_waiting_assignment_count()
     memory = await full()
     await memory.put(patient("new"), team("new", assigned(A)))
     found = await refused(memory, episode("new"))
-    assert ("EpisodeOfCare.period",) == found.issues[0].expression
+    assert ("EpisodeOfCare",) == found.issues[0].expression
 
 
 @pytest.mark.requirement("IA-04")
@@ -329,6 +329,15 @@ async def test_capped_counts_all_of_a_transaction_together() -> None:
 async def test_capped_takes_a_transaction_that_moves_one_out_and_one_in() -> None:
     memory = await full()
     await memory.put(team("m1", assigned(A, PAST, YESTERDAY)), team("m4", assigned(A)))
+
+
+async def test_capped_says_which_of_the_written_resources_raise_the_count() -> None:
+    memory = await full()
+    found = await refused(memory, team("m5", assigned("PractitionerRole/b")), team("m4", assigned(A)))
+    assert (("CareTeam/m4",), ("CareTeam.participant[0]",)) == (found.issues[0].resources, found.issues[0].expression)
+    await memory.put(patient("n"), team("n", assigned(A)), patient("o"))
+    found = await refused(memory, episode("o"), episode("n"))
+    assert (("EpisodeOfCare/n",), ("EpisodeOfCare",)) == (found.issues[0].resources, found.issues[0].expression)
 
 
 async def test_capped_names_everybody_whose_count_would_be_too_high() -> None:

@@ -5,7 +5,7 @@ import pytest
 from server.coordination.facts import ENTERED_IN_ERROR
 from server.ledger import Resource
 from server.outcome import Problem
-from tests.coordination.memory import Memory, assigned, coding, episode, fill, iowa, role, team
+from tests.coordination.memory import Memory, assigned, coding, episode, fill, iowa, period, role, team
 
 A = "PractitionerRole/a"
 
@@ -38,6 +38,36 @@ async def test_named_leaves_other_episodes_alone() -> None:
     del made["managingOrganization"]
     memory = await iowa()
     await memory.put(made, episode("m2", status="entered-in-error") | {"managingOrganization": {"display": "?"}})
+
+
+@pytest.mark.parametrize(
+    ("start", "past"),
+    [
+        ("2025-01-01", [("onhold", "2026-01-01", "2026-03-11")]),
+        ("2025-01-01", [("active", "2025-01-01", "2026-01-01"), ("onhold", "2026-03-12", None)]),
+        ("2027-01-01", [("onhold", None, "2027-01-02")]),
+    ],
+    ids=["ends tomorrow", "starts after tomorrow", "ends after the start"],
+)
+async def test_past_refuses_a_status_history_that_would_hide_the_present_status(
+    start: str, past: list[tuple[str, str | None, str | None]]
+) -> None:
+    history = [{"status": status, "period": period(*when)} for status, *when in past]
+    made = episode("m1", start=start, statusHistory=history)
+    assert (f"EpisodeOfCare.statusHistory[{len(past) - 1}].period",) == await refused(await iowa(), made)
+
+
+@pytest.mark.parametrize(
+    ("start", "status", "past"),
+    [
+        ("2025-01-01", "active", {"status": "onhold", "period": period("2026-01-01", "2026-03-10")}),
+        ("2025-01-01", "active", {"status": "active", "period": period("2026-01-01", None)}),
+        ("2027-01-01", "planned", {"status": "planned", "period": period("2027-01-01", None)}),
+    ],
+    ids=["until today", "open", "to come"],
+)
+async def test_past_lets_a_status_history_be_that_is_past(start: str, status: str, past: Resource) -> None:
+    await (await iowa()).put(episode("m1", start=start, status=status, statusHistory=[past]))
 
 
 async def test_kept_refuses_to_delete_an_episode_in_which_somebody_managed() -> None:

@@ -98,6 +98,8 @@ def test_facts_of_an_episode_say_where_and_in_what_status() -> None:
             "https://mco.example.org/fhir/Organization/1",
             {"reference": "https://mco.example.org/fhir/Organization/1/_history/2"},
         ),
+        (None, {"reference": f"{URL}/Organization/1/"}),
+        (None, {"reference": f"{URL}//Organization/1"}),
         (None, {"identifier": {"value": "1"}}),
         (None, {"reference": "#1"}),
         (None, {"display": "The plan"}),

@@ -18,6 +18,7 @@ BASE = "https://care.example.org/fhir"
         (f"{BASE}/Patient/1/_history/3", ("Patient", "1", "3")),
         ("http://127.0.0.1:8000/fhir/Patient/1", ("Patient", "1", None)),
         ("http://localhost/fhir/Patient/1/_history/3", ("Patient", "1", "3")),
+        ("http://LocalHost/fhir/Patient/1", ("Patient", "1", None)),
         ("http://localhost.evil.example.org/fhir/Patient/1", None),
         ("http://localhost:8000/fhirPatient/1", None),
         (f"{BASE}Patient/1", None),
