@@ -158,7 +158,7 @@ def _form(headers: Headers, query: bytes, tabular: bool) -> tuple[Form, Paramete
     format, pretty, rest = None, False, []
     for pair in asked:
         if pair[0] == "_format":
-            format = pair[1]
+            format = pair[1] or format
         elif pair[0] == "_pretty":
             pretty = pair[1] == "true"
         else:
@@ -233,9 +233,12 @@ async def _answer(send: Send, method: str, headers: Headers, response: Response,
     content, lines = response.body, list(response.headers)
     if content:
         lines.append((b"content-type", response.media_type or form.media_type))
-        zipped = len(content) >= COMPRESSED and accepts_gzip(headers.get(b"accept-encoding"))
+        zipped = False
+        if len(content) >= COMPRESSED:
+            lines.append((b"vary", b"accept-encoding"))
+            zipped = accepts_gzip(headers.get(b"accept-encoding"))
         if zipped:
-            lines += ((b"content-encoding", b"gzip"), (b"vary", b"accept-encoding"))
+            lines.append((b"content-encoding", b"gzip"))
         if zipped or form.pretty:
             content = await _written(content, form.pretty and not response.media_type, zipped)
     if response.status not in {204, 304}:

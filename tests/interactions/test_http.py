@@ -57,9 +57,14 @@ async def test_format_counts_more_than_accept(client: httpx.AsyncClient, format:
     assert 200 == response.status_code
 
 
-@pytest.mark.parametrize("format", ["xml", "application/fhir+xml", "ttl", "html", "csv", ""])
+@pytest.mark.parametrize("format", ["xml", "application/fhir+xml", "ttl", "html", "csv"])
 async def test_format_that_is_not_written(client: httpx.AsyncClient, format: str) -> None:
     assert (406, ["not-supported"]) == refusal(await client.get(f"Patient?_format={format}"))
+
+
+async def test_format_that_is_empty_says_nothing(client: httpx.AsyncClient) -> None:
+    response = await client.get("metadata?_format=", headers={"Accept": "application/json"})
+    assert "application/json;charset=utf-8" == response.headers["content-type"]
 
 
 async def test_pretty_keeps_digits(client: httpx.AsyncClient) -> None:
@@ -210,6 +215,7 @@ async def test_large_answers_are_compressed(client: httpx.AsyncClient) -> None:
     compressed = await client.get("Patient/a", headers={"Accept-Encoding": "gzip"})
     plain = await client.get("Patient/a", headers={"Accept-Encoding": "identity"})
     refused = await client.get("Patient/a", headers={"Accept-Encoding": "gzip;q=0"})
+    assert {"accept-encoding"} == {found.headers["vary"] for found in (compressed, plain, refused)}
     assert ["gzip", None, None] == [found.headers.get("content-encoding") for found in (compressed, plain, refused)]
     assert compressed.json() == plain.json()
     assert int(compressed.headers["content-length"]) < 1000
