@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -522,7 +522,7 @@ async def checked(context: Context, before: View, changes: Sequence[Change], aft
             continue
         if change.facts:
             program, found = parse(change.resource)
-            issues += found
+            issues += [replace(issue, resources=(change.reference,) * len(issue.expression)) for issue in found]
             written += [program] if program else []
         kept += await _earlier(context, before, change.reference, change.resource)
     if not issues and written:
@@ -545,6 +545,7 @@ async def _equals(after: View, written: list[Program]) -> list[Issue]:
                 f"{other.source} is {other.canonical} too, from the same date on: neither would be the one in force. "
                 "Give this one another version, a later effectivePeriod.start, or end the other's effectivePeriod.",
                 ("PlanDefinition.version",),
+                resources=(program.source,),
             )
             for program in written
             if other and other.source != program.source and other.url == program.url and _equal(program, other)

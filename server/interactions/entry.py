@@ -6,7 +6,8 @@ https://hl7.org/fhir/R4/bundle-definitions.html#Bundle.entry
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
@@ -122,24 +123,37 @@ def placed(problem: Problem, index: int) -> Problem:
     return Problem(problem.kind, issues, problem.headers)
 
 
-_HTTP = re.compile(r"http\.(.*)")
+def placed_among(problem: Problem, entries: Mapping[str, int]) -> Problem:
+    """The problem, the places that it has in written resources seen from the Bundle, whose entries these are."""
+    issues = []
+    for issue in problem.issues:
+        if issue.resources:
+            seen = tuple(
+                _place(path, f"Bundle.entry[{entries[resource]}]") if resource in entries else path
+                for path, resource in zip(issue.expression, issue.resources, strict=True)
+            )
+            issue = replace(issue, expression=seen)
+        issues.append(issue)
+    return Problem(problem.kind, issues, problem.headers)
+
+
 _RESOURCE = re.compile(r"[A-Z][A-Za-z]*(?=$|[.\[])")
 
 
 def _placed(issue: Issue, entry: str) -> Issue:
-    places = []
-    for place in issue.expression or ("",):
-        if place.startswith("Bundle.entry["):
-            places.append(place)
-        elif place.startswith(("request", "fullUrl")):
-            places.append(f"{entry}.{place}")
-        elif place.startswith("http."):
-            places.append(f"{entry}.request")
-        elif found := _RESOURCE.match(place):
-            places.append(f"{entry}.resource{place[found.end() :]}")
-        else:
-            places.append(entry)
-    return Issue(issue.code, issue.diagnostics, tuple(places), issue.severity, issue.details)
+    return replace(issue, expression=tuple(_place(place, entry) for place in issue.expression or ("",)))
+
+
+def _place(place: str, entry: str) -> str:
+    if place.startswith("Bundle.entry["):
+        return place
+    if place.startswith(("request", "fullUrl")):
+        return f"{entry}.{place}"
+    if place.startswith("http."):
+        return f"{entry}.request"
+    if found := _RESOURCE.match(place):
+        return f"{entry}.resource{place[found.end() :]}"
+    return entry
 
 
 def written(base_url: str, response: Response) -> bytes:

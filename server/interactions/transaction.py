@@ -88,7 +88,10 @@ async def _transact(server: Server, request: Request, entries: Sequence[body.Ent
     made = None
     if writes:
         await _foresee(server, request, together, pause)
-        made = await commit(server, request, together.decide)
+        try:
+            made = await commit(server, request, together.decide)
+        except Problem as problem:
+            raise entry.placed_among(problem, together.written) from None
     return await _answer(server, request, found, together, made)
 
 
@@ -224,6 +227,7 @@ class Together:
                 self._conditions(part, base_url)
         self.searched = {query.type for query, _ in self.conditions.values()}
         self.searched |= {part.write.type for part in self.parts if part.write.condition is not None}
+        self.written: dict[str, int] = {}  # the entry of each resource, as it was planned last
 
     def _conditions(self, part: Part, base_url: str) -> None:
         for name in part.names - self.conditions.keys():
@@ -245,6 +249,9 @@ class Together:
         for part in self.parts:
             await pause()
             targets.append(await self._target(part, head))
+        self.written = {
+            f"{part.write.type}/{target.id}": part.entry.index for part, target in zip(self.parts, targets, strict=True)
+        }
         links = self._links(targets)
         for name, (query, index) in self.conditions.items():
             await pause()
