@@ -59,11 +59,14 @@ class Repository:
         id: str | None = None,
         *,
         since: int | None = None,
-        at: int | None = None,
+        at: tuple[int, int] | None = None,
         count: int = DEFAULT_COUNT,
         page: str | None = None,
     ) -> Page:
-        """Versions, newest first; deletions have no body. `since` and `at` in microseconds since the epoch."""
+        """Versions, newest first; deletions have no body. Made `since` an instant, current at some time of `at`.
+
+        Instants are microseconds since the epoch; a period is half-open.
+        """
         if type is not None and id is not None and self.store.read(type, id) is None:
             raise Problem.not_found(f"There is no {type} with the id {id!r}")
         return await self.store.history(type, id, since=since, at=at, count=min(count, MAX_COUNT), page=page)

@@ -19,6 +19,7 @@ from server.store.engine import Page
 
 COUNT = 50
 MAX_COUNT = 1000
+MILLISECOND = 1000  # microseconds
 KNOWN = {"_since", "_at", "_count", PAGE}
 STATUS = {"POST": "201 Created", "PUT": "200 OK", "PATCH": "200 OK", "DELETE": "204 No Content"}
 
@@ -26,13 +27,13 @@ STATUS = {"POST": "201 Created", "PUT": "200 OK", "PATCH": "200 OK", "DELETE": "
 async def history(server: Server, request: Request) -> Response:
     """GET [base]/_history, [base]/[type]/_history, [base]/[type]/[id]/_history."""
     _check_known(request)
-    since, at = _moment(request, "_since"), _moment(request, "_at")
+    since = _moment(request, "_since")
     page = await server.repository.history(
         request.caller,
         request.place.type or None,
         request.place.id or None,
         since=since and since[0],
-        at=at and at[1] - 1,
+        at=_period(request),
         count=_count(request),
         page=request.parameter(PAGE),
     )
@@ -54,7 +55,7 @@ def _check_known(request: Request) -> None:
 def _moment(request: Request, name: str) -> tuple[int, int] | None:
     """A date or an instant as the time from its start to its end."""
     value = request.parameter(name)
-    if value is None:
+    if not value:
         return None
     found = search_date(value)
     if found is None:
@@ -62,9 +63,17 @@ def _moment(request: Request, name: str) -> tuple[int, int] | None:
     return found
 
 
+def _period(request: Request) -> tuple[int, int] | None:
+    """The time that _at names. A millisecond is its end: what is told as of it has come about in it."""
+    period = _moment(request, "_at")
+    if period is not None and period[1] - period[0] <= MILLISECOND:
+        return period[1] - 1, period[1]
+    return period
+
+
 def _count(request: Request) -> int:
     value = request.parameter("_count")
-    if value is None:
+    if not value:
         return COUNT
     if not (value.isascii() and value.isdecimal() and len(value) < 10):
         raise Problem.invalid("_count is a whole number of 0 or more", "_count")

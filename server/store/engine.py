@@ -131,10 +131,15 @@ class Store(Protocol):
         id: str | None,
         *,
         since: int | None,
-        at: int | None,
+        at: tuple[int, int] | None,
         count: int,
         page: str | None,
-    ) -> Page: ...
+    ) -> Page:
+        """Versions, newest first: those made since an instant, and those that were current within a period.
+
+        Instants are microseconds since the epoch; a period is half-open.
+        """
+        ...
 
     async def changes(self, after: Cursor, limit: int) -> list[Version]: ...
 

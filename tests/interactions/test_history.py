@@ -83,6 +83,8 @@ async def test_history_since_and_at(client: httpx.AsyncClient) -> None:
     assert etags(2) == positions(await client.get("Patient/a/_history", params={"_since": second}))
     assert etags(2, 1) == positions(await client.get("Patient/a/_history", params={"_since": first}))
     assert etags(1) == positions(await client.get("Patient/a/_history", params={"_at": first}))
+    assert etags(2) == positions(await client.get("Patient/a/_history", params={"_at": second}))
+    assert etags(2, 1) == positions(await client.get("_history", params={"_at": first[:10]}))
     assert etags(2, 1) == positions(await client.get("Patient/a/_history", params={"_at": first[:10]}))
     assert etags() == positions(await client.get("Patient/a/_history", params={"_at": "2001-01-01"}))
     assert etags() == positions(await client.get("_history", params={"_since": "2100-01-01T00:00:00Z"}))
@@ -101,3 +103,9 @@ async def test_history_with_an_unknown_parameter(client: httpx.AsyncClient) -> N
 
 async def test_history_of_an_unknown_id(client: httpx.AsyncClient) -> None:
     assert (404, ["not-found"]) == refusal(await client.get("Patient/nobody/_history"))
+
+
+@pytest.mark.usefixtures("written")
+@pytest.mark.parametrize("name", ["_since", "_at", "_count"])
+async def test_history_ignores_a_parameter_without_a_value(client: httpx.AsyncClient, name: str) -> None:
+    assert etags(4, 2, 1) == positions(await client.get(f"Patient/a/_history?{name}="))

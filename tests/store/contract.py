@@ -18,6 +18,7 @@ from server.ledger import Change, Commit, Context, Cursor, Decide, FactRow, Inde
 from server.outcome import Problem
 from server.search.filter import (
     ALL,
+    NAMELESS,
     And,
     Chain,
     Contains,
@@ -43,7 +44,7 @@ def rows(resource: Resource) -> list[IndexRow]:
     if "title" in resource:
         found.append((f"{type}.title", resource["title"].encode()))
     if "subject" in resource:
-        found.append((f"{type}.subject", resource["subject"]["reference"]))
+        found.append((f"{type}.subject", resource["subject"].get("reference", NAMELESS)))
     if "number" in resource:
         found.append((f"{type}.number", resource["number"].to_bytes(8, "big") + b"\0" * 8))
     return found
@@ -134,6 +135,9 @@ async def _race(make: Callable[[], Store], process: int, rounds: int) -> list[st
 def race(make: Callable[[], Store], process: int, rounds: int) -> list[str]:
     """One process of a race: conditional creates of the same identifiers, and increments of one counter."""
     return asyncio.run(_race(make, process, rounds))
+
+
+_X = Equal("Patient.identifier", (b"x",))
 
 
 class StoreContract:
@@ -294,6 +298,22 @@ class StoreContract:
         assert {"x": ["Patient/b"], "y": ["Patient/a"]} == {k: [f.source for f in found] for k, found in now.items()}
         assert [] == await store.view(0).search("Patient", ALL, 10)
 
+    async def test_view_stays_while_others_write_at_the_same_time(self, store: Store) -> None:
+        """At every odd position `a` has the identifier x, at every even one y."""
+        writing = True
+
+        async def look() -> None:
+            while writing:
+                view = store.view()
+                found = [version.position for version in await view.search("Patient", _X, 10)]
+                assert ([view.position] if view.position % 2 else []) == found
+
+        looking = [asyncio.create_task(look()) for _ in range(2)]
+        for number in range(400):
+            await write(store, patient("a", "y" if number % 2 else "x"))
+        writing = False
+        await asyncio.gather(*looking)
+
     async def test_position_at_an_instant(self, store: Store) -> None:
         commits = [await write(store, patient(f"p{n}")) for n in range(5)]
         assert 0 == store.position_at(commits[0].at - 1)
@@ -413,6 +433,17 @@ class StoreContract:
         assert ["p0", "p3", "p1", "p2"] == await ids(population, "Patient", ALL, sort=by_number)
         assert ["p1", "p3", "p0", "p2"] == await ids(population, "Patient", ALL, sort=(Sort("_lastUpdated"),))
 
+    async def test_search_sorts_by_no_value_without_a_name(self, store: Store) -> None:
+        await write(store, patient("p1", title=""), patient("p2", "", "z", title="b"), patient("p3", "m", title="a"))
+        for sort, expected in [
+            (Sort("Patient.title"), "p3 p2 p1"),
+            (Sort("Patient.title", True), "p2 p3 p1"),
+            (Sort("Patient.identifier"), "p3 p2 p1"),
+        ]:
+            assert expected.split() == await ids(store, "Patient", ALL, sort=(sort,))
+            by_value = Sort("none", value=lambda resource: None)
+            assert expected.split() == await ids(store, "Patient", ALL, sort=(by_value, sort))
+
     async def test_search_counts(self, population: Store) -> None:
         assert 3 == (await population.search(Search("Patient", ALL))).total
         assert (await population.search(Search("Patient", ALL, count=2))).total is None
@@ -439,7 +470,7 @@ class StoreContract:
         assert ["p1", "c2"] == [version.id for version in page.included]
 
     async def test_search_refuses_a_page_of_its_own_making(self, population: Store) -> None:
-        for page in ("", "x", "1.z3", "999.r1", "1.r-1", "1.r1" + "0" * 80):
+        for page in ("", "x", "1.z3", "999.r1", "1.r-1", "1.r1" + "0" * 18, "1.o1" + "0" * 80, "9" * 20 + ".r1"):
             with pytest.raises(Problem) as refused:
                 await population.search(Search("Patient", ALL), page or "-")
             assert "invalid" == refused.value.kind

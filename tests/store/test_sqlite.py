@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import apsw
 import pytest
@@ -13,9 +16,10 @@ import pytest
 from server.outcome import Problem
 from server.search.filter import ALL, Equal
 from server.store.engine import Projections, Search, Store
-from server.store.sqlite import SqliteStore, engine
+from server.store.sqlite import SqliteStore, engine, prune
 from server.store.sqlite.schema import PROJECTION_TABLES
 from tests.store.contract import PROJECTIONS, StoreContract, context, delete, ids, patient, plan, write, writes
+from tests.store.properties import Fresh, StoreProperties
 
 
 def make_store(path: str) -> Store:
@@ -27,13 +31,32 @@ def make(tmp_path: Path) -> Callable[[], Store]:
     return partial(make_store, str(tmp_path / "careplan.db"))
 
 
+@contextmanager
+def store_of_its_own(projections: Projections) -> Iterator[Store]:
+    with TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as directory:
+        yield SqliteStore(f"{directory}/careplan.db", projections)
+
+
+@pytest.fixture
+def fresh() -> Fresh:
+    return store_of_its_own
+
+
 class TestSqliteStore(StoreContract):
+    pass
+
+
+class TestSqliteStoreProperties(StoreProperties):
     pass
 
 
 def _dump(path: Path) -> dict[str, list[object]]:
     connection = apsw.Connection(str(path))
     return {table: list(connection.execute(f"SELECT * FROM {table}")) for table in PROJECTION_TABLES}
+
+
+def _modes(folder: Path) -> set[int]:
+    return {path.stat().st_mode & 0o777 for path in folder.iterdir()}
 
 
 async def _some_history(store: Store) -> None:
@@ -121,7 +144,7 @@ async def test_backup_of_a_live_store_is_whole(make: Callable[[], Store], tmp_pa
     with pytest.raises(Problem, match="exists"):
         store.backup(str(tmp_path / "copy.db"))
     await store.close()
-    assert {0o600} == {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert {0o600} == _modes(tmp_path)
     copy = make_store(str(tmp_path / "copy.db"))
     await copy.open()
     assert [] == list(copy.verify())
@@ -177,5 +200,30 @@ async def test_ended_rows_are_pruned_and_older_pages_are_gone(tmp_path: Path, mo
     ended = apsw.Connection(str(tmp_path / "careplan.db")).execute("SELECT count(*) FROM ended_rows").fetchall()
     assert [(0,)] == ended
     assert {"x": 1} == {key: len(found) for key, found in (await store.view(5).facts("of", ["x"])).items()}
+    assert [] == list(store.verify())
+    await store.close()
+
+
+async def test_older_pages_are_right_or_gone_while_a_sweep_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_SWEEP_EVERY", 1)
+    monkeypatch.setattr(prune, "_STEP", 3)  # rows: a sweep goes on over many groups, and so do their horizons
+    now = 0
+    monkeypatch.setattr(time, "time_ns", lambda: now)
+    store = SqliteStore(tmp_path / "careplan.db", PROJECTIONS, page_horizon=10.0)
+    await store.open()
+    searches: list[tuple[Search, str]] = []
+    right = 0
+    for number in range(40):
+        now += 1_000_000_000
+        await write(store, *(patient(id, f"i{number}", title=f"{number}") for id in "abc"))
+        search = Search("Patient", Equal("Patient.identifier", (b"i%d" % number,)), count=1)
+        searches.append((search, (await store.search(search)).next or ""))
+        for search, page in searches:
+            with suppress(Problem):
+                assert ["b"] == [version.id for version in (await store.search(search, page)).matches]
+                right += 1
+    assert 10 <= right < len(searches) * (len(searches) + 1) // 2  # the rest are gone
     assert [] == list(store.verify())
     await store.close()

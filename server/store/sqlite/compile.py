@@ -155,7 +155,7 @@ class Compiler:
             tests.append(f"{seq} > {self.bind(self.lookup.before(filter.low))}")
         if filter.high is not None:
             tests.append(f"{seq} <= {self.bind(self.lookup.before(filter.high))}")
-        return " AND ".join(tests)
+        return f"({' AND '.join(tests)})"
 
     def version(self, rid: str) -> str:
         """The seq of a resource's version at the position."""

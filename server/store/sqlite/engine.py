@@ -175,8 +175,11 @@ class SqliteStore:
             with self._locked():
                 return self._transaction(group)
         except Exception as error:  # noqa: BLE001 - whatever it is, none of the group was written and each is told
-            self._roll_back()
             failure = self._failure(error)
+            try:
+                self._roll_back()
+            except apsw.Error as broken:
+                failure = self._refuse_from_now_on(broken)
             return [(request, failure) for request in group]
 
     def _transaction(self, group: list[Request]) -> list[Outcome]:
@@ -256,13 +259,19 @@ class SqliteStore:
     def _failure(self, error: Exception) -> BaseException:
         if isinstance(error, apsw.FullError):
             return Problem.of("no_store", "The disk is full: nothing was written. Reading goes on")
+        if isinstance(error, apsw.BusyError | apsw.LockedError):
+            return Problem.of("unavailable", "Another program holds the store: nothing was written. Try again later")
         if isinstance(error, apsw.IOError | apsw.CorruptError | OSError):
-            self.refusing = (
-                f"The store failed to write ({type(error).__name__}); to be safe no write is taken until the server "
-                "was started again. Reading goes on"
-            )
-            return Problem.of("unavailable", self.refusing)
+            return self._refuse_from_now_on(error)
         return error
+
+    def _refuse_from_now_on(self, error: Exception) -> Problem:
+        """What a failed write left behind is not known: only opening the store anew can tell."""
+        self.refusing = (
+            f"The store failed to write ({type(error).__name__}); to be safe no write is taken until the server is "
+            "started again. Reading goes on"
+        )
+        return Problem.of("unavailable", self.refusing)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -291,7 +300,14 @@ class SqliteStore:
         return await self._read_on_thread(lambda tables: tables.search(search, page))
 
     async def history(
-        self, type: str | None, id: str | None, *, since: int | None, at: int | None, count: int, page: str | None
+        self,
+        type: str | None,
+        id: str | None,
+        *,
+        since: int | None,
+        at: tuple[int, int] | None,
+        count: int,
+        page: str | None,
     ) -> Page:
         return await self._read_on_thread(lambda tables: tables.history(type, id, since, at, count, page))
 

@@ -32,8 +32,7 @@ class Sweep:
 
     def step(self, horizon: Position) -> None:
         """Look at the next rows and drop those that ended before the horizon, inside the open transaction."""
-        if self.place == _START:
-            self.connection.execute("INSERT OR REPLACE INTO settings VALUES ('horizon', ?)", (horizon,))
+        self.connection.execute("INSERT OR REPLACE INTO settings VALUES ('horizon', ?)", (horizon,))
         rows: list[tuple[Any, ...]] = self.connection.execute(
             "SELECT name, key, rid, since, until FROM ended_rows WHERE (name, key, rid, since) > (?, ?, ?, ?) "
             "ORDER BY name, key, rid, since LIMIT ?",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import apsw
@@ -11,13 +12,14 @@ import orjson
 
 from server.ledger import Cursor, Fact, Position, Resource, Version
 from server.outcome import Issue, Problem
-from server.search.filter import Filter
+from server.search.filter import NAMELESS, Filter
 from server.store.engine import Follow, Page, Search, Sort
 from server.store.sqlite import prune
 from server.store.sqlite.compile import TYPE_KEY, Compiler
 from server.store.sqlite.schema import ORDINAL_BITS
 
 INCLUDE_LIMIT = 1000  # included resources a page
+_DIGITS = 18  # of a number in a page's token: as many as 64 bits always hold
 SORT_LIMIT = 10_000  # matches that are sorted by a value that the index does not order
 _UNKNOWN = -1  # the number of a name, or of a resource, that no row has
 
@@ -26,6 +28,7 @@ _JOIN_COMMIT = f"JOIN commits k ON k.position = c.seq >> {ORDINAL_BITS}"
 _READ = (
     f"SELECT {_VERSION} FROM resources r JOIN changes c ON c.seq = r.seq {_JOIN_COMMIT} WHERE r.type = ? AND r.id = ?"
 )
+_STOOD = "seq = (SELECT max(v.seq) FROM versions v WHERE v.rid = t.rid AND v.seq < ?)"  # the version before a seq
 _MASK = (1 << ORDINAL_BITS) - 1
 
 
@@ -111,18 +114,26 @@ class Tables:
         return None if row is None else version_of(row)
 
     def find(self, type: str, filter: Filter, limit: int, at: Position | None = None) -> list[Version]:
-        """The first matches, in the order of their first writing."""
-        standing = None if at is None else self._standing(at, self.head())
-        rids = self._rids(Compiler(self, standing), type, filter, after=0, limit=limit)
-        return self.versions(rids, at)
+        """The first matches, at a position or, inside the writer's transaction, at the head."""
+        if at is None:
+            return self.versions(self._rids(Compiler(self), type, filter, after=0, limit=limit))
+        with self._snapshot():
+            standing = self._standing(at, self.head())
+            return self.versions(self._rids(Compiler(self, standing), type, filter, after=0, limit=limit), at)
 
     def search(self, search: Search, page: str | None) -> Page:
         """One page, read at one position: the head's, or the one that the page's token carries."""
-        self.connection.execute("BEGIN")
-        try:
+        with self._snapshot():
             head = self.head()
             position, after, offset = (head, 0, 0) if page is None else _read_token(page, head)
             return self._search(search, position, self._standing(position, head), after, offset)
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """One state for several reads, however much others write between them."""
+        self.connection.execute("BEGIN")
+        try:
+            yield
         finally:
             self.connection.execute("ROLLBACK")
 
@@ -188,8 +199,12 @@ class Tables:
             return compiler.version("m.rid")
         if sort.index == "_id":
             return f"(SELECT c.id FROM changes c WHERE c.seq = {compiler.version('m.rid')})"
-        rows = compiler.rows("key", f"rid = m.rid AND name = {compiler.name(sort.index)}", by_rid=True)
+        rows = compiler.rows("key", f"rid = m.rid AND {self._named(compiler, sort)}", by_rid=True)
         return f"(SELECT {'max' if sort.descending else 'min'}(key) FROM ({rows}))"
+
+    def _named(self, compiler: Compiler, sort: Sort) -> str:
+        """A condition that holds for the index's rows of values that have a name, and so a place in the order."""
+        return f"name = {compiler.name(sort.index)} AND key <> {compiler.bind(NAMELESS)}"
 
     def _sorted_by_value(self, search: Search, at: Position | None) -> list[int]:
         """All matches, ordered by values that only the bodies tell; refused where they are too many."""
@@ -218,7 +233,7 @@ class Tables:
         if sort.index == "_id":
             return version.id
         compiler = Compiler(self, at)
-        rows = compiler.rows("key", f"rid = {rid} AND name = {compiler.name(sort.index)}", by_rid=True)
+        rows = compiler.rows("key", f"rid = {rid} AND {self._named(compiler, sort)}", by_rid=True)
         keys = [key for (key,) in self.connection.execute(rows, compiler.bindings)]
         return (max(keys) if sort.descending else min(keys)) if keys else None
 
@@ -283,38 +298,43 @@ class Tables:
         return [rid for (rid,) in self.connection.execute(sql, compiler.bindings)]
 
     def history(
-        self, type: str | None, id: str | None, since: int | None, at: int | None, count: int, page: str | None
+        self,
+        type: str | None,
+        id: str | None,
+        since: int | None,
+        at: tuple[int, int] | None,
+        count: int,
+        page: str | None,
     ) -> Page:
-        """Versions, newest first. `since` and `at` are instants; a page token carries (position, last seq)."""
+        """Versions, newest first. A page token carries (position, last seq)."""
         head = self.head()
         position, below, _ = (head, seq_of(head + 1), 0) if page is None else _read_token(page, head)
-        low, high = 0, below
+        low, end = 0, seq_of(position + 1)
         if since is not None:
             low = self.before(since) + 1
+        where, bindings = self._level(type, id)
         if at is not None:
-            high = min(high, seq_of(self.position_at(at) + 1))
-        seqs, total = self._seqs(type, id, low, high, seq_of(position + 1), count + 1)
+            start, high = (seq_of(min(self.position_at(moment), position) + 1) for moment in (at[0], at[1] - 1))
+            where, bindings = f"{where} AND (seq >= ? OR {_STOOD})", (*bindings, start, start)
+            end = min(end, high)
+        table = "timeline" if id is None else "versions"
+        ordered = table if type is not None or at is not None else "changes"  # changes is in the order of seq
+        where += " AND seq >= ? AND seq < ?"
+        total = one(self.connection, f"SELECT count(*) FROM {table} t WHERE {where}", (*bindings, low, end))
+        sql = f"SELECT seq FROM {ordered} t WHERE {where} ORDER BY seq DESC LIMIT ?"
+        found = self.connection.execute(sql, (*bindings, low, min(end, below), count + 1)).fetchall()
+        seqs = [int(row[0]) for row in found]  # type: ignore[arg-type]
         next = f"{position}.r{seqs[count - 1]}" if len(seqs) > count and count else None
         versions = [self._version_at(seq) for seq in seqs[:count]]
         return Page(position, tuple(versions), total=total, next=next)
 
-    def _seqs(
-        self, type: str | None, id: str | None, low: int, high: int, end: int, limit: int
-    ) -> tuple[list[int], int]:
+    def _level(self, type: str | None, id: str | None) -> tuple[str, tuple[int, ...]]:
+        """Which versions a history is of: all, those of a type, those of a resource."""
         if type is None:
-            source = "changes WHERE 1"
-            keys: tuple[int, ...] = ()
-        elif id is None:
-            source, keys = "timeline WHERE type = ?", (self.number(type),)
-        else:
-            source, keys = "versions WHERE rid = ?", (self.rid(f"{type}/{id}"),)
-        bounds = (*keys, low)
-        page = self.connection.execute(
-            f"SELECT seq FROM {source} AND seq >= ? AND seq < ? ORDER BY seq DESC LIMIT ?", (*bounds, high, limit)
-        ).fetchall()
-        counted = source.replace("changes WHERE 1", "timeline WHERE 1")
-        total = one(self.connection, f"SELECT count(*) FROM {counted} AND seq >= ? AND seq < ?", (*bounds, end))
-        return [int(row[0]) for row in page], total  # type: ignore[arg-type]
+            return "1", ()
+        if id is None:
+            return "type = ?", (self.number(type),)
+        return "rid = ?", (self.rid(f"{type}/{id}"),)
 
     def _version_at(self, seq: int) -> Version:
         row = self.connection.execute(f"SELECT {_VERSION} FROM changes c {_JOIN_COMMIT} WHERE c.seq = ?", (seq,))
@@ -359,7 +379,7 @@ def _read_token(page: str, head: Position) -> tuple[Position, int, int]:
     """(position, last rid or seq, offset) of a page's token."""
     position, _, place = page.partition(".")
     kind, number = place[:1], place[1:]
-    if not (position.isdecimal() and number.isdecimal() and len(page) < 60 and kind in {"r", "o"}):
+    if not (kind in {"r", "o"} and all(part.isdecimal() and len(part) <= _DIGITS for part in (position, number))):
         raise Problem.invalid(
             "The page's token is not one that this server gave; follow the link of a Bundle", "http._page"
         )

@@ -1,0 +1,192 @@
+"""Random resources, and random searches that may find them. Few values, so that they often meet.
+
+Not every resource is valid, but each of its values is.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import strategies as st
+
+from server.search.prefix import PREFIXES
+from tests.search import naive
+
+Strategy = st.SearchStrategy[Any]
+
+
+def some(*values: Any) -> Strategy:
+    return st.sampled_from(values)
+
+
+def members(**strategies: Strategy) -> Strategy:
+    """An element with some of these members; FHIR has no empty ones."""
+    return st.fixed_dictionaries({}, optional=strategies).filter(bool)
+
+
+def several(strategy: Strategy) -> Strategy:
+    return st.lists(strategy, min_size=1, max_size=3)
+
+
+TEXTS = some(
+    *(
+        "Ana",
+        "ana maría",
+        "ANA  MARIA",
+        "Quiñones",
+        "Carreño Quiñones",
+        "Quinones-Vega",
+        "de la Vega",
+        "Straße",
+        "STRASSE",
+    ),
+    *("ß", "Å", "Ångström", "ﬁn", "İnci", "李小龙", "O'Neil", "a", "x" * 127 + "é"),
+)
+SYSTEMS = some("urn:a", "urn:b", "http://loinc.org", "http://hl7.org/fhir/administrative-gender")
+CODES = some("M", "m", "8480-6", "female", "true")
+MOMENTS = some(
+    *("2019", "2020", "2020-02", "2020-03", "2020-02-29", "2020-03-01", "2021-01-01", "1969-12-31", "0001", "9998-12"),
+    *("2020-02-29T00:00:00Z", "2020-02-29T23:59:59Z", "2020-02-29T23:59:59.5Z", "2020-02-29T23:59:59.500Z"),
+    *("2020-03-01T00:00:00+14:00", "2020-02-29T18:59:59-05:00", "2020-03-01T00:00:00.000001Z"),
+)
+ASKED_MOMENTS = some("2020-02-29T23:59", "2020-02-29T23:59:59", "2020-02-29T23:59Z") | MOMENTS
+NUMBERS = some(
+    "0", "5", "5.4", "5.40", "5.44", "5.45", "-3", "100", "1e2", "99.5", "100.5", "105", "95", "0.05", "1E-2"
+)
+DECIMALS = NUMBERS.map(Decimal)
+URLS = some(
+    *("http://a.org", "http://a.org/", "http://a.org/fhir", "http://a.org/fhir/", "http://a.org/fhir/ValueSet/1"),
+    *(
+        "http://a.org/fhirs",
+        "http://b.org/fhir",
+        "http://a.org/fhir/" + "v" * 130,
+        "http://a.org/fhir/" + "v" * 130 + "w",
+    ),
+)
+NOTHING = some({"extension": [{"url": "http://a.org/why", "valueCode": "unknown"}]})
+
+coding = members(system=SYSTEMS, code=CODES, display=TEXTS)
+concept = members(coding=several(coding), text=TEXTS) | NOTHING
+identifier = NOTHING | members(
+    system=SYSTEMS,
+    value=CODES,
+    type=members(coding=several(st.fixed_dictionaries({"system": SYSTEMS, "code": CODES})), text=TEXTS),
+)
+name = members(family=TEXTS, given=several(TEXTS | st.none()), prefix=several(TEXTS), text=TEXTS, use=some("official"))
+address = members(line=several(TEXTS), city=TEXTS, postalCode=TEXTS, use=some("home"))
+period = (
+    st.tuples(MOMENTS, MOMENTS).map(lambda ends: dict(zip(("start", "end"), sorted(ends, key=naive.day), strict=True)))
+    | MOMENTS.map(lambda start: {"start": start})
+    | MOMENTS.map(lambda end: {"end": end})
+    | NOTHING
+)
+timing = several(MOMENTS).map(lambda events: {"event": events})
+quantity = NOTHING | members(
+    value=DECIMALS,
+    comparator=some("<", "<=", ">", ">="),
+    unit=some("mg", "milligram"),
+    system=SYSTEMS,
+    code=some("mg", "g"),
+)
+range_ = st.tuples(DECIMALS, DECIMALS).map(
+    lambda ends: {"low": {"value": min(ends)}, "high": {"value": max(ends)}}
+) | DECIMALS.map(lambda end: {"low": {"value": end}})
+LITERALS = some("Patient/1", "Patient/2", "Group/1", "Patient/1/_history/2", f"{naive.BASE}/Patient/1", "#p")
+ELSEWHERE = some("https://b.org/fhir/Patient/1")
+reference = members(reference=LITERALS | ELSEWHERE, identifier=identifier, display=TEXTS) | NOTHING
+component = members(code=concept, valueQuantity=quantity)
+
+RESOURCES: dict[str, dict[str, Strategy]] = {
+    "Patient": {
+        "name": several(name),
+        "address": several(address),
+        "identifier": several(identifier),
+        "gender": some("male", "female"),
+        "active": st.booleans(),
+        "communication": several(members(language=concept)),
+        "birthDate": some("2019", "2020-02", "2020-02-29"),
+    },
+    "Observation": {
+        "code": concept,
+        "component": several(component),
+        "valueQuantity": quantity,
+        "subject": reference,
+        "effectiveDateTime": MOMENTS,
+    },
+    "QuestionnaireResponse": {"questionnaire": URLS | URLS.map(lambda url: f"{url}|1.0")},
+    "RiskAssessment": {
+        "prediction": several(members(probabilityDecimal=DECIMALS) | members(probabilityRange=range_)),
+    },
+    "ValueSet": {"url": URLS, "description": TEXTS},
+}
+ALTERNATIVES: dict[str, Strategy] = {
+    "Observation": members(effectivePeriod=period) | members(effectiveTiming=timing) | st.just({})
+}
+
+
+def resource(type: str) -> Strategy:
+    """A resource of the type; not all are valid, but each value is."""
+
+    def made(parts: tuple[dict[str, Any], dict[str, Any]]) -> dict[str, Any]:
+        chosen = {key: value for key, value in parts[0].items() if not (key.startswith("effective") and parts[1])}
+        return {"resourceType": type, **chosen, **parts[1]}
+
+    some_of_them = st.fixed_dictionaries({}, optional=RESOURCES[type])
+    return st.tuples(some_of_them, ALTERNATIVES.get(type, st.just({}))).map(made)
+
+
+PREFIX = some("", *sorted(PREFIXES))
+UNITS = some("", "||mg", "||milligram", "||g", "|urn:a|mg", "|urn:b|g", "||")
+TOKENS = CODES | st.builds("{}|{}".format, SYSTEMS, CODES) | CODES.map("|{}".format) | SYSTEMS.map("{}|".format)
+ASKED: dict[str, list[tuple[str, Strategy]]] = {
+    "string": [("", TEXTS), (":exact", TEXTS), (":contains", TEXTS | some("an", "mar", "ñ", "Z"))],
+    "token": [("", TOKENS), (":not", TOKENS), (":text", TEXTS)],
+    "date": [("", st.builds("{}{}".format, PREFIX, ASKED_MOMENTS))],
+    "number": [("", st.builds("{}{}".format, PREFIX, NUMBERS))],
+    "quantity": [("", st.builds("{}{}{}".format, PREFIX, NUMBERS, UNITS))],
+    "reference": [("", LITERALS.filter(lambda literal: literal != "#p") | ELSEWHERE | some("1", "2"))],
+    "uri": [("", URLS), (":below", URLS), (":above", URLS)],
+}
+MORE: dict[str, list[tuple[str, Strategy]]] = {
+    "Patient.identifier": [(":of-type", st.builds("{}|{}|{}".format, SYSTEMS, CODES, CODES))],
+    "Observation.subject": [(":identifier", TOKENS), (":Patient", some("1", "2")), (":Group", some("1"))],
+    "QuestionnaireResponse.questionnaire": [("", URLS | URLS.map(lambda url: f"{url}|1.0"))],
+}
+
+
+PAIRS = sorted(naive.PARAMETERS)  # (type, code)
+
+
+@st.composite
+def asked(draw: st.DrawFn, type: str, code: str) -> tuple[str, str]:
+    """(name, value) of one parameter, with or without a modifier."""
+    ways = [
+        *ASKED[naive.PARAMETERS[type, code][0]],
+        *MORE.get(f"{type}.{code}", []),
+        (":missing", some("true", "false")),
+    ]
+    modifier, values = draw(st.sampled_from(ways))
+    count = 1 if modifier == ":missing" else draw(st.integers(1, 2))
+    return code + modifier, ",".join(draw(values) for _ in range(count))
+
+
+def asked_of(type: str) -> Strategy:
+    """(name, value) of any parameter of the type."""
+    return some(*(pair for pair in PAIRS if pair[0] == type)).flatmap(lambda pair: asked(*pair))
+
+
+@st.composite
+def searches(draw: st.DrawFn) -> tuple[dict[str, Any], str, str]:
+    """(resource, name, value)"""
+    type, code = draw(st.sampled_from(PAIRS))
+    return draw(resource(type)), *draw(asked(type, code))
+
+
+def stepping(type: str) -> Strategy:
+    """(name, value) of a chain or of _has, where the type has one here."""
+    if type == "Observation":
+        return asked_of("Patient").map(lambda found: (f"subject:Patient.{found[0]}", found[1]))
+    if type == "Patient":
+        return asked_of("Observation").map(lambda found: (f"_has:Observation:subject:{found[0]}", found[1]))
+    return st.nothing()

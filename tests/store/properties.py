@@ -1,0 +1,319 @@
+"""What holds for any history and any question: an engine answers as a replay of its commits does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from server.auth.access import SYSTEM
+from server.ledger import Change, Commit, Cursor, Fact, Plan, Position, Version, View
+from server.outcome import Problem
+from server.repository import Repository
+from server.search import extract
+from server.search.filter import Filter
+from server.search.query import parse
+from server.store.engine import Page, Projections, Search, Store
+from tests.search import naive
+from tests.search.strategies import PAIRS, RESOURCES, asked_of, resource, stepping
+from tests.store.contract import PROJECTIONS, context, put, write
+from tests.store.replay import Replay, Standing, State
+from tests.store.strategies import HOUR, IDS, TYPES, VALUES, Write, asked, histories, moments, searches
+
+Fresh = Callable[[Projections], AbstractContextManager[Store]]
+History = list[tuple[int, list[Write]]]
+
+# The fixture only makes stores: nothing of one example is left for the next.
+held = settings(
+    deadline=None,
+    max_examples=50,
+    derandomize=True,
+    phases=(Phase.generate, Phase.shrink),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+@asynccontextmanager
+async def opened(fresh: Fresh, projections: Projections) -> AsyncIterator[Store]:
+    with fresh(projections) as store:
+        await store.open()
+        try:
+            yield store
+            assert [] == list(store.verify())
+        finally:
+            await store.close()
+
+
+@dataclass(slots=True)
+class Look:
+    """What a decide saw at the head, and what it saw in the state after its changes."""
+
+    position: Position
+    updated: int
+    changes: list[Change]
+    found: list[tuple[str, Filter, set[str], set[str]]] = field(default_factory=list)
+    facts: list[dict[str, list[Fact]]] = field(default_factory=list)
+
+
+class Run:
+    """A history, as it is written to a store whose clock is ours."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.replay = Replay(PROJECTIONS)
+        self.looks: list[Look] = []
+
+    async def write(self, history: History, after_each: Iterable[Search] = ()) -> list[tuple[Search, Page]]:
+        """Commit by commit; after each group one of the searches, of which the first page is given back."""
+        first_pages = []
+        remaining = iter(after_each)
+        now = 0
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(time, "time_ns", lambda: now * 1000)
+            for hour, group in history:
+                now = hour
+                await self._commit(group)
+                if (search := next(remaining, None)) is not None:
+                    first_pages.append((search, await self.store.search(search)))
+        return first_pages
+
+    async def _commit(self, group: list[Write]) -> None:
+        commits = await asyncio.gather(
+            *(self.store.commit(self._decide(write), context()) for write in group), return_exceptions=True
+        )
+        for sent, commit in zip(group, commits, strict=True):
+            if isinstance(commit, Commit):
+                assert not sent.refuses
+                self.replay.add(commit.versions)
+            elif not (sent.refuses and isinstance(commit, Problem)):
+                raise commit
+
+    def _decide(self, write: Write) -> Callable[[View], Any]:
+        async def decide(view: View) -> Plan:
+            for change in write.changes:
+                PROJECTIONS.fill(change)
+            after = view.with_(write.changes)
+            look = Look(view.position, time.time_ns() // 1000, list(write.changes))
+            for type, filter in write.looks:
+                look.found.append((type, filter, await ids(view, type, filter), await ids(after, type, filter)))
+            look.facts = [await view.facts("of", VALUES), await after.facts("of", VALUES)]
+            self.looks.append(look)
+            if write.refuses:
+                raise Problem.conflict("refused")
+            return Plan(list(write.changes))
+
+        return decide
+
+
+async def ids(view: View, type: str, filter: Filter) -> set[str]:
+    found = [version.id for version in await view.search(type, filter, 100)]
+    assert len(found) == len(set(found))
+    return set(found)
+
+
+def said(facts: dict[str, list[Fact]]) -> dict[str, list[tuple[str, str]]]:
+    return {key: sorted((fact.source, json.dumps(fact.data)) for fact in found) for key, found in facts.items()}
+
+
+async def pages(store: Store, search: Search, first: Page) -> list[Page]:
+    found = [first]
+    while found[-1].next is not None:
+        found.append(await store.search(search, found[-1].next))
+    return found
+
+
+def check_pages(state: State, search: Search, found: list[Page], current: dict[str, Version]) -> None:
+    """Together the pages are the matches, each once and in order; each has what its matches include."""
+    expected = state.ids(search.type, search.filter)
+    references = [version.reference for page in found for version in page.matches]
+    assert sorted(f"{search.type}/{id}" for id in expected) == sorted(references)
+    assert 1 == len({page.position for page in found})
+    if search.sort:
+        assert state.sorted(references, search.sort) == [state.sort_keys(each, search.sort) for each in references]
+    for page in found:
+        assert all(len(page.matches) == search.count for page in found[:-1])
+        assert page.total == len(expected) or (page.total is None and not search.total)
+        matches = [version.reference for version in page.matches]
+        included = [version.reference for version in page.included]
+        assert sorted(state.included(matches, search.follow)) == sorted(included)
+        assert all(current[version.reference] == version for version in (*page.matches, *page.included))
+
+
+async def history(store: Store, type: str | None, id: str | None, **times: Any) -> tuple[list[Version], int | None]:
+    found: list[Version] = []
+    page = None
+    while True:
+        answer = await store.history(type, id, count=3, page=page, **times)
+        found += answer.matches
+        page = answer.next
+        if page is None:
+            return found, answer.total
+
+
+def in_history(replay: Replay, type: str | None, id: str | None, since: int | None, at: Any) -> list[Version]:
+    """The versions made since then; those that were current at some time of the period."""
+    found = []
+    for version in reversed(replay.versions):
+        later = [each for each in replay.versions if each.reference == version.reference and each > version]
+        follows = next((each for each in replay.versions if each in later), None)
+        if type not in (None, version.type) or id not in (None, version.id):
+            continue
+        if since is not None and version.at < since:
+            continue
+        if at is not None and not (version.at < at[1] and (follows is None or follows.at > at[0])):
+            continue
+        found.append(version)
+    return found
+
+
+FHIR = Projections(partial(extract.rows, base_url=naive.BASE), lambda resource: (), "fhir")
+FhirSearch = tuple[str, list[tuple[str, str]], str]  # type, parameters, what to sort by
+
+stored = st.builds(
+    lambda resource, id: put({**resource, "id": id}),
+    st.sampled_from(sorted(RESOURCES)).flatmap(resource),
+    st.sampled_from(("1", "2", "3")),
+)
+
+
+@st.composite
+def fhir_searches(draw: st.DrawFn) -> FhirSearch:
+    type = draw(st.sampled_from(sorted(RESOURCES)))
+    parameters = draw(st.lists(asked_of(type) | stepping(type), min_size=1, max_size=2))
+    code = draw(st.sampled_from([code for of, code in PAIRS if of == type]))
+    return type, parameters, draw(st.sampled_from([code, f"-{code}"]))
+
+
+class StoreProperties:
+    """Subclasses give the fixture `fresh`: of some projections, a new store, not open yet, and gone after."""
+
+    @settings(held, max_examples=100)
+    @given(histories, st.data())
+    async def test_any_search_at_any_position_is_as_a_replay(self, fresh: Fresh, written: History, data: Any) -> None:
+        async with opened(fresh, PROJECTIONS) as store:
+            run = Run(store)
+            first_pages = await run.write(written, data.draw(st.lists(searches(), max_size=len(written))))
+            for search in data.draw(st.lists(searches(), max_size=3)):
+                first_pages.append((search, await store.search(search)))
+            for search, first in first_pages:
+                found = await pages(store, search, first)
+                state = run.replay.at(first.position)
+                check_pages(state, search, found, run.replay.current(first.position))
+            for type, filter in data.draw(st.lists(st.sampled_from(TYPES).flatmap(asked), max_size=5)):
+                for position in range(store.head() + 1):
+                    found_at = await ids(store.view(position), type, filter)
+                    assert run.replay.at(position).ids(type, filter) == found_at
+
+    @held
+    @given(histories)
+    async def test_any_read_and_fact_at_any_position_is_as_a_replay(self, fresh: Fresh, written: History) -> None:
+        async with opened(fresh, PROJECTIONS) as store:
+            run = Run(store)
+            await run.write(written)
+            for position in range(store.head() + 1):
+                current = run.replay.current(position)
+                for type, id in [(type, id) for type in TYPES for id in IDS]:
+                    assert current.get(f"{type}/{id}") == store.read(type, id, position)
+                facts = await store.view(position).facts("of", VALUES)
+                assert said(run.replay.at(position).facts("of", VALUES)) == said(facts)
+            for version in run.replay.versions:
+                assert version == store.vread(version.type, version.id, version.position)
+            for type, id in [(type, id) for type in TYPES for id in IDS]:
+                assert run.replay.current(store.head()).get(f"{type}/{id}") == store.read(type, id)
+
+    @held
+    @given(histories)
+    async def test_any_decide_sees_the_head_and_the_state_after(self, fresh: Fresh, written: History) -> None:
+        async with opened(fresh, PROJECTIONS) as store:
+            run = Run(store)
+            await run.write(written)
+            for look in run.looks:
+                before = run.replay.at(look.position)
+                at = max([look.updated, *(version.at for version in run.replay.current(look.position).values())])
+                after = before.with_(look.changes, at)
+                assert [said(state.facts("of", VALUES)) for state in (before, after)] == [*map(said, look.facts)]
+                for type, filter, found, found_after in look.found:
+                    assert (before.ids(type, filter), after.ids(type, filter)) == (found, found_after)
+
+    @held
+    @given(histories, st.none() | moments, st.none() | st.tuples(moments, st.integers(0, 3)))
+    async def test_any_history_is_as_a_replay(
+        self, fresh: Fresh, written: History, since: int | None, period: tuple[int, int] | None
+    ) -> None:
+        at = period and (period[0], period[0] + period[1] * HOUR + 1)
+        async with opened(fresh, PROJECTIONS) as store:
+            run = Run(store)
+            await run.write(written)
+            for type, id in [(None, None), *((type, id) for type in TYPES for id in (None, *IDS))]:
+                found, total = await history(store, type, id, since=since, at=at)
+                expected = in_history(run.replay, type, id, since, at)
+                assert (expected, len(expected)) == (found, total)
+            assert run.replay.versions == await store.changes(Cursor(0, 0), 1000)
+            for version in run.replay.versions:
+                after = Cursor(version.position, version.ordinal)
+                assert run.replay.versions[run.replay.versions.index(version) + 1 :] == await store.changes(after, 1000)
+
+    @settings(held, max_examples=200)
+    @given(st.lists(stored, min_size=3, max_size=10), st.lists(fhir_searches(), min_size=1, max_size=8))
+    async def test_any_fhir_search_is_as_the_specification_reads(
+        self, fresh: Fresh, written: list[Change], asked_for: list[FhirSearch]
+    ) -> None:
+        async with opened(fresh, FHIR) as store:
+            replay = Replay(FHIR)
+            for change in written:
+                replay.add((await write(store, change)).versions)
+            repository = Repository(store, FHIR)
+            for type, parameters, sort in asked_for:
+                query = parse(type, [*parameters, ("_sort", sort)], base_url=naive.BASE, lenient=False)
+                page = await repository.search(SYSTEM, query)
+                state = replay.at(store.head())
+                expected = satisfying(state, type, parameters)
+                assert sorted(expected) == sorted(version.id for version in page.matches)
+                keys = [sort_key(state.standing[version.reference].resource, sort) for version in page.matches]
+                assert in_order(keys, sort.startswith("-")) == keys
+                for position in range(store.head()):
+                    found = await ids(store.view(position), type, query.filter)
+                    assert satisfying(replay.at(position), type, parameters) == found
+
+
+def satisfying(state: State, type: str, parameters: Iterable[tuple[str, str]]) -> set[str]:
+    """The ids of the resources that a search finds, as the specification's words have it."""
+    return {
+        each.id
+        for each in state.standing.values()
+        if each.type == type and all(_satisfies(state, each, name, value) for name, value in parameters)
+    }
+
+
+def _satisfies(state: State, one: Standing, name: str, value: str) -> bool:
+    chain, has = name.partition("subject:Patient."), name.partition("_has:Observation:subject:")
+    if chain[1]:
+        linked = [each for each in state.standing.values() if each.type == "Patient" and _names(one, each)]
+        return any(naive.satisfies(each.resource, chain[2], value) for each in linked)
+    if has[1]:
+        linked = [each for each in state.standing.values() if each.type == "Observation" and _names(each, one)]
+        return any(naive.satisfies(each.resource, has[2], value) for each in linked)
+    return naive.satisfies(one.resource, name, value)
+
+
+def _names(observation: Standing, patient: Standing) -> bool:
+    return naive.satisfies(observation.resource, "subject", f"Patient/{patient.id}")
+
+
+def sort_key(resource: dict[str, Any], sort: str) -> bytes | None:
+    code, descending = sort.removeprefix("-"), sort.startswith("-")
+    return extract.sort_key(resource, resource["resourceType"], code, descending)
+
+
+def in_order(keys: list[bytes | None], descending: bool) -> list[bytes | None]:
+    present = sorted((key for key in keys if key is not None), reverse=descending)
+    return [*present, *(key for key in keys if key is None)]
