@@ -189,8 +189,8 @@ def holding(member: Member, assignments: Sequence[Assignment], programs: Program
 def _elsewhere(member: Member, assignment: Assignment, programs: Programs) -> list[Interval]:
     """When the member is enrolled in a program that the assignment's team names, and that has such managers."""
     found = []
-    for url in filter(programs.named, assignment.programs):
-        for dated in programs.by_url[url]:
+    for url in assignment.programs:
+        for dated in programs.by_url.get(url, ()):
             if dated.program.role in assignment.roles:
                 for enrolment in member.enrolments:
                     if not dated.program.types.isdisjoint(enrolment.types):

@@ -97,16 +97,9 @@ async def _place(view: View, wanted: Wanted, now: int) -> _Place:
 
 def _when(wanted: Wanted, programs: Programs, now: int) -> tuple[Program, Interval]:
     """The program in force at the start, and the time asked for."""
-    url = programs.named(wanted.program)
-    if url is None:
-        known = ", ".join(programs) or "none"
-        raise _unprocessable(f"There is no active program {wanted.program}; there are: {known}", "program")
-    zone = programs.near(url, now).zone
+    zone = programs.near(programs.meant(wanted.program), now).zone
     low = period.starts(wanted.start, zone) if wanted.start else period.midnight(period.day(now, zone), zone)
-    chosen = programs.near(url, low)
-    _, mark, version = wanted.program.partition("|")
-    if mark and version != chosen.version:
-        raise _unprocessable(f"In force at that time is {chosen.canonical}, not {wanted.program}", "program")
+    chosen = programs.chosen(wanted.program, low)
     when = Interval(low, period.ends(wanted.end, chosen.zone))
     if when.high <= when.low:
         raise Problem.invalid("The assignment ends before it starts", _parameter("end"))
@@ -119,7 +112,7 @@ def _check_role(wanted: Wanted, roles: Sequence[Role], chosen: Program, when: In
     role = roles[0]
     if role.practitioner is None:
         raise _unprocessable(f"{wanted.manager} names no Practitioner of this server", "manager")
-    if not role.active or period.ends(role.end, chosen.zone) <= when.low:
+    if not role.active or not period.holds([period.between(role.start, role.end, chosen.zone)], when.low):
         raise _unprocessable(f"{wanted.manager} is not active at that time", "manager")
 
 
@@ -293,19 +286,14 @@ class Answer(NamedTuple):
 async def care_managers(view: View, patient: str, wanted: str | None, as_of: str | None, now: int) -> Answer:
     """Who manages a member as of a date, in one program or in each that the member is enrolled in."""
     programs = await program.programs(view)
-    urls = list(programs)
-    if wanted is not None:
-        url = programs.named(wanted)
-        if url is None:
-            raise _unprocessable(f"There is no active program {wanted}; there are: {', '.join(programs)}", "program")
-        urls = [url]
+    urls = list(programs) if wanted is None else [programs.meant(wanted)]
     member = (await assignment.members(view, [patient]))[patient]
     persons = await assignment.practitioners(view, [one.manager for one in member.assignments])
     found: list[Serving] = []
     without: list[tuple[Program, list[str]]] = []
     for url in urls:
         at = programs.instant(url, as_of, now)
-        chosen = programs.near(url, at)
+        chosen = programs.chosen(wanted or url, at)
         organizations = _organizations(member, chosen, at)
         if not organizations:
             continue

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from server.coordination import assignment, period, program
+from server.coordination import assignment, period
 from server.coordination.assignment import Member
 from server.coordination.facts import BASE, Assignment, Role
 from server.coordination.period import Interval, Step
@@ -247,10 +247,3 @@ def _name(person: Resource) -> str:
         parts: list[Any] = [*name.get("prefix", ()), *name.get("given", ()), name.get("family", "")]
         return str(name.get("text") or " ".join(filter(None, parts)))
     return ""
-
-
-async def named(view: View, canonical: str, at: int) -> tuple[Programs, Program | None]:
-    """The programs, and the one that is meant: in force at the instant, or the next to be."""
-    programs = await program.programs(view)
-    url = programs.named(canonical)
-    return programs, programs.near(url, at) if url else None

@@ -166,10 +166,20 @@ class Programs:
     def __iter__(self) -> Iterator[str]:
         return iter(self.by_url)
 
-    def named(self, canonical: str) -> str | None:
-        """The url of a program that is known, its version left off."""
+    def meant(self, canonical: str) -> str:
+        """The url of the program that an operation names. Problem unprocessable where there is none."""
         url = canonical.partition("|")[0]
-        return url if url in self.by_url else None
+        if url not in self.by_url:
+            raise _unknown(f"There is no active program {canonical}; there are: {', '.join(self.by_url) or 'none'}")
+        return url
+
+    def chosen(self, canonical: str, at: int) -> Program:
+        """The program that an operation names, as it is at an instant, which has to be the version that it names."""
+        program = self.near(self.meant(canonical), at)
+        _, mark, version = canonical.partition("|")
+        if mark and version != program.version:
+            raise _unknown(f"In force at that time is {program.canonical}, not {canonical}")
+        return program
 
     def at(self, url: str, at: int) -> Program | None:
         """The version in force at an instant."""
@@ -206,6 +216,12 @@ class Programs:
                     high = min(dated.period.high, rule.period.high)
                     if low < high:
                         yield Interval(low, high), dated.program, rule
+
+
+def _unknown(diagnostics: str) -> Problem:
+    return Problem.with_issues(
+        "unprocessable", [Issue("not-found", diagnostics, ("Parameters.parameter.where(name='program')",))]
+    )
 
 
 def timeline(programs: Sequence[Program]) -> list[Dated]:

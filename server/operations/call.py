@@ -48,6 +48,8 @@ class Call:
             return self.repository.view(self.caller, self.repository.position_at(self.caller, interval.low)), min(
                 now, interval.low
             )
+        if at.value < 0:
+            raise Problem.invalid("A position is 0 or more", parameters.place("at"))
         view = self.repository.view(self.caller, at.value)
         return view, await self._written_at(at.value)
 

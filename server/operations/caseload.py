@@ -15,11 +15,9 @@ async def caseload(call: Call) -> Answer:
     view, now = await call.view()
     await call.here(view)
     known = await programs(view)
-    url = known.named(call.inputs.one("program") or await _only(view, call))
-    if url is None:
-        raise Problem.of("unprocessable", f"There is no such program; there are {', '.join(known)}", place("program"))
-    at = known.instant(url, call.inputs.one("asOf"), now)
-    found = await counting.holding(view, call.reference, known, known.near(url, at), at)
+    canonical = call.inputs.one("program") or await _only(view, call)
+    at = known.instant(known.meant(canonical), call.inputs.one("asOf"), now)
+    found = await counting.holding(view, call.reference, known, known.chosen(canonical, at), at)
     outputs: list[Output] = [
         ("members", len(found.members)),
         ("reserved", found.reserved),

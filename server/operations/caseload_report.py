@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal
 
 from server.coordination import period
-from server.coordination.caseload_report import Breach, Held, Line, Report, named, report
+from server.coordination.caseload_report import Breach, Held, Line, Report, report
 from server.coordination.facts import BASE
 from server.coordination.period import Interval
+from server.coordination.program import programs
 from server.ledger import Resource, View, instant
 from server.operations.call import Answer, Call, aside
 from server.operations.parameters import place
@@ -29,22 +30,21 @@ async def caseload_report(call: Call) -> Answer:
     """A summary; with detail a subject-list, which names the members and the teams that are the evidence."""
     view, now = await call.view()
     await call.here(view)
+    known = await programs(view)
     canonical = call.inputs.one("program")
-    programs, wanted = await named(view, canonical, now)
-    if wanted is None:
-        raise Problem.of("unprocessable", f"There is no active program {canonical}", place("program"))
+    url = known.meant(canonical)
     over = call.inputs.one("period")
-    window = period.between((over or {}).get("start"), (over or {}).get("end"), wanted.zone)
+    window = period.between((over or {}).get("start"), (over or {}).get("end"), known.near(url, now).zone)
     if window.high <= window.low:
         raise Problem.invalid("The period ends before it starts", place("period"))
     as_of = call.inputs.one("asOf")
-    at = programs.instant(wanted.url, as_of, now) if as_of or not over else max(window.low, min(now, window.high - 1))
+    at = known.instant(url, as_of, now) if as_of or not over else max(window.low, min(now, window.high - 1))
     if not over:
         window = Interval(at, at + 1)
-    detail = bool(call.inputs.one("detail"))
+    wanted, detail = known.chosen(canonical, at), bool(call.inputs.one("detail"))
 
     async def answer(view: View) -> Answer:
-        made = await report(view, call.reference, programs, programs.near(wanted.url, at), at, window)
+        made = await report(view, call.reference, known, wanted, at, window)
         if call.csv:
             return Answer(table=_table(made, detail))
         return Answer([("return", _measure_report(made, over, detail, now))])

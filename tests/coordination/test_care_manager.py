@@ -168,6 +168,7 @@ async def test_assign_takes_the_version_in_force() -> None:
         role("x", practitioner={"display": "Ann"}),
         role("x", "a", active=False),
         role("x", "a", period={"end": "2026-03-09"}),
+        role("x", "a", period={"start": "2026-03-11"}),
         None,
     ],
 )
@@ -291,9 +292,10 @@ async def test_care_managers_of_nobody_enrolled_are_at_the_patients_organization
     assert ([], ["Organization/mco"]) == await who(memory, member="y")
 
 
-async def test_care_managers_refuse_an_unknown_program() -> None:
+@pytest.mark.parametrize("program", [f"{BASE}/PlanDefinition/none", f"{IA_HCBS}|9"])
+async def test_care_managers_refuse_a_program_that_is_not_in_force(program: str) -> None:
     with pytest.raises(Problem) as found:
-        await who(await iowa(), program=f"{BASE}/PlanDefinition/none")
+        await who(await iowa(), program=program)
     assert "unprocessable" == found.value.kind
 
 

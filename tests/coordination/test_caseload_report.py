@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 import pytest
 
 from server.coordination import period
-from server.coordination.caseload_report import Breach, Report, career_start, named, report
+from server.coordination.caseload_report import Breach, Report, career_start, report
 from server.coordination.period import Interval
+from server.coordination.program import programs
 from server.coordination.write import AS_RECORDED
 from server.ledger import micros
 from tests.coordination.memory import (
@@ -31,10 +32,9 @@ IOWA = "America/Chicago"
 
 async def made(memory: Memory, as_of: str | None = None, over: tuple[str, str] | None = None) -> Report:
     at = period.starts(as_of, IOWA) if as_of else micros(memory.now)
-    programs, program = await named(memory, IA_HCBS, at)
-    assert program is not None
+    known = await programs(memory)
     window = period.between(*over, IOWA) if over else Interval(at, at + 1)
-    return await report(memory, "Organization/mco", programs, program, at, window)
+    return await report(memory, "Organization/mco", known, known.near(IA_HCBS, at), at, window)
 
 
 def breached(found: Sequence[Breach]) -> list[tuple[str, int, int | None, str]]:
@@ -213,7 +213,3 @@ async def test_report_asks_a_handful_of_queries_whatever_the_number_of_members()
     memory.queries = 0
     await made(memory)
     assert 6 >= memory.queries
-
-
-async def test_named_is_nothing_for_an_unknown_program() -> None:
-    assert (await named(await iowa(), f"{BASE}/PlanDefinition/none", 0))[1] is None

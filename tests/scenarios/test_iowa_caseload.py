@@ -398,6 +398,18 @@ async def test_wrong_parameters_are_named(iowa: httpx.AsyncClient) -> None:
     assert {"program", "manager", "color"} == named
     assert 405 == (await iowa.get("Patient/w1/$assign-care-manager")).status_code
     assert 404 == (await iowa.post("Patient/nobody/$assign-care-manager", json=asked())).status_code
+    assert 400 == (await iowa.get("Patient/w1/$care-manager", params={"at": -1})).status_code
+
+
+@pytest.mark.parametrize(
+    "url", ["Patient/w1/$care-manager", f"{ANN}/$caseload", f"Organization/{MCO}/$caseload-report"]
+)
+async def test_a_version_of_the_program_that_is_not_in_force_is_not_answered_by_another(
+    iowa: httpx.AsyncClient, url: str
+) -> None:
+    expected = {"1.0.0": 200, "0.9.0": 422}
+    found = {version: await iowa.get(url, params={"program": f"{IA_HCBS}|{version}"}) for version in expected}
+    assert expected == {version: response.status_code for version, response in found.items()}
 
 
 @pytest.mark.requirement("IA-25")
