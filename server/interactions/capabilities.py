@@ -45,8 +45,7 @@ STARTED = datetime.now(UTC).replace(microsecond=0).isoformat()
 
 async def capabilities(server: Server, request: Request) -> Response:
     """GET [base]/metadata."""
-    mode = request.parameter("mode")
-    if mode not in {None, "full", "normative"}:
+    if (request.parameter("mode") or "full") not in {"full", "normative"}:
         raise Problem.of("not_implemented", "This server states its capabilities in the mode full alone", "mode")
     return Response.of(200, statement(server, request.base_url))
 

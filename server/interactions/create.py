@@ -21,8 +21,9 @@ def prepare(request: Request) -> Write:
     id = new_id()
     query = None
     if (criteria := request.headers.get(b"if-none-exist")) is not None:
-        _, _, after = criteria.rpartition(b"?")  # "Patient?identifier=1", "?identifier=1" and "identifier=1" are sent
-        query = condition(request.place.type, parameters(after), request.base_url, "http.If-None-Exist")
+        before, mark, after = criteria.partition(b"?")  # "Patient?identifier=1" and "?identifier=1" are sent too
+        asked = after if mark and b"=" not in before else criteria
+        query = condition(request.place.type, parameters(asked), request.base_url, "http.If-None-Exist")
     return Write("POST", request.place.type, id, id, body, query)
 
 

@@ -48,7 +48,7 @@ def _is_known(request: Request, version: Version) -> bool:
 
 def _part(content: bytes, request: Request) -> bytes:
     """What _summary or _elements leaves of a resource; no other parameter has a meaning here."""
-    kind = request.parameter("_summary")
+    kind = request.parameter("_summary") or None
     summary.check(kind)
     if kind == "count":
         raise Problem.invalid("_summary=count is for a search", "_summary")

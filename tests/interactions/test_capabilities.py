@@ -80,7 +80,7 @@ def test_statement_names_definitions_of_the_specification(statement: dict[str, A
     assert {found.url for found in search_parameters("Task").values() if found.expression} == listed
 
 
-@pytest.mark.parametrize("mode", ["full", "normative"])
+@pytest.mark.parametrize("mode", ["full", "normative", ""])
 async def test_modes(client: httpx.AsyncClient, mode: str) -> None:
     assert 200 == (await client.get(f"metadata?mode={mode}")).status_code
 

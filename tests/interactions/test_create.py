@@ -98,6 +98,14 @@ async def test_conditional_create_refuses_what_is_no_condition(client: httpx.Asy
     assert 0 == (await client.get("Patient")).json()["total"]
 
 
+@pytest.mark.parametrize("before", ["", "?", "Patient?", "http://127.0.0.1/fhir/Patient?"])
+async def test_conditional_create_takes_a_question_mark_in_a_value(client: httpx.AsyncClient, before: str) -> None:
+    member = {"resourceType": "Patient", "identifier": [{"system": "http://a.org/member?plan=7", "value": "1"}]}
+    headers = {"If-None-Exist": f"{before}identifier=http://a.org/member?plan=7|1"}
+    answers = [await client.post("Patient", json=member, headers=headers) for _ in range(2)]
+    assert [201, 200] == [answer.status_code for answer in answers]
+
+
 async def test_conditional_create_makes_one_however_many_race(client: httpx.AsyncClient) -> None:
     """HAPI 3141, Microsoft 1382, LinuxForHealth 2051: duplicates under concurrency."""
     headers = {"If-None-Exist": "identifier=urn:member|1"}

@@ -111,6 +111,12 @@ async def test_read_refuses_a_summary_that_is_none(client: httpx.AsyncClient, su
     assert (400, ["invalid"]) == refusal(await client.get(f"Patient/{patient['id']}?_summary={summary}"))
 
 
+async def test_read_ignores_a_parameter_without_a_value(client: httpx.AsyncClient) -> None:
+    patient = await stored(client)
+    whole = await client.get(f"Patient/{patient['id']}?_summary=&_elements=")
+    assert patient == whole.json()
+
+
 @pytest.mark.parametrize("type", sorted(RESOURCE_TYPES))
 async def test_read_is_for_every_type(client: httpx.AsyncClient, type: str) -> None:
     assert (404, ["not-found"]) == refusal(await client.get(f"{type}/nothing"))
