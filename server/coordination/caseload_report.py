@@ -116,6 +116,30 @@ async def report(
     return made
 
 
+class Total(NamedTuple):
+    """The distinct members with a case manager, and their case managers, of several organizations together."""
+
+    members: int
+    managers: int
+
+
+async def total(view: View, organizations: Iterable[str], programs: Programs, wanted: Program, at: int) -> Total:
+    """Count as `report` does, whatever the organization; who works for two of them is one person."""
+    enrolled = await view.facts("organization", organizations)
+    found = await assignment.members(view, {fact.data for facts in enrolled.values() for fact in facts})
+    members = list({id(member): member for member in found.values()}.values())
+    roles = {one.manager for member in members for one in member.assignments if wanted.role in one.roles}
+    persons = await assignment.practitioners(view, roles)
+    number = 0
+    managers: set[str] = set()
+    for member in members:
+        serving = assignment.serving(member, persons, programs, wanted)
+        now = {person for person, intervals in serving.items() if period.holds(intervals, at)}
+        number += bool(now)
+        managers |= now
+    return Total(number, len(managers))
+
+
 def _tally(
     member: Member,
     enrolled: list[Interval],

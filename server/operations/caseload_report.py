@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal
 
 from server.coordination import period
-from server.coordination.caseload_report import Breach, Held, Line, Report, report
+from server.coordination.caseload_report import Breach, Held, Line, Report, Total, report, total
 from server.coordination.facts import BASE
 from server.coordination.period import Interval
 from server.coordination.program import programs
@@ -19,10 +19,12 @@ from server.ledger import Resource, View, instant
 from server.operations.call import Answer, Call, aside
 from server.operations.parameters import place
 from server.outcome import Problem
+from server.search.filter import ALL
 
 MEASURE = f"{BASE}/Measure/caseload"
 IMPROVEMENT = "http://terminology.hl7.org/CodeSystem/measure-improvement-notation"
 STRUCTURE = f"{BASE}/StructureDefinition"
+MAX_ORGANIZATIONS = 10_000  # of those that a statewide total looks at
 DAYS = {"unit": "days", "system": "http://unitsofmeasure.org", "code": "d"}
 
 
@@ -47,7 +49,11 @@ async def caseload_report(call: Call) -> Answer:
         made = await report(view, call.reference, known, wanted, at, window)
         if call.csv:
             return Answer(table=_table(made, detail))
-        return Answer([("return", _measure_report(made, over, detail, now))])
+        found = _measure_report(made, over, detail, now)
+        if call.inputs.one("statewide"):
+            organizations = [one.reference for one in await view.search("Organization", ALL, MAX_ORGANIZATIONS)]
+            found["group"].append(_all_organizations(await total(view, organizations, known, wanted, at)))
+        return Answer([("return", found)])
 
     return await aside(view, answer)
 
@@ -91,13 +97,27 @@ def _group(made: Report, over: bool, detail: bool, contained: list[Resource]) ->
         "code": _concept(f"{BASE}/CodeSystem/caseload", "statewide-average"),
         "population": populations,
     }
-    if made.managers:
-        average = (Decimal(made.members) / made.managers).quantize(Decimal("0.0001"), ROUND_HALF_UP)
-        group["measureScore"] = {"value": average.normalize() if average % 1 else int(average)}
+    group |= _score(made.members, made.managers)
     if made.lines:
         strata = [_stratum(made, line, over, detail, contained) for line in made.lines]
         group["stratifier"] = [{"code": [_concept(f"{BASE}/CodeSystem/caseload", "manager")], "stratum": strata}]
     return group
+
+
+def _all_organizations(found: Total) -> Resource:
+    return {
+        "code": _concept(f"{BASE}/CodeSystem/caseload", "all-organizations"),
+        "population": [_population("members", found.members), _population("managers", found.managers)],
+        **_score(found.members, found.managers),
+    }
+
+
+def _score(members: int, managers: int) -> Resource:
+    """The average; none where there are no managers."""
+    if not managers:
+        return {}
+    average = (Decimal(members) / managers).quantize(Decimal("0.0001"), ROUND_HALF_UP)
+    return {"measureScore": {"value": average.normalize() if average % 1 else int(average)}}
 
 
 def _stratum(made: Report, line: Line, over: bool, detail: bool, contained: list[Resource]) -> Resource:

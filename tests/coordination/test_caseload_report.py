@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from server.coordination import period
-from server.coordination.caseload_report import Breach, Report, career_start, report
+from server.coordination.caseload_report import Breach, Report, Total, career_start, report, total
 from server.coordination.period import Interval
 from server.coordination.program import programs
 from server.coordination.write import AS_RECORDED
@@ -213,3 +213,18 @@ async def test_report_asks_a_handful_of_queries_whatever_the_number_of_members()
     memory.queries = 0
     await made(memory)
     assert 6 >= memory.queries
+
+
+async def test_total_counts_members_and_managers_of_all_organizations_once() -> None:
+    memory = await iowa(9)
+    await memory.put(role("a2", "a", "other"), episode("m3", "other"), episode("m4", "other"), episode("m5", "other"))
+    await fill(memory, "a", "m1", "m2")
+    await fill(memory, "a2", "m3")
+    await fill(memory, "b", "m4")
+    await fill(memory, "b", "m5", start="2026-04-01")
+    await memory.put(episode("twice", "other") | {"patient": {"reference": "Patient/m1"}})
+    known = await programs(memory)
+    program = known.near(IA_HCBS, micros(memory.now))
+    both = ("Organization/mco", "Organization/other")
+    assert Total(4, 2) == await total(memory, both, known, program, micros(memory.now))
+    assert Total(0, 0) == await total(memory, both, known, program, period.starts("2024-06-01", IOWA))

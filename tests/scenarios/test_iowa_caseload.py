@@ -490,6 +490,16 @@ async def test_the_report_has_average_managers_and_both_lengths(iowa: httpx.Asyn
     assert [] == extensions(ann, "caseload-breach") == extensions(group, "caseload-breach")
 
 
+@pytest.mark.requirement("IA-03")
+async def test_the_report_has_the_total_of_the_state_where_it_is_asked_to(iowa: httpx.AsyncClient) -> None:
+    await sent(iowa, transaction(episode("w1", "ia-wellpoint"), team("w1", assigned(BOB))))
+    own, state = (await report(iowa, statewide="true"))["group"]
+    assert {"members": 50, "managers": 2, "unassigned": 8} == populations(own)
+    assert "all-organizations" == state["code"]["coding"][0]["code"]
+    assert {"members": 51, "managers": 2} == populations(state)
+    assert 25.5 == state["measureScore"]["value"]
+
+
 @pytest.mark.requirement("IA-03", "IA-26")
 async def test_the_report_names_the_evidence_where_it_is_asked_to(iowa: httpx.AsyncClient) -> None:
     found = await report(iowa, detail="true")
