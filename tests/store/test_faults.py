@@ -149,5 +149,20 @@ async def test_full_disk_refuses_and_reading_goes_on(tmp_path: Path, disk: Fault
     await store.close()
 
 
+async def test_store_held_by_another_program_refuses_and_goes_on(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "careplan.db", PROJECTIONS)
+    await store.open()
+    store._write.connection.set_busy_timeout(1)
+    other = apsw.Connection(str(tmp_path / "careplan.db"))
+    other.execute("BEGIN IMMEDIATE")  # without the flock that our own processes hold
+    with pytest.raises(Problem) as refused:
+        await write(store, patient("lost", "x"))
+    assert ("unavailable", None) == (refused.value.kind, store.refusing)
+    other.execute("ROLLBACK")
+    await write(store, patient("later", "x"))
+    assert 1 == store.head()
+    await store.close()
+
+
 if __name__ == "__main__":
     asyncio.run(_write_until_killed(sys.argv[1], sys.argv[2]))

@@ -86,12 +86,15 @@ class SqliteStore:
     async def open(self, rules: Rules = no_rules) -> None:
         """Make or check the file, and start the writer. Problem unavailable where the file cannot be used."""
         self._rules = rules
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        self._share = os.open(f"{self.path}.open", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            self._share = os.open(f"{self.path}.open", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise Problem.of("unavailable", f"No store can be kept at {self.path}: {error.strerror}") from None
         try:
             self._write = Tables(self._checked())
-        except (apsw.NotADBError, apsw.CantOpenError) as error:
+        except (apsw.NotADBError, apsw.CantOpenError, apsw.IOError, apsw.ReadOnlyError, OSError) as error:
             self._let_go()
             raise Problem.of("unavailable", f"{self.path} is no store: {error}") from None
         except BaseException:
