@@ -43,8 +43,8 @@ def read(asked: Request, index: int, members: dict[str, Any], resource: Body | N
         request = members.get("request")
         if not isinstance(request, dict):
             raise Problem.of("required", "Each entry of a batch or transaction has a request", "request")
-        method = request.get("method")
-        if method not in METHODS:
+        method = _text(request, "method")
+        if method is None or method not in METHODS:
             raise Problem.invalid(f"request.method is one of {', '.join(sorted(METHODS))}", "request.method")
         path, _, query = _url(asked, request).partition("?")
         place = locate(unquote(path))

@@ -185,6 +185,7 @@ async def test_transaction_does_each_verb_in_the_rules_order(client: httpx.Async
         ({"resource": MEMBER}, 400, "Bundle.entry[1].request"),
         ({"request": {"method": "POST"}, "resource": MEMBER}, 400, "Bundle.entry[1].request.url"),
         ({"request": {"method": "POST", "url": 1}, "resource": MEMBER}, 400, "Bundle.entry[1]"),
+        ({"request": {"method": ["POST"], "url": "Patient"}, "resource": MEMBER}, 400, "Bundle.entry[1]"),
     ],
 )
 async def test_transaction_that_is_refused_leaves_nothing(
