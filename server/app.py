@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import gc
 import logging
+import multiprocessing
+import os
+import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -49,6 +53,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     """The ASGI application on the store that the settings name; its lifespan opens and closes it."""
     settings = settings or Settings()
     log_to_stderr(settings.log_level)
+    _stop_after_parent()
     return application(server_of(settings), settings)
 
 
@@ -145,6 +150,18 @@ def log_to_stderr(level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def _stop_after_parent() -> None:
+    """A worker whose supervisor is killed stops too: it would go on unseen, and keep the port from the next start."""
+    if (parent := multiprocessing.parent_process()) is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="careplan-parent", daemon=True).start()
 
 
 def _beside(repository: Repository) -> FastAPI:

@@ -67,6 +67,8 @@ def load_command(
     settings = settings_of_environment()
     try:
         with _refusals_told():
+            if report is not None:
+                report.write_bytes(b"")  # so that a long load does not end without one
             loaded = asyncio.run(_load(settings, paths, workers, AS_RECORDED if as_recorded else None))
     except KeyboardInterrupt:
         typer.echo("Broken off: the same command goes on from here", err=True)
@@ -110,11 +112,14 @@ def _store() -> Store:
 
 @contextmanager
 def _refusals_told() -> Iterator[None]:
-    """A Problem ends the command with its words."""
+    """A Problem ends the command with its words, and so does a file that cannot be read or written."""
     try:
         yield
     except Problem as problem:
         typer.echo(problem.issues[0].diagnostics, err=True)
+        raise typer.Exit(2) from None
+    except OSError as error:
+        typer.echo(f"{error.filename}: {error.strerror}", err=True)
         raise typer.Exit(2) from None
 
 

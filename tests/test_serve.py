@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from server.app import PLACES
 from tests.process import STARTED, running, serving, start
 
 PATIENT = {"resourceType": "Patient", "identifier": [{"system": "urn:member", "value": "1"}]}
@@ -37,7 +39,7 @@ def test_serve_answers_and_keeps_what_it_has(tmp_path: Path, workers: int) -> No
 def test_serve_tells_its_places(tmp_path: Path) -> None:
     with running(store=store(tmp_path)) as (base, process):
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(4)]
+        lines = [process.stdout.readline() for _ in PLACES]
     told = " ".join(lines)
     root = base.removesuffix("/fhir")
     assert all(f"{root}{place}" in told for place in ("/fhir/metadata", "/docs", "/health", "/metrics"))
@@ -135,6 +137,30 @@ def test_serve_refuses_a_port_that_is_taken(tmp_path: Path) -> None:
 def test_serve_refuses_a_file_that_is_no_store(tmp_path: Path) -> None:
     (tmp_path / "careplan.db").write_bytes(b"no database" * 1000)
     assert (1, True) == ended("The store cannot be opened", store=store(tmp_path))
+
+
+@pytest.mark.parametrize("path", ["", "file/careplan.db"])
+def test_serve_refuses_a_place_where_no_store_can_be(tmp_path: Path, path: str) -> None:
+    (tmp_path / "file").touch()
+    assert (1, True) == ended("The store cannot be opened", store=f"sqlite:///{tmp_path}/{path}")
+
+
+def test_workers_stop_after_their_supervisor_is_killed(tmp_path: Path) -> None:
+    """Else they keep the port, and serve with what nobody supervises."""
+    with running(store=store(tmp_path), workers=2) as (base, process):
+        port = httpx.URL(base).port
+        process.kill()
+        process.wait(STARTED)
+        until = time.monotonic() + STARTED
+        while time.monotonic() < until and is_taken(port):
+            time.sleep(0.05)
+        with serving(store=store(tmp_path), port=port) as again:
+            assert 200 == httpx.get(f"{again}/metadata").status_code
+
+
+def is_taken(port: int | None) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def ended(word: str, **settings: Any) -> tuple[int, bool]:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from server.fhir import body
 from server.load.chunk import Refusal
-from server.outcome import outcome
+from server.outcome import Issue, outcome
 
 SHOWN = 20  # refusals that are printed; all of them can be written to a file
 
@@ -37,9 +37,13 @@ class Report:
         yield f"{self.taken:,} resources taken, {self.written:,} of them written; {len(self.refused):,} refused"
         for refusal in self.refused[:SHOWN]:
             yield f"refused {refusal.place}"
-            yield from (f"  {issue.code}: {issue.diagnostics}" for issue in refusal.issues)
+            yield from map(_told, refusal.issues)
         if len(self.refused) > SHOWN:
             yield f"and {len(self.refused) - SHOWN:,} more"
+
+
+def _told(issue: Issue) -> str:
+    return f"  {' '.join([issue.code, *issue.expression])}: {issue.diagnostics}"
 
 
 @contextmanager

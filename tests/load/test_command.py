@@ -49,9 +49,16 @@ def test_something_refused_is_1_and_is_reported(tmp_path: Path) -> None:
     path.write_text('{"resourceType":"Patient","id":"good"}\n{"resourceType":"Patient","gender":"unheard-of"}\n')
     done = careplan(tmp_path, "load", path, "--report", tmp_path / "report.ndjson")
     assert 1 == done.returncode
-    assert f"refused {path}:2" in done.stdout
+    assert f"refused {path}:2\n  code-invalid Patient.gender: " in done.stdout
     (refusal,) = map(json.loads, (tmp_path / "report.ndjson").read_text().splitlines())
     assert (f"{path}:2", "OperationOutcome") == (refusal["place"], refusal["outcome"]["resourceType"])
+
+
+def test_report_that_cannot_be_written_is_2_before_anything_is_loaded(tmp_path: Path) -> None:
+    done = careplan(tmp_path, "load", ndjson(tmp_path / "a.ndjson", [1]), "--report", tmp_path / "absent" / "report")
+    assert (2, "") == (done.returncode, done.stdout)
+    assert f"{tmp_path}/absent/report: No such file or directory\n" == done.stderr
+    assert not (tmp_path / "careplan.db").exists()
 
 
 def test_path_that_no_load_reads_is_2(tmp_path: Path) -> None:
