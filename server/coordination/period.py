@@ -65,6 +65,7 @@ def midnight(day: date, zone: str) -> int:
     return _midnight(day.toordinal() - datatype.EPOCH_DAY, zone)
 
 
+_MAX_OFFSET = timedelta(hours=14)
 _FIRST, _LAST = (micros(datetime(*day, tzinfo=UTC)) for day in ((1, 1, 2), (9999, 12, 30)))
 
 
@@ -80,8 +81,11 @@ def day(at: int, zone: str) -> date:
 
 
 def text(at: int, zone: str) -> str:
-    """An instant as FHIR's dateTime, with the zone's offset."""
+    """An instant as FHIR's dateTime, with the zone's offset; in UTC where FHIR has no such offset (local mean time)."""
     local = moment(at, zone)
+    offset = local.utcoffset() or timedelta()
+    if offset % timedelta(minutes=1) or abs(offset) > _MAX_OFFSET:
+        local = local.astimezone(UTC)
     return local.isoformat(timespec="milliseconds" if local.microsecond else "seconds")
 
 

@@ -50,8 +50,17 @@ def test_text_names_the_offset_of_the_zone() -> None:
     assert "2026-07-01T00:00:00.250-05:00" == period.text(at(2026, 7, 1, 5) + 250_000, IOWA)
 
 
+@pytest.mark.parametrize(
+    ("expected", "date", "zone"),
+    [("1850-01-01T05:50:36+00:00", "1850-01-01", IOWA), ("1840-01-01T15:56:08+00:00", "1840-01-01", "Asia/Manila")],
+)
+def test_text_is_in_utc_where_fhir_cannot_write_the_zones_offset(expected: str, date: str, zone: str) -> None:
+    text = period.text(period.starts(date, zone), zone)
+    assert (expected, period.starts(date, zone)) == (text, period.starts(text, zone))
+
+
 def test_text_stays_within_the_calendar() -> None:
-    assert "0001-01-01" == period.text(period.starts("0001", IOWA), IOWA)[:10]
+    assert "0001-01-02" == period.text(period.starts("0001", IOWA), IOWA)[:10]
     assert "9999-12-29" == period.text(NEVER, IOWA)[:10]
 
 

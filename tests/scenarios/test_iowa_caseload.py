@@ -374,6 +374,16 @@ async def test_a_change_of_managers_is_a_handoff(iowa: httpx.AsyncClient) -> Non
     assert (422, ["EpisodeOfCare.careManager"]) == (response.status_code, response.json()["issue"][0]["expression"])
 
 
+@pytest.mark.parametrize("start", ["0001-01-01", "1850-01-01", "9999-12-31"])
+async def test_an_assignment_of_a_far_date_leaves_the_manager_readable(iowa: httpx.AsyncClient, start: str) -> None:
+    made = await assign(iowa, "w1", start=("valueDate", start))
+    assert (201, []) == (made.status_code, validate(body.loads(made.content)))
+    for url in ("Patient/w1/$care-manager", f"{ANN}/$caseload", f"Organization/{MCO}/$caseload-report"):
+        for as_of in ("0001-01-01", "9999-12-31"):
+            response = await iowa.get(url, params={"program": IA_HCBS, "asOf": as_of})
+            assert (200, []) == (response.status_code, validate(body.loads(response.content)))
+
+
 async def test_an_assignment_that_stands_is_answered_and_not_written_again(iowa: httpx.AsyncClient) -> None:
     first = await assign(iowa, "w1")
     again = await assign(iowa, "w1")
