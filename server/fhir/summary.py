@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/search.html#summary, https://hl7.org/fhir/R4/search.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from server.fhir.definition import Element, elements
@@ -33,6 +33,12 @@ def subset(resource: Resource, summary: str | None = None, chosen: Sequence[str]
     if summary == "true" and not chosen:
         part = {name: _summarized(resource["resourceType"], name, value) for name, value in part.items()}
     return _tagged(part)
+
+
+def is_subset(resource: Mapping[str, Any]) -> bool:
+    """True where a resource says that it is a part of itself."""
+    tags = resource.get("meta", {}).get("tag", ())
+    return any(tag.get("system") == SUBSETTED["system"] and tag.get("code") == SUBSETTED["code"] for tag in tags)
 
 
 def _chooser(type_name: str, summary: str | None, chosen: Sequence[str]) -> Callable[[str], bool] | None:

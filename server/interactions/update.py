@@ -5,6 +5,8 @@ https://hl7.org/fhir/R4/http.html#update, https://hl7.org/fhir/R4/http.html#cond
 
 from __future__ import annotations
 
+from server.fhir import summary
+from server.fhir.body import Body
 from server.fhir.reference import is_id
 from server.interactions.exchange import Request, Response, Server
 from server.interactions.write import (
@@ -38,7 +40,7 @@ def prepare(request: Request) -> Write:
     type, id = request.place.type, request.place.id
     if not is_id(id):
         raise Problem.invalid(f"{id[:80]!r} is no id: 1 to 64 of A-Z, a-z, 0-9, '-' and '.'", "http.url")
-    body = checked(request)
+    body = whole(request)
     if body.id != id:
         raise Problem.invalid(
             f"The URL updates {type}/{id}; the body's id is {body.id!r}, and must be the same", f"{type}.id"
@@ -51,9 +53,22 @@ def prepare_conditional(request: Request) -> Write:
     """Read and check what the client sent."""
     type = request.place.type
     query = condition(type, request.parameters, request.base_url, "http.url")
-    body = checked(request)
+    body = whole(request)
     if_match, if_none_match = preconditions(request)
     return Write("PUT", type, body.id or "", body.id or new_id(), body, query, if_match, if_none_match)
+
+
+def whole(request: Request) -> Body:
+    """The resource that the client sent. Problem unprocessable (422) where it is a part: to store it loses the rest."""
+    body = checked(request)
+    if summary.is_subset(body.resource):
+        raise Problem.of(
+            "unprocessable",
+            f"The {body.type} is tagged SUBSETTED: it is what _summary or _elements left of one, and storing it would "
+            "lose the rest; read the whole resource, change that, and send it",
+            f"{body.type}.meta.tag",
+        )
+    return body
 
 
 async def resolve(write: Write, head: Head) -> Target:

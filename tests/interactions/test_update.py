@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.answers import ids, refusal
+from tests.answers import ids, places, refusal
 
 
 def patient(id: str | None = "a", **elements: Any) -> dict[str, Any]:
@@ -184,3 +184,13 @@ async def test_conditional_updates_that_race_make_one(client: httpx.AsyncClient)
     answers = await asyncio.gather(*racing)
     assert [200] * 49 + [201] == sorted(answer.status_code for answer in answers)
     assert 1 == len({answer.json()["id"] for answer in answers})
+
+
+@pytest.mark.parametrize("place", ["Patient/a", "Patient?_id=a"])
+async def test_update_refuses_a_part_of_a_resource(client: httpx.AsyncClient, place: str) -> None:
+    whole = {"resourceType": "Patient", "id": "a", "name": [{"family": "Doe"}], "birthDate": "1950-01-01"}
+    await client.put("Patient/a", json=whole)
+    part = (await client.get("Patient/a?_elements=name")).json()
+    response = await client.put(place, json=part)
+    assert ((422, ["processing"]), ["Patient.meta.tag"]) == (refusal(response), places(response))
+    assert "1950-01-01" == (await client.get("Patient/a")).json()["birthDate"]
