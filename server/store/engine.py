@@ -101,7 +101,11 @@ class Store(Protocol):
     """One partition's ledger and projections. Opened once in each process; many processes may share one store."""
 
     partition: str
-    refusing: str | None  # why no write is taken any more
+
+    @property
+    def refusing(self) -> str | None:
+        """Why no write is taken any more."""
+        ...
 
     async def open(self, rules: Rules = ...) -> None: ...
 

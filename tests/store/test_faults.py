@@ -152,7 +152,7 @@ async def test_full_disk_refuses_and_reading_goes_on(tmp_path: Path, disk: Fault
 async def test_store_held_by_another_program_refuses_and_goes_on(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "careplan.db", PROJECTIONS)
     await store.open()
-    store._write.connection.set_busy_timeout(1)
+    store.writer.tables.connection.set_busy_timeout(1)
     other = apsw.Connection(str(tmp_path / "careplan.db"))
     other.execute("BEGIN IMMEDIATE")  # without the flock that our own processes hold
     with pytest.raises(Problem) as refused:

@@ -16,7 +16,7 @@ import pytest
 from server.outcome import Problem
 from server.search.filter import ALL, Equal
 from server.store.engine import Projections, Search, Store
-from server.store.sqlite import SqliteStore, engine, prune
+from server.store.sqlite import SqliteStore, prune, writer
 from server.store.sqlite.schema import PROJECTION_TABLES
 from tests.store.contract import PROJECTIONS, StoreContract, context, delete, ids, patient, plan, write, writes
 from tests.store.properties import Fresh, StoreProperties
@@ -187,7 +187,7 @@ async def test_search_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
 
 
 async def test_ended_rows_are_pruned_and_older_pages_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_SWEEP_EVERY", 1)
+    monkeypatch.setattr(writer, "SWEEP_EVERY", 1)
     store = SqliteStore(tmp_path / "careplan.db", PROJECTIONS, page_horizon=0.0)
     await store.open()
     await write(store, patient("a", "x"), patient("b", "x"))
@@ -207,7 +207,7 @@ async def test_ended_rows_are_pruned_and_older_pages_are_gone(tmp_path: Path, mo
 async def test_older_pages_are_right_or_gone_while_a_sweep_is_under_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "_SWEEP_EVERY", 1)
+    monkeypatch.setattr(writer, "SWEEP_EVERY", 1)
     monkeypatch.setattr(prune, "_STEP", 3)  # rows: a sweep goes on over many groups, and so do their horizons
     now = 0
     monkeypatch.setattr(time, "time_ns", lambda: now)

@@ -1,0 +1,88 @@
+"""Readers: connections that only read: one for point reads on the event loop, and one for each reader thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import apsw
+
+from server.ledger import Change, Fact, Position, Version, View
+from server.outcome import Problem
+from server.store.overlay import Overlay
+from server.store.sqlite import schema
+from server.store.sqlite.tables import Tables
+
+STEPS = 20_000  # of SQLite's machine between two looks at a read's time limit
+
+T = TypeVar("T")
+
+
+class Readers:
+    """Reads of one file. `timeout`, in seconds, is for each read on a thread."""
+
+    def __init__(self, path: str, threads: int, timeout: float) -> None:
+        self.counted: Counter[str] = Counter()
+        self.point = Tables(_connect(path))
+        self._path = path
+        self._timeout = timeout
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="careplan-reader")
+        self._own = threading.local()
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True)
+        self.point.connection.close()
+
+    async def on_thread(self, read: Callable[[Tables], T]) -> T:
+        """Run a read on a reader thread. Problem timeout where it takes too long."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._timed, read)
+
+    def _timed(self, read: Callable[[Tables], T]) -> T:
+        tables: Tables | None = getattr(self._own, "tables", None)
+        if tables is None:
+            tables = self._own.tables = Tables(_connect(self._path))
+            tables.connection.set_progress_handler(self._is_late, STEPS)
+        self._own.until = time.monotonic() + self._timeout
+        try:
+            return read(tables)
+        except apsw.InterruptError:
+            self.counted["timeouts"] += 1
+            raise Problem.of(
+                "timeout",
+                f"This took longer than {self._timeout:g} seconds; narrow it, for instance to one patient",
+            ) from None
+
+    def _is_late(self) -> bool:
+        return bool(time.monotonic() > self._own.until)
+
+
+class PinnedView:
+    """The View of a reading operation: the state at one position, read on the readers' threads."""
+
+    def __init__(self, readers: Readers, position: Position) -> None:
+        self._readers = readers
+        self.position = position
+
+    async def read(self, type: str, id: str) -> Version | None:
+        return self._readers.point.read(type, id, self.position)
+
+    async def search(self, type: str, filter: Any, limit: int) -> list[Version]:
+        return await self._readers.on_thread(lambda tables: tables.find(type, filter, limit, self.position))
+
+    async def facts(self, kind: str, keys: Iterable[str]) -> dict[str, list[Fact]]:
+        wanted = list(keys)
+        return await self._readers.on_thread(lambda tables: tables.facts(kind, wanted, self.position))
+
+    def with_(self, changes: Sequence[Change]) -> View:
+        return Overlay(self, changes, 0)
+
+
+def _connect(path: str) -> apsw.Connection:
+    connection = schema.connect(path)
+    connection.pragma("query_only", True)
+    return connection

@@ -1,0 +1,300 @@
+"""Writer: the one thread of a process that writes.
+
+Writes wait in a queue. The writer takes what waits as one group, holds the file's lock (first come, first served
+among the processes), decides and appends each commit, and makes the group durable with one fsync.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import apsw
+import orjson
+
+from server.ledger import Change, Commit, Context, Decide, Fact, Position, Rules, Version, View
+from server.outcome import Problem
+from server.store.engine import Projections
+from server.store.overlay import Overlay
+from server.store.sqlite import prune
+from server.store.sqlite.append import Appender, Head
+from server.store.sqlite.schema import MAX_CHANGES
+from server.store.sqlite.tables import Tables
+from server.store.writer import Decided, decided
+
+GROUP = 128  # commits that share one fsync
+SWEEP_EVERY = 64  # groups
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Request:
+    """A commit that waits for the writer."""
+
+    decide: Decide
+    context: Context
+    fingerprint: bytes | None
+    done: asyncio.Future[Commit]
+
+
+Outcome = tuple[Request, Commit | BaseException]
+
+
+class Writer:
+    """The thread, its queue, and its connection. `lock` is the descriptor of the file that processes take turns by."""
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        lock: int,
+        partition: str,
+        projections: Projections,
+        rules: Rules,
+        *,
+        queue_limit: int,
+        page_horizon: float,
+    ) -> None:
+        self.refusing: str | None = None  # why no write is taken any more
+        self.counted: Counter[str] = Counter()
+        self.waiting = 0
+        self.tables = Tables(connection)
+        self.appender = Appender(self.tables, partition)
+        self._lock = lock
+        self._projections = projections
+        self._rules = rules
+        self._queue_limit = queue_limit
+        self._page_horizon = page_horizon
+        self._sweep = prune.Sweep(connection)
+        self._queue: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="careplan-writer", daemon=True)
+        self._thread.start()
+
+    async def close(self) -> None:
+        """Finish the group in hand, answer it, and let go."""
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+        self.tables.connection.close()
+
+    async def commit(self, decide: Decide, context: Context, *, fingerprint: bytes | None = None) -> Commit:
+        if self.refusing is not None:
+            raise Problem.of("unavailable", self.refusing)
+        if self.waiting >= self._queue_limit:
+            raise Problem.of(
+                "throttled", "Too many writes are waiting; send this one again later", headers={"Retry-After": "1"}
+            )
+        self.waiting += 1
+        done: asyncio.Future[Commit] = asyncio.get_running_loop().create_future()
+        self._queue.put(Request(decide, context, fingerprint, done))
+        return await done
+
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            first = self._queue.get()
+            if first is None:
+                break
+            group = [first]
+            while len(group) < GROUP:
+                try:
+                    more = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if more is None:
+                    stopping = True
+                    break
+                group.append(more)
+            _deliver(self, self._group(group))
+            first = more = None  # or a large commit would stay in memory until the next
+            group.clear()
+
+    def _group(self, group: list[Request]) -> list[Outcome]:
+        """Decide, append and make durable; all of the group or, where the file fails, none of it."""
+        if self.refusing is not None:
+            return [(request, Problem.of("unavailable", self.refusing)) for request in group]
+        try:
+            with locked(self._lock):
+                return self._transaction(group)
+        except Exception as error:  # noqa: BLE001 - whatever it is, none of the group was written and each is told
+            failure = self._failure(error)
+            try:
+                self._roll_back()
+            except apsw.Error as broken:
+                failure = self._refuse_from_now_on(broken)
+            return [(request, failure) for request in group]
+
+    def _transaction(self, group: list[Request]) -> list[Outcome]:
+        connection = self.tables.connection
+        connection.execute("BEGIN IMMEDIATE")
+        before = head = self.appender.begin()
+        outcomes: list[Outcome] = []
+        for request in group:
+            head, outcome = self._one(request, head)
+            outcomes.append((request, outcome))
+        if head.position == before.position:
+            self._roll_back()
+        else:
+            self.appender.end(head.position)
+            if self.counted["groups"] % SWEEP_EVERY == 0:
+                horizon = self.tables.position_at(time.time_ns() // 1000 - int(self._page_horizon * 1_000_000))
+                self._sweep.step(max(horizon, prune.horizon(connection)))
+            connection.execute("COMMIT")
+        self.counted["groups"] += 1
+        self.counted["commits"] += head.position - before.position
+        return outcomes
+
+    def _one(self, request: Request, head: Head) -> tuple[Head, Commit | BaseException]:
+        context, at = request.context, max(time.time_ns() // 1000, head.at)
+        try:
+            if request.fingerprint is not None and (known := self._known(request)):
+                return head, known
+            view = HeadView(self, head.position, at)
+            made = _driven(decided(view, request.decide, context, self._rules, self._projections))
+        except apsw.Error:
+            raise
+        except Exception as problem:  # noqa: BLE001 - the client's or the decide's; the rest of the group goes on
+            return head, problem
+        return self._append(request, head, at, made)
+
+    def _append(self, request: Request, head: Head, at: int, made: Decided) -> tuple[Head, Commit | BaseException]:
+        context = request.context
+        new = [(change, now) for change, now, is_new in made.changes if is_new]
+        if len(new) >= MAX_CHANGES:
+            return head, Problem.of("too_costly", f"One commit writes at most {MAX_CHANGES - 1} resources")
+        if not new and request.fingerprint is None:
+            kept = tuple(now for _, now, _ in made.changes if now is not None)
+            return head, Commit(head.position, context.commit_id, head.at, kept, made.output, appended=False)
+        answer = None
+        if request.fingerprint is not None:
+            answer = _answer(head.position + 1, made)
+        head, written = self.appender.append(head, at, context, new, request.fingerprint, answer)
+        fresh = iter(written)
+        versions = [next(fresh) if is_new else now for _, now, is_new in made.changes]
+        kept = tuple(version for version in versions if version is not None)
+        return head, Commit(head.position, context.commit_id, at, kept, made.output)
+
+    def _known(self, request: Request) -> Commit | None:
+        """The commit that this idempotency key made before."""
+        row = self.tables.connection.execute(
+            "SELECT position, at, fingerprint, answer FROM commits WHERE id = ?", (request.context.commit_id,)
+        ).fetchone()
+        if row is None:
+            return None
+        position, at, fingerprint, answer = row
+        if fingerprint != request.fingerprint:
+            raise Problem.of(
+                "unprocessable",
+                "This Idempotency-Key was used for another request; a key stands for one request",
+                "http.Idempotency-Key",
+            )
+        output, places = orjson.loads(answer)
+        versions = [self.tables.vread(type, id, version) for type, id, version in places]
+        kept = tuple(version for version in versions if version is not None)
+        return Commit(position, request.context.commit_id, at, kept, output)
+
+    def _roll_back(self) -> None:
+        self.appender.forget()
+        if self.tables.connection.in_transaction:
+            self.tables.connection.execute("ROLLBACK")
+
+    def _failure(self, error: Exception) -> BaseException:
+        if isinstance(error, apsw.FullError):
+            return Problem.of("no_store", "The disk is full: nothing was written. Reading goes on")
+        if isinstance(error, apsw.BusyError | apsw.LockedError):
+            return Problem.of("unavailable", "Another program holds the store: nothing was written. Try again later")
+        if isinstance(error, apsw.IOError | apsw.CorruptError | OSError):
+            return self._refuse_from_now_on(error)
+        return error
+
+    def _refuse_from_now_on(self, error: Exception) -> Problem:
+        """What a failed write left behind is not known: only opening the store anew can tell."""
+        self.refusing = (
+            f"The store failed to write ({type(error).__name__}); to be safe no write is taken until the server is "
+            "started again. Reading goes on"
+        )
+        return Problem.of("unavailable", self.refusing)
+
+
+@contextmanager
+def locked(lock: int) -> Iterator[None]:
+    """Hold the file's write lock. flock is first come, first served, so that no process starves."""
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(lock, fcntl.LOCK_UN)
+
+
+class HeadView:
+    """The View of a decide: the writer's own connection, which never makes it wait."""
+
+    def __init__(self, writer: Writer, position: Position, at: int) -> None:
+        self._tables = writer.tables
+        self._appender = writer.appender
+        self._at = at
+        self._seen: dict[tuple[str, str], Version | None] = {}  # the state does not change while one commit is decided
+        self.position = position
+
+    async def read(self, type: str, id: str) -> Version | None:
+        place = (type, id)
+        if place not in self._seen:
+            self._seen[place] = self._tables.read(type, id)
+        return self._seen[place]
+
+    async def search(self, type: str, filter: Any, limit: int) -> list[Version]:
+        self._appender.flush()
+        return self._tables.find(type, filter, limit)
+
+    async def facts(self, kind: str, keys: Iterable[str]) -> dict[str, list[Fact]]:
+        return self._tables.facts(kind, keys)
+
+    def with_(self, changes: Sequence[Change]) -> View:
+        return Overlay(self, changes, self._at)
+
+
+def _driven(decision: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never waits: all that a decide may await is its view, which answers at once."""
+    try:
+        decision.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    decision.close()
+    raise RuntimeError("a decide waited for something that is not its view")
+
+
+def _answer(position: Position, made: Decided) -> bytes:
+    """What a repeated key answers from: the output, and which versions the commit answered with."""
+    places = [
+        (change.type, change.id, position if is_new or now is None else now.position)
+        for change, now, is_new in made.changes
+        if is_new or now is not None
+    ]
+    return orjson.dumps([made.output, places])
+
+
+def _deliver(writer: Writer, outcomes: list[Outcome]) -> None:
+    loops: dict[asyncio.AbstractEventLoop, list[Outcome]] = {}
+    for outcome in outcomes:
+        loops.setdefault(outcome[0].done.get_loop(), []).append(outcome)
+    for loop, own in loops.items():
+        loop.call_soon_threadsafe(_resolve, writer, own)
+
+
+def _resolve(writer: Writer, outcomes: list[Outcome]) -> None:
+    for request, outcome in outcomes:
+        writer.waiting -= 1
+        if request.done.done():
+            continue  # whoever asked went away; the commit stands
+        if isinstance(outcome, BaseException):
+            request.done.set_exception(outcome)
+        else:
+            request.done.set_result(outcome)
