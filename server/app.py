@@ -63,10 +63,15 @@ def application(server: Server, settings: Settings) -> ASGIApp:
     beside = _beside(server.repository)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (path := scope["path"]).startswith(PATH) and path[len(PATH) :][:1] in {"", "/"}:
-            await base(scope, receive, send)
-        else:
+        if scope["type"] != "http":
             await beside(scope, receive, send)
+            return
+        path = scope["path"]
+        inner = base if path.startswith(PATH) and path[len(PATH) :][:1] in {"", "/"} else beside
+        try:
+            await inner(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 - uvicorn would log it with its own words, which may quote a client's
+            exchange.logged(error)
 
     return app
 

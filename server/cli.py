@@ -26,6 +26,7 @@ from server.load.load import load
 from server.load.report import Report, progress, steps
 from server.load.source import files
 from server.outcome import Problem
+from server.protocol import BoundedProtocol
 from server.settings import Settings, cores
 from server.store.engine import Store
 
@@ -186,7 +187,7 @@ def _config(settings: Settings) -> uvicorn.Config:
         factory=True,
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         lifespan="on",
         proxy_headers=False,

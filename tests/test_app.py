@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import httpx
 import pytest
 from starlette.types import ASGIApp
 
-from server.app import application, opened, server_of
+from server import guide
+from server.app import application, create_app, opened, server_of
 from server.auth.access import SYSTEM
 from server.fhir.body import parse
 from server.ledger import Change, Plan, View
@@ -33,6 +35,21 @@ async def test_health_says_ready(beside: httpx.AsyncClient) -> None:
     assert {"live": True} == (await beside.get("/health/live")).json()
 
 
+async def test_failure_is_logged_without_its_words(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(name: str) -> str:
+        raise KeyError(name)
+
+    monkeypatch.setattr(guide, "page", broken)
+    transport = httpx.ASGITransport(create_app(settings))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        assert 500 == (await client.get("/docs/Doe")).status_code
+    (logged,) = map(json.loads, capsys.readouterr().err.splitlines())
+    assert ("KeyError", "error") == (logged["error"], logged["level"])
+    assert "Doe" not in json.dumps(logged)
+
+
 async def test_health_is_not_ready_where_no_write_is_taken(settings: Settings) -> None:
     server = server_of(settings)
     app = application(server, settings)
@@ -40,7 +57,7 @@ async def test_health_is_not_ready_where_no_write_is_taken(settings: Settings) -
         lifespan(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as found,
     ):
-        server.repository.store.refusing = "The disk failed"
+        server.repository.store.writer.refusing = "The disk failed"
         ready, live, read = [await found.get(place) for place in ("/health", "/health/live", "/fhir/Patient")]
         written = await found.put("/fhir/Patient/a", json={"resourceType": "Patient", "id": "a"})
     assert [503, 200, 200] == [ready.status_code, live.status_code, read.status_code]

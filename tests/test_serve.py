@@ -145,6 +145,16 @@ def test_serve_refuses_a_place_where_no_store_can_be(tmp_path: Path, path: str) 
     assert (1, True) == ended("The store cannot be opened", store=f"sqlite:///{tmp_path}/{path}")
 
 
+def test_head_without_end_is_cut_off(tmp_path: Path) -> None:
+    with running(store=store(tmp_path)) as (base, _):
+        address = httpx.URL(base)
+        assert 200 == httpx.get(f"{base}/metadata", headers={"x-long": "a" * 50_000}).status_code
+        with socket.create_connection((address.host, address.port or 80), timeout=STARTED) as connection:
+            connection.sendall(b"GET /fhir/metadata HTTP/1.1\r\nHost: localhost\r\nx-long: ")
+            with pytest.raises(ConnectionError):
+                connection.sendall(b"a" * 10_000_000)
+
+
 def test_workers_stop_after_their_supervisor_is_killed(tmp_path: Path) -> None:
     """Else they keep the port, and serve with what nobody supervises."""
     with running(store=store(tmp_path), workers=2) as (base, process):

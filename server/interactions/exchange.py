@@ -116,15 +116,20 @@ class Response:
 
         An error's own words may quote what the client sent, so they stay out of both.
         """
-        id = str(uuid.uuid4())
-        frames = traceback.extract_tb(error.__traceback__)
-        _log.error(
-            "unexpected",
-            id=id,
-            error=type(error).__name__,
-            at=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
-        )
-        return cls.refused(Problem.of("internal", f"The server failed; its log says more under {id}"))
+        return cls.refused(Problem.of("internal", f"The server failed; its log says more under {logged(error)}"))
+
+
+def logged(error: Exception) -> str:
+    """The id under which the log has an error that nobody expected: its type, and where it happened."""
+    id = str(uuid.uuid4())
+    frames = traceback.extract_tb(error.__traceback__)
+    _log.error(
+        "unexpected",
+        id=id,
+        error=type(error).__name__,
+        at=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    )
+    return id
 
 
 Handler = Callable[["Server", Request], Awaitable[Response]]
