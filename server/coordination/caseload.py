@@ -246,7 +246,7 @@ def _remaining(programs: Programs, program: Program, caseload: Caseload, organiz
 
 
 async def programs_of(view: View, role: str, programs: Programs) -> list[str]:
-    """The programs in which the person in a role has members, or could by their role; else all that have managers."""
+    """The programs in which the person in a role has members; where there are none, all that have managers."""
     person = (await assignment.practitioners(view, [role]))[role]
     caseload = (await caseloads(view, [person])).get(person) if person else None
     having = [url for url in programs if any(dated.program.role for dated in programs.by_url[url])]

@@ -39,6 +39,8 @@ async def past(write: Write) -> list[Issue]:
     """A statusHistory is past: one that reaches into time to come would hide the status that holds then."""
     issues = []
     for change in write.of_type("EpisodeOfCare"):
+        if not (change.resource or {}).get("statusHistory"):
+            continue
         enrolment = _after(write, change)
         found = _program(write, enrolment.types) if enrolment else None
         if enrolment is None or found is None or enrolment.status in _WITHDRAWN:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,8 @@ from server.coordination.care_manager import STANDS, Wanted, assign
 from server.fhir.body import Body
 from server.ledger import Change, Plan, Resource, View, instant, micros
 from server.operations.call import Answer, Call
+from server.operations.parameters import place
+from server.outcome import Problem
 from server.repository import new_id
 
 
@@ -33,8 +36,20 @@ async def assign_care_manager(call: Call) -> Answer:
             plan.changes.append(_provenance(call, plan.changes, override, now, provenance_id))
         return plan
 
-    commit = await call.commit(decide, now)
+    try:
+        commit = await call.commit(decide, now)
+    except Problem as problem:
+        raise _of_inputs(problem) from None
     return Answer(status=201 if commit.appended else 200, version=commit.versions[0])
+
+
+def _of_inputs(problem: Problem) -> Problem:
+    """What a rule refuses of the team that would be written is wrong with the inputs: the client sent no team."""
+    issues = [
+        replace(issue, expression=(place("manager"),), resources=()) if any(issue.resources) else issue
+        for issue in problem.issues
+    ]
+    return Problem(problem.kind, issues, problem.headers)
 
 
 def _provenance(call: Call, changes: list[Change], reason: dict[str, Any], now: datetime, id: str) -> Change:

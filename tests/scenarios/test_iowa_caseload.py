@@ -135,6 +135,7 @@ async def test_the_fiftieth_member_is_assigned_and_the_fifty_first_refused(iowa:
     assert fiftieth.headers["location"].endswith(f"/_history/{fiftieth.json()['meta']['versionId']}")
     assert {"members": 50, "reserved": 0, "limit": 50, "remaining": 0} == await caseload(iowa)
     issue = refused(await assign(iowa, "w2"))
+    assert ["Parameters.parameter.where(name='manager')"] == issue["expression"]
     for part in (
         "Practitioner/ann",
         f"Organization/{MCO}",
