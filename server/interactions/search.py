@@ -18,6 +18,7 @@ from server.search.query import Query
 from server.store.engine import Page
 
 PAGE = "_page"  # our own parameter: the token of a next page
+MAX_URL = 60_000  # characters: HTTP servers take little more
 FORM = b"application/x-www-form-urlencoded"
 
 
@@ -46,8 +47,19 @@ async def _answer(server: Server, request: Request, asked: Parameters) -> Respon
 def _searchset(request: Request, found: Query, page: Page) -> bytes:
     links = [("self", url_of(request, found.applied))]
     if page.next is not None:
-        links.append(("next", url_of(request, [*found.applied, (PAGE, page.next)])))
+        links.append(("next", _followable(url_of(request, [*found.applied, (PAGE, page.next)]))))
     return bundle.assembled("searchset", _entries(request, found, page), total=page.total, links=links)
+
+
+def _followable(url: str) -> str:
+    """The link to a next page. Problem too_costly (413) for one that no client could follow, made from a long form."""
+    if len(url) > MAX_URL:
+        raise Problem.of(
+            "too_costly",
+            "The matches fill more than one page, and the criteria are too long for a link to the next: "
+            "search for fewer values at once, or ask for more resources a page (_count)",
+        )
+    return url
 
 
 def _entries(request: Request, found: Query, page: Page) -> Iterator[bytes]:

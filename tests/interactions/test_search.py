@@ -165,3 +165,12 @@ async def test_search_link_keeps_what_was_asked(client: httpx.AsyncClient) -> No
 async def test_search_for_a_count_warns_of_what_was_left_out(client: httpx.AsyncClient, how: str) -> None:
     response = await client.get(f"CarePlan?statsu=completed&{how}")
     assert (5, ["outcome"]) == (response.json()["total"], modes(response))
+
+
+@pytest.mark.usefixtures("plans")
+async def test_search_by_post_never_links_to_what_cannot_be_followed(client: httpx.AsyncClient) -> None:
+    many = ",".join(["p1", "p2", *(f"{number:064}" for number in range(1000))])
+    whole = await client.post("CarePlan/_search", data={"_id": many})
+    assert ["p1", "p2"] == ids(whole)
+    paged = await client.post("CarePlan/_search", data={"_id": many, "_count": "1"})
+    assert (413, ["too-costly"]) == refusal(paged)
