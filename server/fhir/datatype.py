@@ -236,8 +236,11 @@ def _is_time(value: object) -> bool:
     return type(value) is str and time(value) is not None
 
 
+_begins_div = re.compile(r"\s*<div[\s/>]").match
+
+
 def _is_xhtml(value: object) -> bool:
-    return _is_string(value) and str(value).lstrip().startswith("<div") and str(value).rstrip().endswith(">")
+    return _is_string(value) and _begins_div(str(value)) is not None and str(value).rstrip().endswith(">")
 
 
 _STRING = "a string that is not empty and has no control characters"

@@ -1,4 +1,4 @@
-"""The JavaScript client fhir-kit-client: https://www.npmjs.com/package/fhir-kit-client"""
+"""The JavaScript client fhir-kit-client: https://github.com/Vermonster/fhir-kit-client"""
 
 from __future__ import annotations
 

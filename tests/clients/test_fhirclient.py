@@ -1,4 +1,4 @@
-"""The SMART project's client fhirclient: https://pypi.org/project/fhirclient/"""
+"""The SMART project's client fhirclient: https://github.com/smart-on-fhir/client-py"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client fhirpy: https://pypi.org/project/fhirpy/"""
+"""The client fhirpy: https://github.com/beda-software/fhir-py"""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ def test_primitives_are_r4s() -> None:
             ["urn:uuid:c757873d-ec9a-4326-a141-556f43239520"],
             ["c757873d-ec9a-4326-a141-556f43239520", "urn:uuid:C757"],
         ),
-        ("xhtml", ['<div xmlns="http://www.w3.org/1999/xhtml">a</div>'], ["", "a", "<p/>"]),
+        ("xhtml", ['<div xmlns="http://www.w3.org/1999/xhtml">a</div>'], ["", "a", "<p/>", "<divx>a</divx>"]),
     ],
 )
 def test_primitive_conforms(type_name: str, accepted: list[object], refused: list[object]) -> None:
