@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from server.coordination import assignment, period, staff
+from server.coordination import assignment, period
 from server.coordination.assignment import ACTIVE, Manager, Member, counted, held, in_program
 from server.coordination.facts import Assignment
 from server.coordination.period import Interval, Step
@@ -130,9 +130,9 @@ def _is_above(load: _Load, cap: _Cap) -> bool:
 
 
 async def _concerned(write: Write) -> set[str]:
-    """The persons whose count the commit may raise: those who now hold one of its members, or took over a role."""
+    """The persons whose count the commit may raise: those who now hold one of its members."""
     persons = await write.persons()
-    concerned = await staff.changed(write)
+    concerned = set()
     for member in write.distinct():
         for one in member.assignments:
             person = persons[one.manager]

@@ -39,13 +39,3 @@ def _is_nobody(change: Change) -> bool:
 
 def _counts(write: Write, one: Assignment) -> bool:
     return not write.programs.roles.isdisjoint(one.roles)
-
-
-async def changed(write: Write) -> set[str]:
-    """The persons to whom a changed PractitionerRole brings assignments."""
-    written = [change for change in write.of_type("PractitionerRole") if change.method != "POST"]
-    if not written:
-        return set()
-    before = await assignment.practitioners(write.before, [change.reference for change in written])
-    after = await write.persons(*before)
-    return {person for role in before if (person := after[role]) and person != before[role]}

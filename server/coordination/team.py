@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 from server.coordination import period
-from server.coordination.assignment import Member, held, serving
+from server.coordination.assignment import Member, held, practitioners, serving
 from server.coordination.facts import ENTERED_IN_ERROR, Assignment, is_entered_in_error, tokens
 from server.coordination.period import Interval
 from server.coordination.program import Program, Rule
@@ -230,7 +230,8 @@ async def _doubled(write: Write, member: Member, window: Interval, program: Prog
 async def _twice_before(write: Write, member: Member, program: Program) -> list[Interval]:
     earlier = await write.earlier()
     formers = {id(earlier[one]): earlier[one] for one in member.patients if one in earlier}.values()
-    persons = await write.persons(*(one.manager for former in formers for one in former.assignments))
+    roles = [one.manager for former in formers for one in former.assignments]
+    persons = await practitioners(write.before, roles)
     return period.union(
         interval for former in formers for interval in _twice(serving(former, persons, write.programs, program))
     )

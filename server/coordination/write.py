@@ -126,6 +126,7 @@ async def read(context: Context, before: View, changes: Sequence[Change], after:
     found = await before.facts("subject", about) if about else {}
     patients |= {fact.data for facts in found.values() for fact in facts}
     patients |= await _relinked(before, changes)
+    patients |= await _taken_over(before, changes, after)
     members = await assignment.members(after, patients) if patients else {}
     stored = frozenset(reference for reference, facts in found.items() if facts)
     return Write(context, before, changes, after, programs, members, stored, micros(context.now))
@@ -148,6 +149,17 @@ async def _relinked(before: View, changes: Sequence[Change]) -> set[str]:
         if links != was[change.reference]:
             concerned |= {change.reference, *links, *was[change.reference]}
     return concerned
+
+
+async def _taken_over(before: View, changes: Sequence[Change], after: View) -> set[str]:
+    """Patients whose case manager is another person now, since a PractitionerRole is."""
+    written = [change.reference for change in changes if change.type == "PractitionerRole" and change.method != "POST"]
+    if not written:
+        return set()
+    was, now = await assignment.practitioners(before, written), await assignment.practitioners(after, written)
+    changed = [role for role in written if now[role] and now[role] != was[role]]
+    held = await after.facts("manager", changed) if changed else {}
+    return {Assignment.of(fact).member for facts in held.values() for fact in facts}
 
 
 def refusal(program: Program, rule: Rule, diagnostics: str, *places: Place) -> Issue:

@@ -254,6 +254,15 @@ async def test_exclusive_lets_one_follow_the_other(second: Resource) -> None:
     await memory.put(second)
 
 
+async def test_exclusive_refuses_a_role_that_becomes_another_persons_beside_the_first() -> None:
+    memory = await iowa()
+    await memory.put(role("a2", "a"), team("m1", assigned(A), assigned("PractitionerRole/a2")))
+    with pytest.raises(Problem) as found:
+        await memory.put(role("a2", "b"))
+    assert ("PractitionerRole.practitioner",) == found.value.issues[0].expression
+    await memory.put(role("a", "b"), role("a2", "b"))
+
+
 async def test_exclusive_lets_an_overlap_be_edited_that_is_there_already() -> None:
     memory = await iowa()
     both = team("m1", assigned(A), assigned(B))
