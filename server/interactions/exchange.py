@@ -37,6 +37,7 @@ TYPE_OPERATION = "[type]/$[name]"
 INSTANCE_OPERATION = "[type]/[id]/$[name]"
 
 MAX_PARAMETERS = 1000
+MAX_QUERY = 1 << 20  # bytes of a query string or a form: more than any search that is not too costly needs
 
 _log = structlog.get_logger("interactions")
 
@@ -228,9 +229,11 @@ def _nothing(parts: list[str]) -> Problem:
 
 
 def parameters(query: bytes) -> Parameters:
-    """Read a query string or a form. Problem invalid (400) where it is none."""
+    """Read a query string or a form. Problem invalid (400) where it is none, too_costly (413) where it is too long."""
     if not query:
         return ()
+    if len(query) > MAX_QUERY:
+        raise Problem.of("too_costly", f"The parameters are longer than {MAX_QUERY} bytes", "http.query")
     try:
         return parse_qsl(query.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
     except UnicodeDecodeError:

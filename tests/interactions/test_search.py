@@ -145,6 +145,12 @@ async def test_search_refuses_what_it_cannot_read(client: httpx.AsyncClient, que
     assert 400 == refusal(await client.get(f"Patient?{query}"))[0]
 
 
+async def test_form_that_is_very_long_is_not_repeated(client: httpx.AsyncClient) -> None:
+    response = await client.post("Patient/_search", data={"birthdate": "1" * 2_000_000})
+    assert (413, ["too-costly"]) == refusal(response)
+    assert len(response.content) < 1000
+
+
 async def test_search_refuses_a_flood_of_parameters(client: httpx.AsyncClient) -> None:
     form: Any = "&".join(["name=a"] * 1001)
     response = await client.post(
