@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from itertools import accumulate
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
@@ -29,6 +30,9 @@ _SAFE = 18  # digits that fit 64 bits whatever they are
 
 Span = tuple[int, int]
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_STEPS = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
+_FEW = 10_000  # brackets
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _space = re.compile(r"[ \t\n\r]*").match
 
@@ -168,32 +172,22 @@ def _decode(data: bytes) -> str:
 def _check_depth(data: bytes) -> None:
     """Count nesting without a walk: pairs of brackets vanish from the inside out, one level a pass.
 
-    Brackets inside strings can keep the rest from vanishing; only then is every character looked at.
+    Brackets inside strings can keep the rest from vanishing, and so can depth; only then are strings left out and each
+    bracket is looked at.
     """
     brackets = data.translate(None, _NOT_BRACKETS)
     if len(brackets) <= MAX_DEPTH:
         return
     for _ in range(MAX_DEPTH):
+        before = len(brackets)
         brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
         if not brackets:
             return
-    depth, in_string, escaped = 0, False, False
-    for byte in data:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_string = False
-        elif byte == 0x22:
-            in_string = True
-        elif byte in b"{[":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise Problem.malformed(f"The body is nested more than {MAX_DEPTH} levels deep")
-        elif byte in b"}]":
-            depth -= 1
+        if len(brackets) > max(_FEW, before // 8 * 7):
+            break  # a hundred passes over what hardly shrinks would take longer than the walk
+    steps = map(_STEPS.__getitem__, _STRING.sub(b"", data).translate(None, _NOT_BRACKETS))
+    if any(map(MAX_DEPTH.__lt__, accumulate(steps))):
+        raise Problem.malformed(f"The body is nested more than {MAX_DEPTH} levels deep")
 
 
 def _check_surrogates(text: str) -> None:

@@ -86,6 +86,7 @@ def _deep(levels: int) -> bytes:
         _deep(5000),
         b'{"resourceType":"P","a":["]","}",' + b"[" * 100 + b"]" * 100 + b"]}",
         b"[" * 1_000_000,
+        b'{"resourceType":"P","a":"\\\\",' + b'"x":[' * 200 + b"]" * 200 + b"}",
         b'{"resourceType":"P","a":' + b"{" * 200,
     ],
 )
@@ -100,6 +101,8 @@ def test_parse_refuses(data: bytes) -> None:
     [
         _deep(100),
         b'{"resourceType":"P","a":["]]]}}}",' + b"[" * 98 + b"]" * 98 + b"]}",
+        b'{"resourceType":"P","a":"' + b'{\\"[' * 20_000 + b'"}',
+        b'{"resourceType":"P","a":[' + _deep(98) + (b"," + _deep(98)) * 200 + b"]}",
         b'\xef\xbb\xbf{"resourceType":"P"}',
         b'{"resourceType":"P","a":"\\ud83d\\ude00"}',
         b'{"resourceType":"P","a":1e400,"b":-0.0}',
