@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from server.coordination import facts, program
-from server.coordination.program import KINDS, Parameter
+from server.coordination import facts, plan_definition
+from server.coordination.kind import KINDS, Parameter
 from server.fhir import body
 from server.operations.registry import OPERATIONS
 from server.validation.element import validate
@@ -68,7 +68,13 @@ def test_transfer_reasons_are_those_of_the_requirements() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        *(program.TIME_ZONE, program.RULE_PERIOD, program.RULE_SEVERITY, program.RULE_OVERRIDE, program.RULE_PARAMETER),
+        *(
+            plan_definition.TIME_ZONE,
+            plan_definition.RULE_PERIOD,
+            plan_definition.RULE_SEVERITY,
+            plan_definition.RULE_OVERRIDE,
+            plan_definition.RULE_PARAMETER,
+        ),
         *(facts.PROGRAM_EXTENSION, facts.ENTERED_IN_ERROR),
     ],
 )

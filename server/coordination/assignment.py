@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from server.coordination import period
 from server.coordination.facts import ASSIGNMENT, ENROLMENT, LINK, Assignment, Enrolment, Role
 from server.coordination.period import Interval
-from server.coordination.program import Program, Programs
+from server.coordination.program import Program
+from server.coordination.programs import Programs
 from server.ledger import Fact, View
 
 

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from server.coordination import assignment, period, program
+from server.coordination import assignment, period
 from server.coordination.assignment import Member, held, in_program
 from server.coordination.facts import BASE, PROGRAM_EXTENSION, Assignment, Role, Team
 from server.coordination.period import Interval
-from server.coordination.program import Program, Programs, Rule
+from server.coordination.program import Program, Rule
+from server.coordination.programs import Programs, active
 from server.coordination.write import Place, refusal
 from server.fhir import body
 from server.fhir.body import Body
@@ -77,7 +78,7 @@ async def assign(view: View, wanted: Wanted, now: int, new_id: str) -> Plan:
 
 
 async def _place(view: View, wanted: Wanted, now: int) -> _Place:
-    programs = await program.programs(view)
+    programs = await active(view)
     chosen, when = _when(wanted, programs, now)
     found = await assignment.members(view, [wanted.patient])
     member = found[wanted.patient]
@@ -285,7 +286,7 @@ class Answer(NamedTuple):
 
 async def care_managers(view: View, patient: str, wanted: str | None, as_of: str | None, now: int) -> Answer:
     """Who manages a member as of a date, in one program or in each that the member is enrolled in."""
-    programs = await program.programs(view)
+    programs = await active(view)
     urls = list(programs) if wanted is None else [programs.meant(wanted)]
     member = (await assignment.members(view, [patient]))[patient]
     persons = await assignment.practitioners(view, [one.manager for one in member.assignments])

@@ -15,7 +15,8 @@ from server.coordination import assignment, period
 from server.coordination.assignment import ACTIVE, Manager, Member, counted, held, in_program
 from server.coordination.facts import Assignment
 from server.coordination.period import Interval, Step
-from server.coordination.program import Program, Programs, Rule
+from server.coordination.program import Program, Rule
+from server.coordination.programs import Programs
 from server.coordination.write import Write, refusal
 from server.ledger import View
 from server.outcome import Issue

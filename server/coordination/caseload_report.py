@@ -14,7 +14,8 @@ from server.coordination import assignment, period
 from server.coordination.assignment import Member
 from server.coordination.facts import BASE, Assignment, Role
 from server.coordination.period import Interval, Step
-from server.coordination.program import Program, Programs, Rule
+from server.coordination.program import Program, Rule
+from server.coordination.programs import Programs
 from server.fhir import body
 from server.ledger import Resource, View
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.coordination import caseload, episode, program, staff, team, write
+from server.coordination import amendment, caseload, episode, staff, team, write
+from server.coordination.programs import active
 from server.ledger import Change, Context, View
 from server.outcome import Problem
 
@@ -49,10 +50,10 @@ async def _judged(context: Context, before: View, changes: Sequence[Change], aft
     if not changes:
         return ()
     written = [change for change in changes if change.type == "PlanDefinition"]
-    further = await program.checked(context, before, written, after) if written else []
+    further = await amendment.checked(context, before, written, after) if written else []
     if len(written) == len(changes):
         return further
-    programs = await program.programs(after)
+    programs = await active(after)
     if not programs.roles:
         return further
     commit = await write.read(context, before, changes, after, programs)

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from server.coordination import assignment
 from server.coordination.assignment import Member
 from server.coordination.facts import Assignment, token
-from server.coordination.program import Program, Programs, Rule
+from server.coordination.program import Program, Rule
+from server.coordination.programs import Programs
 from server.fhir import body
 from server.ledger import Change, Context, View, micros
 from server.outcome import Issue

@@ -14,7 +14,7 @@ from server.coordination import period
 from server.coordination.caseload_report import Breach, Held, Line, Report, Total, report, total
 from server.coordination.facts import BASE
 from server.coordination.period import Interval
-from server.coordination.program import programs
+from server.coordination.programs import active
 from server.ledger import Resource, View, instant
 from server.operations.call import Answer, Call, aside
 from server.operations.parameters import place
@@ -32,7 +32,7 @@ async def caseload_report(call: Call) -> Answer:
     """A summary; with detail a subject-list, which names the members and the teams that are the evidence."""
     view, now = await call.view()
     await call.here(view)
-    known = await programs(view)
+    known = await active(view)
     canonical = call.inputs.one("program")
     url = known.meant(canonical)
     over = call.inputs.one("period")

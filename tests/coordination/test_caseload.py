@@ -9,7 +9,8 @@ import pytest
 
 from server.coordination.caseload import holding
 from server.coordination.facts import ENTERED_IN_ERROR, PROGRAM_EXTENSION
-from server.coordination.program import RULE_OVERRIDE, RULE_PARAMETER, programs
+from server.coordination.plan_definition import RULE_OVERRIDE, RULE_PARAMETER
+from server.coordination.programs import active
 from server.coordination.write import AS_RECORDED
 from server.ledger import Resource, micros
 from server.outcome import Problem
@@ -487,7 +488,7 @@ async def test_capped_looks_only_at_what_triggers_the_rule() -> None:
 
 
 async def numbers(memory: Memory, role: str = A) -> tuple[int, int, int | None, int | None]:
-    known = await programs(memory)
+    known = await active(memory)
     now = micros(memory.now)
     found = await holding(memory, role, known, known.near(IA_HCBS, now), now)
     return len(found.members), found.reserved, found.limit, found.remaining

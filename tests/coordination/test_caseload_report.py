@@ -8,7 +8,7 @@ import pytest
 from server.coordination import period
 from server.coordination.caseload_report import Breach, Report, Total, career_start, report, total
 from server.coordination.period import Interval
-from server.coordination.program import programs
+from server.coordination.programs import active
 from server.coordination.write import AS_RECORDED
 from server.ledger import micros
 from tests.coordination.memory import (
@@ -32,7 +32,7 @@ IOWA = "America/Chicago"
 
 async def made(memory: Memory, as_of: str | None = None, over: tuple[str, str] | None = None) -> Report:
     at = period.starts(as_of, IOWA) if as_of else micros(memory.now)
-    known = await programs(memory)
+    known = await active(memory)
     window = period.between(*over, IOWA) if over else Interval(at, at + 1)
     return await report(memory, "Organization/mco", known, known.near(IA_HCBS, at), at, window)
 
@@ -223,7 +223,7 @@ async def test_total_counts_members_and_managers_of_all_organizations_once() -> 
     await fill(memory, "b", "m4")
     await fill(memory, "b", "m5", start="2026-04-01")
     await memory.put(episode("twice", "other") | {"patient": {"reference": "Patient/m1"}})
-    known = await programs(memory)
+    known = await active(memory)
     program = known.near(IA_HCBS, micros(memory.now))
     both = ("Organization/mco", "Organization/other")
     assert Total(4, 2) == await total(memory, both, known, program, micros(memory.now))

@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 
 from server.coordination import period
-from server.coordination.program import (
-    KINDS,
+from server.coordination.kind import KINDS
+from server.coordination.plan_definition import (
     RULE_OVERRIDE,
     RULE_PARAMETER,
     RULE_PERIOD,
     RULE_SEVERITY,
     TIME_ZONE,
     parse,
-    programs,
 )
+from server.coordination.programs import active
 from server.ledger import Resource
 from server.outcome import Problem
 from tests.coordination.memory import BASE, IA_HCBS, Memory, limited, patient, shipped
@@ -183,7 +183,7 @@ async def test_checked_lets_other_plan_definitions_be() -> None:
     }
     memory = Memory()
     await memory.put(other)
-    assert [] == list(await programs(memory))
+    assert [] == list(await active(memory))
 
 
 async def test_checked_refuses_two_versions_of_which_neither_is_in_force() -> None:
@@ -204,14 +204,14 @@ async def test_at_takes_the_latest_start_then_the_highest_version() -> None:
         limited(48, id="c", version="1.10.0"),
         limited(40, id="d", version="0.1.0", effectivePeriod={"start": "2027-01-01", "end": "2027-12-31"}),
     )
-    found = await programs(memory)
+    found = await active(memory)
     versions = [found.at(IA_HCBS, day(text)) for text in ("2024-12-31", "2025-01-01", "2027-01-01", "2028-01-01")]
     assert [None, "1.10.0", "0.1.0", "1.10.0"] == [version and version.version for version in versions]
     assert "1.10.0" == found.near(IA_HCBS, day("2020-01-01")).version
 
 
 async def limits(memory: Memory, *days: str) -> list[int | None]:
-    found = await programs(memory)
+    found = await active(memory)
     versions = [found.at(IA_HCBS, day(text)) for text in days]
     return [
         next(v.of_kind("caseload-cap")) and [*v.of_kind("caseload-cap")][1].parameters["limit"] if v else None
@@ -249,11 +249,11 @@ async def test_a_program_that_is_retired_later_keeps_its_earlier_dates() -> None
 async def test_programs_are_read_again_when_their_content_changes() -> None:
     memory = Memory()
     await memory.put(limited(7))
-    first = await programs(memory)
+    first = await active(memory)
     await memory.put(patient("m"))
-    assert first is await programs(memory)
+    assert first is await active(memory)
     await memory.put(limited(8))
-    assert first is not await programs(memory)
+    assert first is not await active(memory)
 
 
 def test_kinds_declare_what_they_take() -> None:
