@@ -227,3 +227,11 @@ async def test_older_pages_are_right_or_gone_while_a_sweep_is_under_way(
     assert 10 <= right < len(searches) * (len(searches) + 1) // 2  # the rest are gone
     assert [] == list(store.verify())
     await store.close()
+
+
+def test_keeping_a_store_that_is_not_there_makes_none(tmp_path: Path) -> None:
+    store = make_store(str(tmp_path / "none.db"))
+    for keep in (lambda: list(store.verify()), lambda: store.rebuild(print), lambda: store.backup(str(tmp_path / "b"))):
+        with pytest.raises(Problem, match="no store"):
+            keep()
+    assert [] == list(tmp_path.iterdir())

@@ -155,6 +155,7 @@ class SqliteStore:
 
     def rebuild(self, progress: Callable[[int, int], None]) -> None:
         """Make the projections again from the ledger. Problem unavailable while the store is open anywhere."""
+        self._check_exists()
         share = os.open(f"{self.path}.open", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(share, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -167,6 +168,7 @@ class SqliteStore:
 
     def backup(self, target: str, progress: Callable[[int, int], None] = lambda done, of: None) -> None:
         """A consistent copy of the live store, in a new file."""
+        self._check_exists()
         if Path(target).exists():
             raise Problem.of("unavailable", f"{target} exists; a backup goes to a new file")
         os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -180,11 +182,14 @@ class SqliteStore:
 
     def _kept(self) -> apsw.Connection:
         """A connection to a store that exists and is ours."""
-        if not self.path.exists():
-            raise Problem.of("unavailable", f"There is no store at {self.path}")
+        self._check_exists()
         connection = schema.connect(str(self.path))
         schema.check(connection, str(self.path), self.partition)
         return connection
+
+    def _check_exists(self) -> None:
+        if not self.path.exists():
+            raise Problem.of("unavailable", f"There is no store at {self.path}")
 
     def statistics(self) -> dict[str, Any]:
         return {
