@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping
@@ -43,6 +44,7 @@ def careplan() -> None:
 @app.command()
 def serve() -> None:
     """Start the server on the store that CAREPLAN_STORE names."""
+    signal.signal(signal.SIGTERM, _ended)
     settings = settings_of_environment()
     listening = _listen(settings.host, settings.port)
     asyncio.run(_made_ready(settings))
@@ -52,7 +54,22 @@ def serve() -> None:
         return
     with TemporaryDirectory(prefix="careplan-metrics-") as directory:
         os.environ[metrics.DIRECTORY] = directory
-        Multiprocess(_config(settings), [listening]).run()
+        _Workers(_config(settings), [listening]).run()
+
+
+def _ended(*_: object) -> None:
+    """Told to stop, and done with it: a server that stops when it is told to has not failed."""
+    raise SystemExit(0)
+
+
+class _Workers(Multiprocess):
+    """The server's processes."""
+
+    def terminate_all(self) -> None:
+        """Who connects from now on is refused at once, and does not wait for an answer that nobody will give."""
+        for listening in self.sockets:
+            listening.close()
+        super().terminate_all()
 
 
 @app.command("load")

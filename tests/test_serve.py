@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import subprocess
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -50,36 +47,6 @@ def test_serve_puts_the_programs_into_the_store(tmp_path: Path) -> None:
         program = "https://careplan-server.org/fhir/PlanDefinition/ia-hcbs"
         assert 1 == httpx.get(f"{base}/PlanDefinition", params={"url": program}).json()["total"]
         assert 0 == httpx.get(f"{base}/Patient").json()["total"]
-
-
-def test_stop_answers_what_is_in_hand(tmp_path: Path) -> None:
-    """Told to stop amid writes, it answers all that it took, and what it answered is there after."""
-    acknowledged: list[str] = []
-    stopping = threading.Event()
-
-    def write(base: str) -> None:
-        with httpx.Client(timeout=60) as client:
-            while True:
-                try:
-                    response = client.post(f"{base}/Patient", json=PATIENT)
-                except httpx.TransportError:
-                    return
-                if response.status_code == 201:
-                    acknowledged.append(response.json()["id"])
-                if len(acknowledged) > 50:
-                    stopping.set()
-
-    with running(store=store(tmp_path), workers=2) as (base, process), ThreadPoolExecutor(8) as pool:
-        for _ in range(8):
-            pool.submit(write, base)
-        assert stopping.wait(STARTED)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(STARTED) in {0, -signal.SIGTERM}
-    with serving(store=store(tmp_path)) as base, httpx.Client() as client:
-        found = client.get(f"{base}/Patient?_summary=count").json()["total"]
-        missing = [id for id in acknowledged if client.get(f"{base}/Patient/{id}").status_code != 200]
-    assert [] == missing
-    assert found >= len(acknowledged)
 
 
 @pytest.mark.parametrize(
