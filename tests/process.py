@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx
@@ -37,12 +39,24 @@ def running(**settings: Any) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 def start(stderr: int | None = None, **settings: Any) -> subprocess.Popen[str]:
     """`careplan serve`, which may or may not come up."""
-    given = {"port": 0, "workers": 1, "demo": False, **settings}
+    return careplan("serve", stderr=stderr, **{"port": 0, "workers": 1, "demo": False, **settings})
+
+
+def careplan(*arguments: object, stderr: int | None = None, **settings: Any) -> subprocess.Popen[str]:
+    """A command under these settings, with what it starts in a process group of its own: `killed` ends them all."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CAREPLAN_")}
-    environment |= {f"CAREPLAN_{name.upper()}": str(value) for name, value in given.items()}
-    return subprocess.Popen(
-        [sys.executable, "-m", "server.cli", "serve"], env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True
-    )
+    environment |= {f"CAREPLAN_{name.upper()}": str(value) for name, value in settings.items()}
+    command = [sys.executable, "-m", "server.cli", *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True, process_group=0)
+
+
+def killed(process: subprocess.Popen[str]) -> None:
+    """End a command and all that it started as a power switch would."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
 
 
 def base_of(process: subprocess.Popen[str]) -> str:
@@ -59,3 +73,11 @@ def base_of(process: subprocess.Popen[str]) -> str:
         else:
             return base
     raise TimeoutError(f"{base} did not answer")
+
+
+async def worker_of(client: httpx.AsyncClient) -> int:
+    """The process that answers the client, whose base URL is the service base."""
+    metrics = (await client.get(str(client.base_url).replace("/fhir/", "/metrics"))).text
+    found = re.search(r'careplan_store\{.*worker="(\d+)"', metrics)
+    assert found
+    return int(found[1])

@@ -8,7 +8,6 @@ deleted could not be put again), Microsoft 5592 (a conflict surfaced as 500), HA
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count, cycle, pairwise
@@ -32,7 +31,7 @@ from tests.coordination.memory import (
     role,
     team,
 )
-from tests.process import serving
+from tests.process import serving, worker_of
 
 WORKERS = 3
 CLIENTS = 8
@@ -81,7 +80,7 @@ async def clients(base: str) -> AsyncIterator[Clients]:
     """Clients of one connection each, spread over all the workers."""
     async with AsyncExitStack() as stack:
         found: Clients = []
-        serves: list[str] = []
+        serves: list[int] = []
         for _ in range(100 * CLIENTS):
             client = httpx.AsyncClient(base_url=f"{base}/", limits=httpx.Limits(max_connections=1), timeout=60)
             await stack.enter_async_context(client)
@@ -93,14 +92,6 @@ async def clients(base: str) -> AsyncIterator[Clients]:
                 break
         assert (CLIENTS, WORKERS) == (len(found), len(set(serves)))
         yield found
-
-
-async def worker_of(client: httpx.AsyncClient) -> str:
-    """The process that this client's connection is with."""
-    metrics = (await client.get(f"{client.base_url}".replace("/fhir/", "/metrics"))).text
-    found = re.search(r'careplan_store\{.*worker="(\d+)"', metrics)
-    assert found
-    return found[1]
 
 
 async def head(client: httpx.AsyncClient) -> int:
