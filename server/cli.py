@@ -17,7 +17,7 @@ import typer
 import uvicorn
 from pydantic import ValidationError
 from rich.console import Console
-from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from server import metrics
 from server.app import PLACES, opened, server_of
@@ -31,6 +31,7 @@ from server.protocol import BoundedProtocol
 from server.settings import Settings, cores
 from server.store.engine import Store
 
+BACKLOG = 2048  # connections that wait for a worker
 GRACE = 30  # seconds that requests in hand have, once the server is told to stop
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -46,15 +47,15 @@ def serve() -> None:
     """Start the server on the store that CAREPLAN_STORE names."""
     signal.signal(signal.SIGTERM, _ended)
     settings = settings_of_environment()
-    listening = _listen(settings.host, settings.port)
+    listening = _listen(settings.host, settings.port, settings.workers)
     asyncio.run(_made_ready(settings))
-    _tell(listening)
+    _tell(listening[0])
     if settings.workers == 1:
-        uvicorn.Server(_config(settings)).run(sockets=[listening])
+        uvicorn.Server(_config(settings)).run(sockets=listening)
         return
     with TemporaryDirectory(prefix="careplan-metrics-") as directory:
         os.environ[metrics.DIRECTORY] = directory
-        _Workers(_config(settings), [listening]).run()
+        _Workers(_config(settings), listening).run()
 
 
 def _ended(*_: object) -> None:
@@ -63,7 +64,13 @@ def _ended(*_: object) -> None:
 
 
 class _Workers(Multiprocess):
-    """The server's processes."""
+    """The server's processes, each with a socket of its own; one that takes another's place listens on all of them."""
+
+    def init_processes(self) -> None:
+        for listening in self.sockets:
+            process = Process(self.config, [listening])
+            process.start()
+            self.processes.append(process)
 
     def terminate_all(self) -> None:
         """Who connects from now on is refused at once, and does not wait for an answer that nobody will give."""
@@ -163,17 +170,28 @@ def settings_of_environment() -> Settings:
         raise typer.Exit(2) from None
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Take the port before anything else, so that a second server says so at once."""
+def _listen(host: str, port: int, count: int) -> list[socket.socket]:
+    """A socket a worker, all on one port: the kernel deals the connections out, where one worker would take them all.
+
+    The port is taken before anything else, and at first for ourselves alone, so that a second server says so at once.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        with socket.create_server((host, port), family=family):
+            pass
+        first = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=True)
+        taken = first.getsockname()[1]
+        rest = [
+            socket.create_server((host, taken), family=family, backlog=BACKLOG, reuse_port=True)
+            for _ in range(count - 1)
+        ]
     except OSError as error:
         typer.echo(
             f"Port {port} of {host} cannot be had: {os.strerror(error.errno or 0)}. CAREPLAN_PORT names another",
             err=True,
         )
         raise typer.Exit(1) from None
+    return [first, *rest]
 
 
 async def _made_ready(settings: Settings) -> None:
