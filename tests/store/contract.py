@@ -190,6 +190,17 @@ class StoreContract:
         assert [n % 3 == 1 for n in range(9)] == [isinstance(result, ZeroDivisionError) for result in results]
         assert 6 == store.head()
 
+    async def test_commit_to_a_closed_store_is_refused(self, make: Callable[[], Store]) -> None:
+        store = make()
+        await store.open()
+        writing = [asyncio.create_task(write(store, patient(f"p{n}"))) for n in range(5)]
+        await asyncio.sleep(0)  # they wait for the writer
+        await store.close()
+        assert {"p0", "p1", "p2", "p3", "p4"} == {(await commit).versions[0].id for commit in writing}
+        with pytest.raises(Problem) as refused:
+            await write(store, patient("late"))
+        assert "unavailable" == refused.value.kind
+
     async def test_commit_equal_to_stored_appends_nothing(self, store: Store) -> None:
         first = await write(store, patient("a", "x"))
         again = await write(store, patient("a", "x"))

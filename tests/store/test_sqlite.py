@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,8 +16,8 @@ import pytest
 
 from server.outcome import Problem
 from server.search.filter import ALL, Equal
-from server.store.engine import Projections, Search, Store
-from server.store.sqlite import SqliteStore, prune, writer
+from server.store.engine import Finding, Projections, Search, Store
+from server.store.sqlite import SqliteStore, prune, rebuild, writer
 from server.store.sqlite.schema import PROJECTION_TABLES
 from tests.store.contract import PROJECTIONS, StoreContract, context, delete, ids, patient, plan, write, writes
 from tests.store.properties import Fresh, StoreProperties
@@ -50,9 +51,9 @@ class TestSqliteStoreProperties(StoreProperties):
     pass
 
 
-def _dump(path: Path) -> dict[str, list[object]]:
-    connection = apsw.Connection(str(path))
-    return {table: list(connection.execute(f"SELECT * FROM {table}")) for table in PROJECTION_TABLES}
+def _dump(path: Path, *tables: str) -> dict[str, list[object]]:
+    with closing(apsw.Connection(str(path))) as connection:
+        return {table: list(connection.execute(f"SELECT * FROM {table}")) for table in tables or PROJECTION_TABLES}
 
 
 def _modes(folder: Path) -> set[int]:
@@ -64,6 +65,7 @@ async def _some_history(store: Store) -> None:
     await asyncio.gather(*(store.commit(writes(patient(f"p{n}", f"i{n % 3}")), context()) for n in range(20)))
     await write(store, patient("a", "y"), delete("Patient", "p3"), patient("later"))
     await write(store, patient("p3", "again"), plan("c", "Patient/a"))
+    await store.commit(writes(patient("b")), context(), fingerprint=b"f")
 
 
 async def test_rebuild_makes_the_same_projections(make: Callable[[], Store], tmp_path: Path) -> None:
@@ -77,7 +79,48 @@ async def test_rebuild_makes_the_same_projections(make: Callable[[], Store], tmp
     steps: list[tuple[int, int]] = []
     store.rebuild(lambda done, of: steps.append((done, of)))
     assert before == _dump(tmp_path / "careplan.db")
-    assert (23, 23) == steps[-1]
+    assert (24, 24) == steps[-1]
+
+
+async def test_rebuild_that_was_broken_off_is_asked_for_again(
+    make: Callable[[], Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make()
+    await store.open()
+    await _some_history(store)
+    await store.close()
+    before = _dump(tmp_path / "careplan.db")
+    monkeypatch.setattr(rebuild, "_CHUNK", 5)
+
+    def stop(done: int, of: int) -> None:
+        if done == 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.rebuild(stop)
+    with pytest.raises(Problem, match="position 10 of 24"):
+        await make().open()
+    assert "applied" in [finding.place for finding in store.verify()]
+    store.rebuild(lambda done, of: None)
+    assert before == _dump(tmp_path / "careplan.db")
+
+
+async def test_backup_that_was_broken_off_leaves_no_file(make: Callable[[], Store], tmp_path: Path) -> None:
+    store = make()
+    await store.open()
+    await _some_history(store)
+
+    def stop(done: int, of: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.backup(str(tmp_path / "copy.db"), stop)
+    await store.close()
+    assert ["careplan.db", "careplan.db.lock", "careplan.db.open"] == sorted(_names(tmp_path))
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
 
 
 async def test_open_refuses_other_definitions_until_rebuilt(make: Callable[[], Store], tmp_path: Path) -> None:
@@ -105,13 +148,26 @@ async def test_open_refuses_other_definitions_until_rebuilt(make: Callable[[], S
         ("DELETE FROM commits WHERE position = 3", "commit 4"),
         ("DELETE FROM changes WHERE seq >> 20 = 5", "commit 5"),
         ("UPDATE resources SET seq = seq - 1 WHERE id = 'p5'", "Patient/p5"),
-        ("DELETE FROM versions WHERE seq >> 20 = 4", "versions"),
+        ("UPDATE commits SET answer = x'7b' WHERE position = 24", "commit 24"),
+        ("DELETE FROM versions WHERE seq >> 20 = 4", "Patient/p2"),
+        ("INSERT INTO versions SELECT rid + 1, seq FROM versions WHERE seq >> 20 = 4", "versions"),
+        ("DELETE FROM timeline WHERE seq >> 20 = 4", "Patient/p2"),
+        ("UPDATE resources SET id = 'else' WHERE id = 'p2'", "Patient/p2"),
+        ("UPDATE applied SET next_rid = 3", "applied"),
+        ("UPDATE applied SET position = 3", "applied"),
         (
             "DELETE FROM rows WHERE typeof(key) = 'blob' AND rid = (SELECT rid FROM resources WHERE id = 'a')",
             "Patient/a",
         ),
         ("INSERT INTO rows VALUES (1, x'00', 99999, 1)", "rows"),
+        ("UPDATE rows SET since = 2 WHERE rid = (SELECT rid FROM resources WHERE id = 'p5')", "Patient/p5"),
+        ("DELETE FROM ended_rows WHERE rid = (SELECT rid FROM resources WHERE id = 'p3')", "Patient/p3"),
+        ("UPDATE ended_rows SET until = until + 1 WHERE rid = (SELECT rid FROM resources WHERE id = 'a')", "Patient/a"),
         ("DELETE FROM facts WHERE source = 'Patient/a'", "Patient/a"),
+        ("UPDATE facts SET source = 'Patient/b' WHERE source = 'Patient/a'", "Patient/a"),
+        ("UPDATE ended_facts SET data = '{}' WHERE source = 'Patient/a'", "Patient/a"),
+        ("UPDATE ended_facts SET since = since + 1 WHERE source = 'Patient/a'", "ended_facts"),
+        ("DROP INDEX rows_rid", "file"),
     ],
 )
 async def test_verify_says_what_is_wrong(make: Callable[[], Store], tmp_path: Path, damage: str, place: str) -> None:
@@ -123,10 +179,30 @@ async def test_verify_says_what_is_wrong(make: Callable[[], Store], tmp_path: Pa
     connection = apsw.Connection(str(tmp_path / "careplan.db"))
     connection.execute(damage)
     connection.close()
-    found = list(store.verify())
-    assert found
-    if place != "versions":
-        assert place in [finding.place for finding in found]
+    assert place in [finding.place for finding in store.verify()]
+
+
+async def test_verify_sees_every_flipped_bit(make: Callable[[], Store], tmp_path: Path) -> None:
+    store = make()
+    await store.open()
+    await _some_history(store)
+    await store.close()
+    path = tmp_path / "careplan.db"
+    sound, content = path.read_bytes(), _dump(path, "commits", "changes", *PROJECTION_TABLES)
+    chance = random.Random(11)
+    used = [place for place, byte in enumerate(sound) if byte]
+    seen = 0
+    for place in chance.sample(used, 150):
+        damaged = bytearray(sound)
+        damaged[place] ^= 1 << chance.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            found = list(store.verify())
+        except Problem as problem:  # not even its schema can be read
+            found = [Finding("file", str(problem))]
+        seen += bool(found)
+        assert found or content == _dump(path, "commits", "changes", *PROJECTION_TABLES)
+    assert seen > 100
 
 
 async def test_backup_of_a_live_store_is_whole(make: Callable[[], Store], tmp_path: Path) -> None:

@@ -16,6 +16,11 @@ from server.store.sqlite.tables import Tables, one, seq_of
 _RIDS_REMEMBERED = 100_000
 
 
+def fact_text(data: Any) -> str:
+    """A fact's data as it is stored."""
+    return json.dumps(data, separators=(",", ":"), sort_keys=True)
+
+
 class Head(NamedTuple):
     """The end of the ledger: its last commit's position, instant and hash."""
 
@@ -186,8 +191,7 @@ class Appender:
             for row in self.connection.execute("SELECT kind, key, number, data, since FROM facts WHERE rid = ?", (rid,))
         }
         wanted = {
-            (self.number(kind), key, number, json.dumps(data, separators=(",", ":"), sort_keys=True)): None
-            for number, (kind, key, data) in enumerate(facts)
+            (self.number(kind), key, number, fact_text(data)): None for number, (kind, key, data) in enumerate(facts)
         }
         ended = [(*row, since) for row, since in stored.items() if row not in wanted]
         self.connection.executemany(

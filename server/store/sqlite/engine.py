@@ -14,7 +14,7 @@ import apsw
 from server.ledger import Commit, Context, Cursor, Decide, Position, Rules, Version, View
 from server.outcome import Problem
 from server.store.engine import Finding, Page, Projections, Search, no_rules
-from server.store.sqlite import schema, verify
+from server.store.sqlite import rebuild, schema, verify
 from server.store.sqlite.readers import PinnedView, Readers
 from server.store.sqlite.tables import Tables, one
 from server.store.sqlite.writer import Writer, locked
@@ -108,6 +108,8 @@ class SqliteStore:
     # -- writing ---------------------------------------------------------------------------------------------------
 
     async def commit(self, decide: Decide, context: Context, *, fingerprint: bytes | None = None) -> Commit:
+        if not self._is_open:
+            raise Problem.of("unavailable", "The server is stopping; send this again to the one that comes after it")
         return await self.writer.commit(decide, context, fingerprint=fingerprint)
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -160,31 +162,33 @@ class SqliteStore:
         try:
             fcntl.flock(share, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with closing(self._kept()) as connection:
-                verify.rebuild(connection, self.partition, self.projections, progress)
+                rebuild.rebuild(connection, self.partition, self.projections, progress)
         except BlockingIOError:
             raise Problem.of("unavailable", f"{self.path} is open elsewhere; stop the server to rebuild it") from None
         finally:
             os.close(share)
 
     def backup(self, target: str, progress: Callable[[int, int], None] = lambda done, of: None) -> None:
-        """A consistent copy of the live store, in a new file."""
-        self._check_exists()
-        if Path(target).exists():
-            raise Problem.of("unavailable", f"{target} exists; a backup goes to a new file")
-        os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        with closing(self._kept()) as source, closing(apsw.Connection(target)) as copy:
-            source.execute("BEGIN")  # one state, however many pages others write meanwhile
-            source.execute("SELECT count(*) FROM applied").fetchall()
-            with copy.backup("main", source, "main") as running:
-                while not running.done:
-                    running.step(1000)
-                    progress(running.page_count - running.remaining, running.page_count)
+        """A consistent copy of the live store, in a new file; none where it cannot be finished."""
+        with closing(self._kept()) as source:
+            try:
+                os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            except FileExistsError:
+                raise Problem.of("unavailable", f"{target} exists; a backup goes to a new file") from None
+            try:
+                _copy(source, target, progress)
+            except BaseException:
+                os.unlink(target)
+                raise
 
     def _kept(self) -> apsw.Connection:
         """A connection to a store that exists and is ours."""
         self._check_exists()
-        connection = schema.connect(str(self.path))
-        schema.check(connection, str(self.path), self.partition)
+        try:
+            connection = schema.connect(str(self.path))
+            schema.check(connection, str(self.path), self.partition)
+        except (apsw.NotADBError, apsw.CorruptError) as error:
+            raise Problem.of("unavailable", f"{self.path} is no store: {error}") from None
         return connection
 
     def _check_exists(self) -> None:
@@ -202,3 +206,12 @@ class SqliteStore:
 
 def _is_empty(connection: apsw.Connection) -> bool:
     return one(connection, "SELECT count(*) FROM sqlite_schema") == 0
+
+
+def _copy(source: apsw.Connection, target: str, progress: Callable[[int, int], None]) -> None:
+    source.execute("BEGIN")  # one state, however many pages others write meanwhile
+    source.execute("SELECT count(*) FROM applied").fetchall()
+    with closing(apsw.Connection(target)) as copy, copy.backup("main", source, "main") as running:
+        while not running.done:
+            running.step(1000)
+            progress(running.page_count - running.remaining, running.page_count)

@@ -23,11 +23,9 @@ _DIGITS = 18  # of a number in a page's token: as many as 64 bits always hold
 SORT_LIMIT = 10_000  # matches that are sorted by a value that the index does not order
 _UNKNOWN = -1  # the number of a name, or of a resource, that no row has
 
-_VERSION = "c.seq, c.method, c.type, c.id, k.at, c.body"
-_JOIN_COMMIT = f"JOIN commits k ON k.position = c.seq >> {ORDINAL_BITS}"
-_READ = (
-    f"SELECT {_VERSION} FROM resources r JOIN changes c ON c.seq = r.seq {_JOIN_COMMIT} WHERE r.type = ? AND r.id = ?"
-)
+VERSION = "c.seq, c.method, c.type, c.id, k.at, c.body"
+JOIN_COMMIT = f"JOIN commits k ON k.position = c.seq >> {ORDINAL_BITS}"
+_READ = f"SELECT {VERSION} FROM resources r JOIN changes c ON c.seq = r.seq {JOIN_COMMIT} WHERE r.type = ? AND r.id = ?"
 _STOOD = "seq = (SELECT max(v.seq) FROM versions v WHERE v.rid = t.rid AND v.seq < ?)"  # the version before a seq
 _MASK = (1 << ORDINAL_BITS) - 1
 
@@ -43,7 +41,7 @@ def one(connection: apsw.Connection, sql: str, bindings: Sequence[Any] = ()) -> 
 
 
 def version_of(row: Sequence[Any]) -> Version:
-    """A row of the columns _VERSION."""
+    """A row of the columns VERSION."""
     seq, method, type, id, at, body = row
     return Version(type, id, seq >> ORDINAL_BITS, seq & _MASK, method, at, body)
 
@@ -97,7 +95,7 @@ class Tables:
             row = self.connection.execute(_READ, (self.number(type), id)).fetchone()
         else:
             row = self.connection.execute(
-                f"SELECT {_VERSION} FROM changes c {_JOIN_COMMIT} WHERE c.seq = (SELECT max(v.seq) FROM versions v "
+                f"SELECT {VERSION} FROM changes c {JOIN_COMMIT} WHERE c.seq = (SELECT max(v.seq) FROM versions v "
                 "JOIN resources r ON r.rid = v.rid WHERE r.type = ? AND r.id = ? AND v.seq < ?)",
                 (self.number(type), id, seq_of(at + 1)),
             ).fetchone()
@@ -107,8 +105,8 @@ class Tables:
         if not 0 < position < 1 << (63 - ORDINAL_BITS):
             return None
         row = self.connection.execute(
-            f"SELECT {_VERSION} FROM resources r JOIN versions v ON v.rid = r.rid JOIN changes c ON c.seq = v.seq "
-            f"{_JOIN_COMMIT} WHERE r.type = ? AND r.id = ? AND v.seq >= ? AND v.seq < ?",
+            f"SELECT {VERSION} FROM resources r JOIN versions v ON v.rid = r.rid JOIN changes c ON c.seq = v.seq "
+            f"{JOIN_COMMIT} WHERE r.type = ? AND r.id = ? AND v.seq >= ? AND v.seq < ?",
             (self.number(type), id, seq_of(position), seq_of(position + 1)),
         ).fetchone()
         return None if row is None else version_of(row)
@@ -246,7 +244,7 @@ class Tables:
             return []
         until = "" if at is None else f"AND v.seq < {seq_of(at + 1)}"
         sql = (
-            f"SELECT m.value, {_VERSION} FROM json_each(?) m CROSS JOIN changes c ON c.seq = "
+            f"SELECT m.value, {VERSION} FROM json_each(?) m CROSS JOIN changes c ON c.seq = "
             f"(SELECT max(v.seq) FROM versions v WHERE v.rid = m.value {until}) "
             f"CROSS JOIN commits k ON k.position = c.seq >> {ORDINAL_BITS} WHERE c.body IS NOT NULL"
         )
@@ -337,7 +335,7 @@ class Tables:
         return "rid = ?", (self.rid(f"{type}/{id}"),)
 
     def _version_at(self, seq: int) -> Version:
-        row = self.connection.execute(f"SELECT {_VERSION} FROM changes c {_JOIN_COMMIT} WHERE c.seq = ?", (seq,))
+        row = self.connection.execute(f"SELECT {VERSION} FROM changes c {JOIN_COMMIT} WHERE c.seq = ?", (seq,))
         return version_of(row.fetchall()[0])
 
     def changes(self, after: Cursor, limit: int) -> list[Version]:
@@ -345,7 +343,7 @@ class Tables:
         return [
             version_of(row)
             for row in self.connection.execute(
-                f"SELECT {_VERSION} FROM changes c {_JOIN_COMMIT} WHERE c.seq > ? ORDER BY c.seq LIMIT ?",
+                f"SELECT {VERSION} FROM changes c {JOIN_COMMIT} WHERE c.seq > ? ORDER BY c.seq LIMIT ?",
                 (seq_of(*after), limit),
             )
         ]

@@ -1,30 +1,35 @@
-"""Verify and rebuild: the ledger against its hash chain, the projections against the ledger."""
+"""Verify: the ledger against its hash chain, the projections against the ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import apsw
 import orjson
 
 from server.fhir import body
-from server.ledger import Position, Version
+from server.ledger import Position, Resource
 from server.outcome import Problem
 from server.store import chain
 from server.store.engine import Finding, Projections
-from server.store.sqlite import schema
-from server.store.sqlite.append import Appender
+from server.store.sqlite import prune, schema
+from server.store.sqlite.append import fact_text
 from server.store.sqlite.compile import TYPE_KEY
 from server.store.sqlite.schema import ORDINAL_BITS
-from server.store.sqlite.tables import Tables, one, seq_of, version_of
+from server.store.sqlite.tables import JOIN_COMMIT, VERSION, Tables, one, seq_of, version_of
 
-_CHUNK = 500  # commits that one transaction of a rebuild takes
+_LAST = "SELECT coalesce(max(position), 0) FROM commits"
 
 
 def check_projections(connection: apsw.Connection, version: str) -> None:
     """Refuse projections that lag behind the ledger or were made by other definitions."""
     applied = one(connection, "SELECT position FROM applied")
-    head = one(connection, "SELECT coalesce(max(position), 0) FROM commits")
+    head = one(connection, _LAST)
     if applied != head:
         raise Problem.of(
             "unavailable", f"A rebuild stopped at position {applied} of {head}; run `careplan rebuild` again"
@@ -40,22 +45,45 @@ def findings(tables: Tables, partition: str, projections: Projections) -> Iterat
     connection = tables.connection
     connection.execute("BEGIN")
     try:
-        for (line,) in connection.execute("PRAGMA integrity_check"):
-            if line != "ok":
-                yield Finding("file", line)
-        yield from _ledger(connection, partition)
-        yield from _resources(connection)
-        yield from _index(tables, projections)
+        for checks in (
+            _file(connection),
+            _ledger(connection, partition),
+            _resources(connection),
+            _projections(tables, projections),
+        ):
+            yield from _readable(checks)
     finally:
         connection.execute("ROLLBACK")
 
 
+def _readable(checks: Iterator[Finding]) -> Iterator[Finding]:
+    """The findings, and one more where what is damaged cannot even be read."""
+    try:
+        yield from checks
+    except Exception as error:  # noqa: BLE001 - there is no end to what a flipped bit can make of a value
+        yield Finding("file", f"it is damaged, and cannot be read on from there: {error}")
+
+
+def _file(connection: apsw.Connection) -> Iterator[Finding]:
+    for (line,) in connection.execute("PRAGMA integrity_check"):
+        if line != "ok":
+            yield Finding("file", line)
+    with closing(apsw.Connection(":memory:")) as fresh:
+        fresh.execute(schema.LEDGER)
+        fresh.execute(schema.PROJECTIONS)
+        tables = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
+        if list(fresh.execute(tables)) != list(connection.execute(tables)):
+            yield Finding("file", "its tables are not those of its schema")
+
+
 def _ledger(connection: apsw.Connection, partition: str) -> Iterator[Finding]:
     hash, expected, last = chain.genesis(partition), 1, 0
-    for position, id, at, actor, stored in connection.execute(
-        "SELECT position, id, at, actor, hash FROM commits ORDER BY position"
+    for position, id, at, actor, stored, fingerprint, answer in connection.execute(
+        "SELECT position, id, at, actor, hash, fingerprint, answer FROM commits ORDER BY position"
     ):
         place = f"commit {position}"
+        if fingerprint is not None and not _is_answer(answer):
+            yield Finding(place, "what its Idempotency-Key is answered with cannot be read")
         if position != expected:
             yield Finding(place, f"the ledger goes from position {expected - 1} to {position}")
         if at < last:
@@ -97,85 +125,114 @@ def _resources(connection: apsw.Connection) -> Iterator[Finding]:
     ):
         yield Finding(f"{type}/{id}", "the current version is not the last one in the ledger")
     for table in ("versions", "timeline"):
-        extra = one(connection, f"SELECT count(*) FROM {table} WHERE seq NOT IN (SELECT seq FROM changes)")
-        if extra:
+        extra = one(connection, f"SELECT (SELECT count(*) FROM {table}) - (SELECT count(*) FROM changes)")
+        if extra > 0:
             yield Finding(table, f"{extra} rows are of no version in the ledger")
-
-
-def _index(tables: Tables, projections: Projections) -> Iterator[Finding]:
-    """The index and the facts of every current resource, made again and compared; then what is left over."""
-    connection, rows_seen, facts_seen = tables.connection, 0, 0
-    for rid, type, id, content in connection.execute(
-        "SELECT r.rid, c.type, c.id, c.body FROM resources r JOIN changes c ON c.seq = r.seq WHERE c.body IS NOT NULL"
+    if one(connection, "SELECT position FROM applied") != one(connection, _LAST):
+        yield Finding("applied", "the projections are not of the ledger's last position")
+    if one(connection, "SELECT next_rid FROM applied") <= one(
+        connection, "SELECT coalesce(max(rid), 0) FROM resources"
     ):
-        place = f"{type}/{id}"
+        yield Finding("applied", "the number that the next resource will have is taken")
+
+
+def _is_answer(answer: bytes | None) -> bool:
+    try:
+        _, places = orjson.loads(answer or b"")
+        return all(isinstance(version, int) for _, _, version in places)
+    except (ValueError, TypeError):
+        return False
+
+
+def _projections(tables: Tables, projections: Projections) -> Iterator[Finding]:
+    """The index and the facts of every version of each resource, made again and compared; then what is left over."""
+    connection, seen = tables.connection, Counter[str]()
+    horizon = prune.horizon(connection)
+    ordered = connection.execute(
+        f"SELECT v.rid, {VERSION} FROM versions v JOIN changes c ON c.seq = v.seq {JOIN_COMMIT} ORDER BY v.rid, v.seq"
+    )
+    for rid, found in groupby(ordered, key=itemgetter(0)):
+        versions = [version_of(row[1:]) for row in found]
+        place = versions[-1].reference
         try:
-            resource = body.loads(bytes(content))
+            states = [(version.position, body.loads(version.body) if version.body else None) for version in versions]
         except (Problem, TypeError):
-            yield Finding(place, "its body is no JSON")
+            yield Finding(place, "a body of it is no JSON")
             continue
-        wanted: set[tuple[int, int | bytes]] = {(tables.number(type), TYPE_KEY)}
-        wanted |= {
-            (tables.number(name), tables.rid(key) if isinstance(key, str) else key)
-            for name, key in projections.rows(resource)
-        }
-        stored = set(connection.execute("SELECT name, key FROM rows WHERE rid = ?", (rid,)))
-        rows_seen += len(stored)
-        if wanted != stored:
-            yield Finding(place, f"the index lacks {len(wanted - stored)} rows and has {len(stored - wanted)} too many")
-        facts = {
-            (tables.number(kind), key, number, orjson.dumps(data, option=orjson.OPT_SORT_KEYS))
-            for number, (kind, key, data) in enumerate(projections.facts(resource))
-        }
-        stored_facts = {
-            (kind, key, number, orjson.dumps(orjson.loads(data), option=orjson.OPT_SORT_KEYS))
-            for kind, key, number, data in connection.execute(
-                "SELECT kind, key, number, data FROM facts WHERE rid = ?", (rid,)
-            )
-        }
-        facts_seen += len(stored_facts)
-        if facts != stored_facts:
-            yield Finding(place, "its facts are not those that follow from it")
-    for table, seen in (("rows", rows_seen), ("facts", facts_seen)):
-        count = one(connection, f"SELECT count(*) FROM {table}")
-        if count != seen:
-            yield Finding(table, f"{count - seen} rows are of resources that are deleted or never were")
+        rows = _periods((position, _rows(tables, projections, resource)) for position, resource in states)
+        facts = _periods((position, _facts(tables, projections, resource, place)) for position, resource in states)
+        for table, required, allowed, stored in (
+            ("rows", rows.held, rows.held, _stored(connection, _HELD_ROWS, rid)),
+            ("ended_rows", rows.after(horizon), rows.ended, _stored(connection, _ENDED_ROWS, rid)),
+            ("facts", facts.held, facts.held, _stored(connection, _HELD_FACTS, rid)),
+            ("ended_facts", facts.ended, facts.ended, _stored_facts(connection, facts.ended, rid)),
+        ):
+            seen[table] += len(stored)
+            if not required <= stored <= allowed:
+                missing, extra = len(required - stored), len(stored - allowed)
+                yield Finding(place, f"{table} lacks {missing} of its rows and has {extra} too many")
+    for table in ("rows", "ended_rows", "facts", "ended_facts"):
+        if extra := one(connection, f"SELECT count(*) FROM {table}") - seen[table]:
+            yield Finding(table, f"{extra} rows are of resources that are deleted or never were")
 
 
-def rebuild(
-    connection: apsw.Connection, partition: str, projections: Projections, progress: Callable[[int, int], None]
-) -> None:
-    """Drop the projections and make them again, a chunk of commits a transaction. `progress(done, of)`."""
-    with connection:
-        for table in schema.PROJECTION_TABLES:
-            connection.execute(f"DROP TABLE IF EXISTS {table}")
-        connection.execute(schema.PROJECTIONS)
-    tables = Tables(connection)
-    appender = Appender(tables, partition)
-    head = tables.head()
-    for start in range(1, head + 1, _CHUNK):
-        end = min(start + _CHUNK - 1, head)
-        with connection:
-            appender.begin()
-            for version in _versions(connection, start, end):
-                _project(appender, version, projections)
-            appender.end(end)
-        progress(end, head)
-    connection.execute("UPDATE settings SET value = ? WHERE name = 'projections'", (projections.version,))
+Row = tuple[Any, ...]
+_HELD_ROWS = "SELECT name, key, since FROM rows WHERE rid = ?"
+_ENDED_ROWS = "SELECT name, key, since, until FROM ended_rows WHERE rid = ?"
+_HELD_FACTS = "SELECT kind, key, number, data, source, since FROM facts WHERE rid = ?"
+_ENDED_FACT = (
+    "SELECT kind, key, number, data, source, since, until FROM ended_facts "
+    "WHERE kind = ? AND key = ? AND rid = ? AND number = ? AND since = ?"
+)
 
 
-def _versions(connection: apsw.Connection, start: Position, end: Position) -> Iterator[Version]:
-    for row in connection.execute(
-        "SELECT c.seq, c.method, c.type, c.id, k.at, c.body FROM changes c "
-        f"JOIN commits k ON k.position = c.seq >> {ORDINAL_BITS} WHERE c.seq >= ? AND c.seq < ? ORDER BY c.seq",
-        (seq_of(start), seq_of(end + 1)),
-    ):
-        yield version_of(row)
+class Periods(NamedTuple):
+    """Rows that hold, each with since when; rows that held, each with since when and until when."""
+
+    held: set[Row]
+    ended: set[Row]
+
+    def after(self, horizon: Position) -> set[Row]:
+        """What was not pruned."""
+        return {row for row in self.ended if row[-1] > horizon}
 
 
-def _project(appender: Appender, version: Version, projections: Projections) -> None:
-    resource = None if version.body is None else body.loads(version.body)
-    now = appender.tables.read(version.type, version.id)
-    rows = projections.rows(resource) if resource else ()
-    facts = projections.facts(resource) if resource else ()
-    appender.project(version, now, rows, facts)
+def _periods(states: Iterable[tuple[Position, set[Row]]]) -> Periods:
+    """From when to when each row held, by what held from each of a resource's versions on."""
+    since: dict[Row, Position] = {}
+    ended: set[Row] = set()
+    for position, rows in states:
+        ended |= {(*row, since.pop(row), position) for row in since.keys() - rows}
+        since |= dict.fromkeys(rows - since.keys(), position)
+    return Periods({(*row, start) for row, start in since.items()}, ended)
+
+
+def _rows(tables: Tables, projections: Projections, resource: Resource | None) -> set[Row]:
+    if not resource:
+        return set()
+    return {(tables.number(resource["resourceType"]), TYPE_KEY)} | {
+        (tables.number(name), tables.rid(key) if isinstance(key, str) else key)
+        for name, key in projections.rows(resource)
+    }
+
+
+def _facts(tables: Tables, projections: Projections, resource: Resource | None, source: str) -> set[Row]:
+    if not resource:
+        return set()
+    return {
+        (tables.number(kind), key, number, fact_text(data), source)
+        for number, (kind, key, data) in enumerate(projections.facts(resource))
+    }
+
+
+def _stored(connection: apsw.Connection, sql: str, rid: int) -> set[Row]:
+    return set(connection.execute(sql, (rid,)))
+
+
+def _stored_facts(connection: apsw.Connection, ended: set[Row], rid: int) -> set[Row]:
+    """Those of a resource's ended facts that are there: no index leads to them by the resource."""
+    return {
+        found
+        for kind, key, number, _, _, since, _ in ended
+        for found in connection.execute(_ENDED_FACT, (kind, key, rid, number, since))
+    }

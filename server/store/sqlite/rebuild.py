@@ -1,0 +1,54 @@
+"""Rebuild: the projections made again, from the ledger alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import apsw
+
+from server.fhir import body
+from server.ledger import Position, Version
+from server.store.engine import Projections
+from server.store.sqlite import schema
+from server.store.sqlite.append import Appender
+from server.store.sqlite.tables import JOIN_COMMIT, VERSION, Tables, seq_of, version_of
+
+_CHUNK = 500  # commits that one transaction takes
+
+
+def rebuild(
+    connection: apsw.Connection, partition: str, projections: Projections, progress: Callable[[int, int], None]
+) -> None:
+    """Drop the projections and make them again, a chunk of commits a transaction. `progress(done, of)`."""
+    with connection:
+        for table in schema.PROJECTION_TABLES:
+            connection.execute(f"DROP TABLE IF EXISTS {table}")
+        connection.execute(schema.PROJECTIONS)
+    tables = Tables(connection)
+    appender = Appender(tables, partition)
+    head = tables.head()
+    for start in range(1, head + 1, _CHUNK):
+        end = min(start + _CHUNK - 1, head)
+        with connection:
+            appender.begin()
+            for version in _versions(connection, start, end):
+                _project(appender, version, projections)
+            appender.end(end)
+        progress(end, head)
+    connection.execute("UPDATE settings SET value = ? WHERE name = 'projections'", (projections.version,))
+
+
+def _versions(connection: apsw.Connection, start: Position, end: Position) -> Iterator[Version]:
+    for row in connection.execute(
+        f"SELECT {VERSION} FROM changes c {JOIN_COMMIT} WHERE c.seq >= ? AND c.seq < ? ORDER BY c.seq",
+        (seq_of(start), seq_of(end + 1)),
+    ):
+        yield version_of(row)
+
+
+def _project(appender: Appender, version: Version, projections: Projections) -> None:
+    resource = None if version.body is None else body.loads(version.body)
+    now = appender.tables.read(version.type, version.id)
+    rows = projections.rows(resource) if resource else ()
+    facts = projections.facts(resource) if resource else ()
+    appender.project(version, now, rows, facts)

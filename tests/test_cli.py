@@ -1,0 +1,155 @@
+"""`careplan verify`, `rebuild` and `backup`, as an operator runs them; serve and load have tests of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import apsw
+import pytest
+from typer.testing import CliRunner, Result
+
+from server.app import opened
+from server.auth.access import SYSTEM
+from server.cli import app
+from server.fhir.body import Body
+from server.interactions.exchange import Server
+from server.ledger import Change, Plan, View
+from server.outcome import Problem
+from server.settings import Settings
+
+WHOLE = "The ledger and its projections are whole\n"
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "careplan.db"
+
+
+@pytest.fixture
+def run(path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command on the store, in its folder."""
+    monkeypatch.chdir(path.parent)
+    monkeypatch.setenv("CAREPLAN_STORE", f"sqlite:///{path}")
+    return lambda *arguments: CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+@pytest.fixture
+async def server(path: Path) -> AsyncIterator[Server]:
+    """The store, open as a server has it, with three patients."""
+    async with opened(Settings(store=f"sqlite:///{path}")) as server:
+        for id in "abc":
+            await put(server, id)
+        yield server
+
+
+@pytest.fixture
+async def stopped(path: Path) -> None:
+    """The same store, with no server on it."""
+    async with opened(Settings(store=f"sqlite:///{path}")) as server:
+        for id in "abc":
+            await put(server, id)
+
+
+async def put(server: Server, id: str) -> None:
+    patient = Body.of({"resourceType": "Patient", "id": id, "active": True})
+
+    async def decide(view: View) -> Plan:
+        return Plan([Change("PUT", "Patient", id, patient.resource, patient.text(id))])
+
+    await server.repository.commit(SYSTEM, decide)
+
+
+def damage(path: Path, sql: str) -> None:
+    connection = apsw.Connection(str(path))
+    connection.execute(sql)
+    connection.close()
+
+
+@pytest.mark.usefixtures("server")
+async def test_verify_of_a_store_in_use(run: Run) -> None:
+    done = await asyncio.to_thread(run, "verify")
+    assert (0, WHOLE) == (done.exit_code, done.output)
+
+
+@pytest.mark.usefixtures("stopped")
+@pytest.mark.parametrize(
+    ("sql", "place"),
+    [
+        ("UPDATE changes SET body = replace(CAST(body AS TEXT), 'true', 'null') WHERE id = 'b'", "commit 2"),
+        ("DELETE FROM rows WHERE rid = (SELECT rid FROM resources WHERE id = 'c')", "Patient/c"),
+    ],
+)
+def test_verify_names_what_is_wrong(run: Run, path: Path, sql: str, place: str) -> None:
+    damage(path, sql)
+    done = run("verify")
+    assert 1 == done.exit_code
+    assert place in [line.partition(":")[0] for line in done.output.splitlines()]
+    assert done.output.splitlines()[-1].endswith(" findings")
+
+
+@pytest.mark.usefixtures("stopped")
+def test_rebuild_mends_the_projections(run: Run, path: Path) -> None:
+    damage(path, "DELETE FROM rows")
+    assert 1 == run("verify").exit_code
+    assert 0 == run("rebuild").exit_code
+    assert WHOLE == run("verify").output
+
+
+@pytest.mark.usefixtures("stopped")
+async def test_rebuild_takes_up_other_definitions(run: Run, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under another base URL other references are local ones."""
+    elsewhere = Settings(store=f"sqlite:///{path}", base_url="https://care.example.org/fhir")
+    with pytest.raises(Problem, match="careplan rebuild"):
+        await opened(elsewhere).__aenter__()
+    monkeypatch.setenv("CAREPLAN_BASE_URL", elsewhere.base_url)
+    assert 0 == (await asyncio.to_thread(run, "rebuild")).exit_code
+    async with opened(elsewhere) as server:
+        assert 3 == server.repository.head(SYSTEM)
+
+
+@pytest.mark.usefixtures("server")
+async def test_rebuild_of_a_store_in_use_is_refused(run: Run) -> None:
+    done = await asyncio.to_thread(run, "rebuild")
+    assert 2 == done.exit_code
+    assert "stop the server" in done.stderr
+
+
+async def test_backup_of_a_store_in_use_is_whole(run: Run, server: Server, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    assert 0 == (await asyncio.to_thread(run, "backup", copy)).exit_code
+    await put(server, "later")
+    async with opened(Settings(store=f"sqlite:///{copy}")) as restored:
+        assert 3 == restored.repository.head(SYSTEM)
+        for id in "abc":
+            assert server.repository.read(SYSTEM, "Patient", id) == restored.repository.read(SYSTEM, "Patient", id)
+        assert [] == list(restored.repository.store.verify())
+
+
+@pytest.mark.usefixtures("stopped")
+def test_backup_goes_to_a_new_file_in_a_folder_that_is_there(run: Run, tmp_path: Path) -> None:
+    there = tmp_path / "there.db"
+    there.write_text("dear")
+    assert 2 == run("backup", there).exit_code
+    assert "dear" == there.read_text()
+    assert 2 == run("backup", tmp_path / "no" / "copy.db").exit_code
+
+
+@pytest.mark.parametrize("command", [["verify"], ["rebuild"], ["backup", "copy.db"]])
+def test_without_a_store_there_is_nothing_to_keep(run: Run, path: Path, command: list[str]) -> None:
+    done = run(*command)
+    assert (2, False) == (done.exit_code, path.exists())
+    assert "There is no store" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["verify"], ["rebuild"], ["backup", "copy.db"]])
+def test_file_that_is_no_store_is_left_as_it_is(run: Run, path: Path, command: list[str]) -> None:
+    path.write_bytes(b"no database" * 1000)
+    done = run(*command)
+    assert (2, "") == (done.exit_code, done.stdout)
+    assert "is no store" in done.stderr
+    assert b"no database" * 1000 == path.read_bytes()
+    assert not (path.parent / "copy.db").exists()
