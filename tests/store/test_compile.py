@@ -39,6 +39,9 @@ def tables(tmp_path: Path) -> Tables:
         And((CODE, Chain("CarePlan.subject", "Patient", IDENTIFIER))),
         And((Chain("CarePlan.subject", "Patient", And((IDENTIFIER, Range("Patient.name", b"a", b"b")))), DATE)),
         Has("CarePlan", "CarePlan.subject", Equal("CarePlan.identifier", (b"1",))),
+        And((SUBJECT, Chain("CarePlan.subject", "Patient", Range("Patient.name", b"a", b"b")))),
+        Not(Chain("CarePlan.subject", "Patient", Chain("Patient.link", "Patient", IDENTIFIER))),
+        And((SUBJECT, Not(Has("Goal", "Goal.subject", DATE)))),
         And((Has("Goal", "Goal.subject", Equal("Goal.identifier", (b"1",))), CODE)),
     ],
 )

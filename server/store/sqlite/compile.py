@@ -77,14 +77,17 @@ class Compiler:
         `through` is a SELECT of one column, `target`, for each of which `where` is asked: the planner would rather
         look through all rows of a name than seek each of a few, so the order of the join is forced.
         """
-        source = f"({through}) CROSS JOIN " if through else ""
-        if self.at is None:
-            return f"SELECT {column} FROM {source}rows{' INDEXED BY rows_rid' if by_rid else ''} WHERE {where}"
-        at = self.bind(self.at)
         hint, ended_hint = (" INDEXED BY rows_rid", " INDEXED BY ended_rows_rid") if by_rid else ("", "")
+        if self.at is None:
+            source = f"({through}) CROSS JOIN " if through else ""
+            return f"SELECT {column} FROM {source}rows{hint} WHERE {where}"
+        at = self.bind(self.at)
+        source = "through CROSS JOIN " if through else ""
         return (
-            f"SELECT {column} FROM {source}rows{hint} WHERE {where} AND since <= {at} UNION ALL "
-            f"SELECT {column} FROM {source}ended_rows{ended_hint} WHERE {where} AND since <= {at} AND until > {at}"
+            # named, `through` stands once: each step of a chain would else double the statement
+            (f"WITH through(target) AS MATERIALIZED ({through}) " if through else "")
+            + f"SELECT {column} FROM {source}rows{hint} WHERE {where} AND since <= {at} UNION ALL "
+            + f"SELECT {column} FROM {source}ended_rows{ended_hint} WHERE {where} AND since <= {at} AND until > {at}"
         )
 
     def living(self, type: str, rid: str) -> str:
@@ -163,14 +166,22 @@ class Compiler:
         return f"(SELECT max(v.seq) FROM versions v WHERE v.rid = {rid}{until})"
 
     def _chain_set(self, type: str, filter: Chain) -> str:
-        targets = f"SELECT +rid AS target FROM ({self.set(filter.type, filter.filter)})"  # + : see _chain_probe
+        # `key` has no affinity and `rid` has; without the + they are compared as numbers, which no index can do
+        targets = f"SELECT +rid AS target FROM ({self.set(filter.type, filter.filter)})"
         return self.rows("rid", f"name = {self.name(filter.index)} AND key = target", through=targets)
 
     def _chain_probe(self, type: str, filter: Chain) -> str:
-        # `key` has no affinity and `rid` has; without the + they are compared as numbers, which no index can do
-        inner = f"SELECT +rid FROM ({self.set(filter.type, filter.filter)})"
-        where = f"rid = m.rid AND name = {self.name(filter.index)} AND key IN ({inner})"
-        return f"EXISTS ({self.rows('1', where, by_rid=True)})"
+        keys = self.rows("key AS rid", f"rid = m.rid AND name = {self.name(filter.index)}", by_rid=True)
+        return self._steps(keys, filter.type, filter.filter)
+
+    def _has_probe(self, type: str, filter: Has) -> str:
+        return self._steps(
+            self.rows("rid", f"name = {self.name(filter.index)} AND key = +m.rid"), filter.type, filter.filter
+        )
+
+    def _steps(self, others: str, type: str, filter: Filter) -> str:
+        """A condition on the resources that one candidate leads to; inside, they are the candidates."""
+        return f"EXISTS (SELECT 1 FROM ({others}) m WHERE {self.living(type, 'm.rid')} AND {self.probe(type, filter)})"
 
     def _has_set(self, type: str, filter: Has) -> str:
         sources = f"SELECT rid AS target FROM ({self.set(filter.type, filter.filter)})"
@@ -209,6 +220,7 @@ class Compiler:
         Present: _rows_probe,
         Updated: _updated_probe,
         Chain: _chain_probe,
+        Has: _has_probe,
         And: _and_probe,
         Or: _or_probe,
         Not: _not_probe,
