@@ -14,8 +14,9 @@ from tempfile import TemporaryDirectory
 import apsw
 import pytest
 
+from server.ledger import Commit, Plan, View
 from server.outcome import Problem
-from server.search.filter import ALL, Equal
+from server.search.filter import ALL, Chain, Equal, Filter, Not, Or, Range
 from server.store.engine import Finding, Projections, Search, Store
 from server.store.sqlite import SqliteStore, prune, rebuild, writer
 from server.store.sqlite.schema import PROJECTION_TABLES
@@ -259,6 +260,44 @@ async def test_search_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
             Search("Patient", Equal("Patient.identifier", tuple(b"i%d" % n for n in range(1000))), count=1000)
         )
     assert "timeout" == refused.value.kind
+    await store.close()
+
+
+async def test_search_of_too_many_steps_is_refused(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "careplan.db", PROJECTIONS)
+    await store.open()
+    filter: Filter = ALL
+    for number in range(8):
+        others = tuple(Range(f"Patient.r{number}-{each}", b"a", b"b") for each in range(40))
+        filter = Chain("Patient.subject", "Patient", Or((filter, *others)))
+    with pytest.raises(Problem) as refused:
+        await store.search(Search("Patient", Not(filter)))
+    assert "too_costly" == refused.value.kind
+    await store.close()
+
+
+async def test_search_of_a_decide_that_takes_too_long_is_refused_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteStore(tmp_path / "careplan.db", PROJECTIONS)
+    await store.open()
+    await write(store, *(patient(f"p{n}", f"i{n}") for n in range(3000)))
+    slow = Equal("Patient.identifier", tuple(b"i%d" % n for n in range(3000)))
+
+    async def look_long(view: View) -> Plan:
+        await view.search("Patient", slow, 3000)
+        return Plan([patient("refused")])
+
+    monkeypatch.setattr(writer, "SEARCH_TIMEOUT", 0.0)
+    decides = [writes(patient("before")), look_long, writes(patient("after"))]
+    before, refused, after = await asyncio.gather(
+        *(store.commit(decide, context()) for decide in decides), return_exceptions=True
+    )
+    assert isinstance(refused, Problem)
+    assert "timeout" == refused.kind
+    assert (True, True) == (isinstance(before, Commit), isinstance(after, Commit))
+    assert 3 == store.head()
+    assert [] == list(store.verify())
     await store.close()
 
 

@@ -16,9 +16,8 @@ from server.ledger import Change, Fact, Position, Version, View
 from server.outcome import Problem
 from server.store.overlay import Overlay
 from server.store.sqlite import schema
-from server.store.sqlite.tables import Tables
-
-STEPS = 20_000  # of SQLite's machine between two looks at a read's time limit
+from server.store.sqlite.schema import STEPS
+from server.store.sqlite.tables import Tables, too_deep
 
 T = TypeVar("T")
 
@@ -50,6 +49,8 @@ class Readers:
         self._own.until = time.monotonic() + self._timeout
         try:
             return read(tables)
+        except apsw.SQLError as error:
+            raise too_deep(error) from None
         except apsw.InterruptError:
             self.counted["timeouts"] += 1
             raise Problem.of(

@@ -76,6 +76,9 @@ class Tables:
         ).fetchone()
         return _UNKNOWN if row is None else row[0]
 
+    def rids(self, sql: str, bindings: Sequence[Any]) -> list[int]:
+        return [rid for (rid,) in self.connection.execute(sql, bindings)]
+
     def before(self, at: int) -> int:
         return seq_of(self.position_at(at - 1), _MASK)
 
@@ -175,7 +178,7 @@ class Tables:
         if after:
             sql += f" WHERE rid > {compiler.bind(after)}"
         sql += f" ORDER BY rid LIMIT {compiler.bind(limit)}"
-        return [rid for (rid,) in self.connection.execute(sql, compiler.bindings)]
+        return self.rids(sql, compiler.bindings)
 
     def _sorted(self, search: Search, at: Position | None, offset: int, limit: int) -> list[int]:
         if any(sort.value is not None for sort in search.sort):
@@ -190,7 +193,7 @@ class Tables:
             f"SELECT m.rid FROM (SELECT DISTINCT rid FROM ({candidates})) m ORDER BY {', '.join(order)}, m.rid "
             f"LIMIT {compiler.bind(limit)} OFFSET {compiler.bind(offset)}"
         )
-        return [rid for (rid,) in self.connection.execute(sql, compiler.bindings)]
+        return self.rids(sql, compiler.bindings)
 
     def _sort_key(self, compiler: Compiler, sort: Sort) -> str:
         if sort.index == "_lastUpdated":
@@ -293,7 +296,7 @@ class Tables:
             if follow.target_type is not None:
                 sql = f"SELECT found FROM ({sql}) WHERE {compiler.living(follow.target_type, 'found')}"
         sql = f"SELECT DISTINCT found FROM ({sql}) ORDER BY 1"
-        return [rid for (rid,) in self.connection.execute(sql, compiler.bindings)]
+        return self.rids(sql, compiler.bindings)
 
     def history(
         self,
@@ -367,6 +370,13 @@ class Tables:
         for key, data, source in rows:
             found[key].append(Fact(kind, key, orjson.loads(data), source))
         return found
+
+
+def too_deep(error: apsw.SQLError) -> Problem:
+    """What to say of a statement that SQLite will not take: a search of too many steps with too many ways."""
+    if not any(reason in str(error) for reason in ("too deep", "too large")):
+        raise error
+    return Problem.of("too_costly", "The search goes through too many steps with too many alternatives; ask for fewer")
 
 
 def _first(pair: tuple[Any, int]) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import math
 import queue
 import threading
 import time
@@ -26,12 +27,13 @@ from server.store.engine import Projections
 from server.store.overlay import Overlay
 from server.store.sqlite import prune
 from server.store.sqlite.append import Appender, Head
-from server.store.sqlite.schema import MAX_CHANGES
-from server.store.sqlite.tables import Tables
+from server.store.sqlite.schema import MAX_CHANGES, STEPS
+from server.store.sqlite.tables import Tables, too_deep
 from server.store.writer import Decided, decided
 
 GROUP = 128  # commits that share one fsync
 SWEEP_EVERY = 64  # groups
+SEARCH_TIMEOUT = 2.0  # seconds: whoever searches at the head holds up all who write
 
 T = TypeVar("T")
 
@@ -74,6 +76,8 @@ class Writer:
         self._queue_limit = queue_limit
         self._page_horizon = page_horizon
         self._sweep = prune.Sweep(connection)
+        self._until = math.inf
+        connection.set_progress_handler(self._is_late, STEPS)
         self._queue: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="careplan-writer", daemon=True)
         self._thread.start()
@@ -200,6 +204,27 @@ class Writer:
         kept = tuple(version for version in versions if version is not None)
         return Commit(position, request.context.commit_id, at, kept, output)
 
+    def search(self, type: str, filter: Any, limit: int) -> list[Version]:
+        """What a decide searches for. Problem timeout where it takes too long: it alone is refused."""
+        self.appender.flush()
+        self._until = time.monotonic() + SEARCH_TIMEOUT
+        try:
+            return self.tables.find(type, filter, limit)
+        except apsw.SQLError as error:
+            raise too_deep(error) from None
+        except apsw.InterruptError:
+            self.counted["timeouts"] += 1
+            raise Problem.of(
+                "timeout",
+                f"To decide this took longer than {SEARCH_TIMEOUT:g} seconds; give a condition that selects by an "
+                "identifier or a reference",
+            ) from None
+        finally:
+            self._until = math.inf
+
+    def _is_late(self) -> bool:
+        return time.monotonic() > self._until
+
     def _roll_back(self) -> None:
         self.appender.forget()
         if self.tables.connection.in_transaction:
@@ -237,8 +262,8 @@ class HeadView:
     """The View of a decide: the writer's own connection, which never makes it wait."""
 
     def __init__(self, writer: Writer, position: Position, at: int) -> None:
+        self._writer = writer
         self._tables = writer.tables
-        self._appender = writer.appender
         self._at = at
         self._seen: dict[tuple[str, str], Version | None] = {}  # the state does not change while one commit is decided
         self.position = position
@@ -250,8 +275,7 @@ class HeadView:
         return self._seen[place]
 
     async def search(self, type: str, filter: Any, limit: int) -> list[Version]:
-        self._appender.flush()
-        return self._tables.find(type, filter, limit)
+        return self._writer.search(type, filter, limit)
 
     async def facts(self, kind: str, keys: Iterable[str]) -> dict[str, list[Fact]]:
         return self._tables.facts(kind, keys)
