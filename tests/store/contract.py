@@ -140,6 +140,36 @@ def race(make: Callable[[], Store], process: int, rounds: int) -> list[str]:
 _X = Equal("Patient.identifier", (b"x",))
 
 
+def link(inner: Filter) -> Filter:
+    return Chain("Patient.subject", "Patient", inner)
+
+
+def linked(inner: Filter) -> Filter:
+    return Has("Patient", "Patient.subject", inner)
+
+
+def steps(step: Callable[[Filter], Filter], ways: int, last: int) -> Filter:
+    """Eight steps from one resource to the next, with alternatives beside each and at the end."""
+    found: Filter = ways_of("end", last)
+    for number in range(8):
+        found = step(Or((found, ways_of(f"r{number}", ways))) if ways else found)
+    return found
+
+
+def ways_of(name: str, count: int) -> Filter:
+    return Or(tuple(Range(f"Patient.{name}{number}", b"a", b"b", b"c", b"d") for number in range(count)))
+
+
+# Of the size that search.query lets through
+LARGEST: list[Filter] = [
+    ways_of("r", 398),
+    And(tuple(Not(Equal(f"Patient.e{number}", (b"a",))) for number in range(199))),
+    Equal("Patient.never", tuple(b"%d" % number for number in range(8192))),
+    Ids(tuple(f"never{number}" for number in range(8192))),
+    *(steps(step, ways, last) for step in (link, linked) for ways, last in ((0, 390), (45, 10))),
+]
+
+
 class StoreContract:
     """Subclasses give the fixture `make`: a picklable callable that opens the same (at first empty) store each time."""
 
@@ -479,6 +509,16 @@ class StoreContract:
         around = (*forward, Follow("CarePlan.subject", "CarePlan", iterate=True, reverse=True))
         page = await population.search(Search("CarePlan", Ids(("c1",)), follow=around))
         assert ["p1", "c2"] == [version.id for version in page.included]
+
+    @pytest.mark.parametrize("type", ["Patient", "CarePlan"])
+    @pytest.mark.parametrize("filter", LARGEST, ids=lambda filter: filter.__class__.__name__)
+    async def test_search_answers_the_most_that_is_asked(self, population: Store, type: str, filter: Filter) -> None:
+        position = population.head()
+        await write(population, patient("p1", "else", title="anna"))
+        for asked in (filter, Not(filter), And((filter, Present(f"{type}.title")))):
+            now = await ids(population, type, asked, sort=(Sort(f"{type}.title"),), total=True)
+            then = await population.view(position).search(type, asked, 10)
+            assert sorted(now) == sorted(version.id for version in then)
 
     async def test_search_refuses_a_page_of_its_own_making(self, population: Store) -> None:
         for page in ("", "x", "1.z3", "999.r1", "1.r-1", "1.r1" + "0" * 18, "1.o1" + "0" * 80, "9" * 20 + ".r1"):

@@ -6,7 +6,8 @@ A conjunction is driven by the set that is likely smallest; the rest are probes,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol
 
 from server.search.filter import (
@@ -36,6 +37,10 @@ class Lookup(Protocol):
         """The last seq of the commits before an instant."""
         ...
 
+    def rids(self, sql: str, bindings: Sequence[Any]) -> list[int]:
+        """What a statement of one column, rid, finds."""
+        ...
+
 
 TYPE_KEY = 0  # the key of a resource's row in the index named as its type: the list of the type's resources
 
@@ -61,7 +66,7 @@ class Compiler:
             select = self._SETS[driver.__class__](self, type, driver)
         if not probes:
             return select
-        conditions = " AND ".join(self.probe(type, probe) for probe in probes)
+        conditions = _joined("AND", [self.probe(type, probe) for probe in probes])
         return f"SELECT m.rid FROM ({select}) m WHERE {conditions}"
 
     def probe(self, type: str, filter: Filter) -> str:
@@ -78,16 +83,13 @@ class Compiler:
         look through all rows of a name than seek each of a few, so the order of the join is forced.
         """
         hint, ended_hint = (" INDEXED BY rows_rid", " INDEXED BY ended_rows_rid") if by_rid else ("", "")
+        source = f"({through}) CROSS JOIN " if through else ""
         if self.at is None:
-            source = f"({through}) CROSS JOIN " if through else ""
             return f"SELECT {column} FROM {source}rows{hint} WHERE {where}"
         at = self.bind(self.at)
-        source = "through CROSS JOIN " if through else ""
         return (
-            # named, `through` stands once: each step of a chain would else double the statement
-            (f"WITH through(target) AS MATERIALIZED ({through}) " if through else "")
-            + f"SELECT {column} FROM {source}rows{hint} WHERE {where} AND since <= {at} UNION ALL "
-            + f"SELECT {column} FROM {source}ended_rows{ended_hint} WHERE {where} AND since <= {at} AND until > {at}"
+            f"SELECT {column} FROM {source}rows{hint} WHERE {where} AND since <= {at} UNION ALL "
+            f"SELECT {column} FROM {source}ended_rows{ended_hint} WHERE {where} AND since <= {at} AND until > {at}"
         )
 
     def living(self, type: str, rid: str) -> str:
@@ -166,8 +168,7 @@ class Compiler:
         return f"(SELECT max(v.seq) FROM versions v WHERE v.rid = {rid}{until})"
 
     def _chain_set(self, type: str, filter: Chain) -> str:
-        # `key` has no affinity and `rid` has; without the + they are compared as numbers, which no index can do
-        targets = f"SELECT +rid AS target FROM ({self.set(filter.type, filter.filter)})"
+        targets = self._targets(filter.type, filter.filter)
         return self.rows("rid", f"name = {self.name(filter.index)} AND key = target", through=targets)
 
     def _chain_probe(self, type: str, filter: Chain) -> str:
@@ -181,12 +182,27 @@ class Compiler:
 
     def _steps(self, others: str, type: str, filter: Filter) -> str:
         """A condition on the resources that one candidate leads to; inside, they are the candidates."""
+        if self.at is not None:
+            others += " LIMIT -1"  # or the planner would copy all that is asked of them into both halves, at each step
         return f"EXISTS (SELECT 1 FROM ({others}) m WHERE {self.living(type, 'm.rid')} AND {self.probe(type, filter)})"
 
     def _has_set(self, type: str, filter: Has) -> str:
-        sources = f"SELECT rid AS target FROM ({self.set(filter.type, filter.filter)})"
+        sources = self._targets(filter.type, filter.filter)
         keys = self.rows("key", f"rid = target AND name = {self.name(filter.index)}", by_rid=True, through=sources)
         return f"SELECT h.key AS rid FROM ({keys}) h WHERE typeof(h.key) = 'integer' AND {self.living(type, 'h.key')}"
+
+    def _targets(self, type: str, filter: Filter) -> str:
+        """A SELECT of one column, target: the resources that a step to another type leads through.
+
+        At a position they are found at once, by a statement of their own: `rows` says everything twice there, so that
+        each step would double all the steps within it, and SQLite plans for minutes that no time limit ends.
+        """
+        if self.at is None:
+            # `key` has no affinity and `rid` has; without the + they are compared as numbers, which no index can do
+            return f"SELECT +rid AS target FROM ({self.set(type, filter)})"
+        apart = Compiler(self.lookup, self.at)
+        rids = self.lookup.rids(f"SELECT DISTINCT rid FROM ({apart.set(type, filter)})", apart.bindings)
+        return f"SELECT value AS target FROM json_each({self.bind(json.dumps(rids))})"
 
     def _or_set(self, type: str, filter: Or) -> str:
         if not filter.filters:
@@ -194,10 +210,10 @@ class Compiler:
         return " UNION ".join(f"SELECT rid FROM ({self.set(type, part)})" for part in filter.filters)
 
     def _or_probe(self, type: str, filter: Or) -> str:
-        return "(" + (" OR ".join(self.probe(type, part) for part in filter.filters) or "0") + ")"
+        return _joined("OR", [self.probe(type, part) for part in filter.filters] or ["0"])
 
     def _and_probe(self, type: str, filter: And) -> str:
-        return "(" + (" AND ".join(self.probe(type, part) for part in filter.filters) or "1") + ")"
+        return _joined("AND", [self.probe(type, part) for part in filter.filters] or ["1"])
 
     def _not_probe(self, type: str, filter: Not) -> str:
         return f"NOT {self.probe(type, filter.filter)}"
@@ -225,6 +241,15 @@ class Compiler:
         Or: _or_probe,
         Not: _not_probe,
     }
+
+
+def _joined(word: str, conditions: list[str]) -> str:
+    """One condition of them all: a tree, since SQLite takes an expression of a thousand levels and no more."""
+    while len(conditions) > 1:
+        odd = conditions[len(conditions) & ~1 :]
+        pairs = zip(conditions[::2], conditions[1::2], strict=False)
+        conditions = [f"({left} {word} {right})" for left, right in pairs] + odd
+    return conditions[0]
 
 
 _UNFIT = 90  # a filter that no set can stand for; the type's list drives then
