@@ -38,7 +38,7 @@ from server.store.sqlite.engine import SqliteStore
 
 PATH = "/fhir"
 SQLITE = "sqlite:///"
-PROJECTIONS = "2"  # to be raised with every change to what the index or the facts hold: a store then asks for a rebuild
+PROJECTIONS = "3"  # to be raised with every change to what the index or the facts hold: a store then asks for a rebuild
 PLACES = {
     "FHIR R4": PATH,
     "CapabilityStatement": f"{PATH}/metadata",

@@ -65,6 +65,24 @@ def test_transfer_reasons_are_those_of_the_requirements() -> None:
     assert expected == [concept["code"] for concept in read("CodeSystem-ia-transfer-reason")["concept"]]
 
 
+@pytest.mark.requirement("IA-07")
+def test_transfer_steps_and_states_are_those_of_the_requirements() -> None:
+    assert list("12345") == [concept["code"] for concept in read("CodeSystem-ia-transfer-step")["concept"]]
+    states = """
+    requested planned internal-notified file-access-granted member-introduced letter-sent contacts-scheduled
+    providers-notified completed
+    """
+    assert states.split() == [concept["code"] for concept in read("CodeSystem-ia-transfer-state")["concept"]]
+
+
+@pytest.mark.requirement("IA-16", "IA-21")
+def test_considerations_and_modes_are_those_of_the_requirements() -> None:
+    considerations = ["member-need-continuity", "cm-location", "long-term-relationship", "provider-location"]
+    assert considerations == [one["code"] for one in read("CodeSystem-ia-reassign-consideration")["concept"]]
+    modes = ["in-person-both", "phone-both", "phone-notice-current-cm"]
+    assert modes == [one["code"] for one in read("CodeSystem-ia-handoff-mode")["concept"]]
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -10,7 +10,10 @@ rows beside the search index, and `View.facts` finds them by kind and key.
     role          PractitionerRole/7        the role itself
     role          Practitioner/7            every role of the person
     organization  Organization/3            the members with an episode there
-    subject       CareTeam/5, EpisodeOfCare/5   the member that it is about
+    subject       CareTeam/5, EpisodeOfCare/5, Task/5   the member that it is about (a Task: of a transfer)
+    transfer      Patient/1, PractitionerRole/7, Organization/3, Task/5   a transfer: whom, from, to, where, itself
+    reservation   PractitionerRole/7        a transfer that is open, at who is to get the member
+    step          Task/5                    a step of a transfer, at the transfer and at itself
     contact       Organization/3            a HealthcareService to call there
     program       *                         an active program, by the digest of its content
 
@@ -30,6 +33,9 @@ BASE = "https://careplan-server.org/fhir"
 PROGRAM_EXTENSION = f"{BASE}/StructureDefinition/program"
 ENTERED_IN_ERROR = f"{BASE}/StructureDefinition/entered-in-error"
 RULE_KIND = f"{BASE}/CodeSystem/rule-kind"
+TASK = f"{BASE}/CodeSystem/cm-task"
+TRANSFER, STEP = f"{TASK}|case-manager-transfer", f"{TASK}|case-manager-transfer-step"  # Task.code
+TRANSFER_INPUT = f"{BASE}/CodeSystem/cm-transfer-input"  # Task.input.type: from, to, organization, effective
 ALL_PROGRAMS = "*"
 
 ASSIGNMENT, ENROLMENT, LINK = "assignment", "enrolment", "link"  # what a member's fact is: the first of its data
@@ -144,6 +150,52 @@ class Role(NamedTuple):
         return cls(fact.source, *fact.data)
 
 
+OPEN = frozenset({"requested", "received", "accepted", "ready", "in-progress", "on-hold"})  # Task.status
+
+
+class Transfer(NamedTuple):
+    """A Task that moves a member from one case manager (`sender`) to another (`receiver`): PractitionerRoles both.
+
+    `program` is the url without the version. Dates are as they were written; `ended` is when it was completed or given
+    up, `due` when it should have been.
+    """
+
+    task: str
+    program: str
+    patient: str
+    organization: str | None
+    sender: str | None
+    receiver: str
+    status: str
+    opened: str | None
+    effective: str | None
+    ended: str | None
+    due: str | None
+    reasons: list[str]  # tokens
+
+    @property
+    def is_open(self) -> bool:
+        """True from the opening until it is completed or given up; a draft is none yet."""
+        return self.status in OPEN
+
+    @classmethod
+    def of(cls, fact: Fact) -> Transfer:
+        return cls(fact.source, *fact.data)
+
+
+class Step(NamedTuple):
+    """A Task that is one step of a transfer."""
+
+    task: str
+    transfer: str
+    code: str | None  # a token
+    status: str
+
+    @classmethod
+    def of(cls, fact: Fact) -> Step:
+        return cls(fact.source, *fact.data)
+
+
 # A function for each type
 
 
@@ -231,6 +283,61 @@ def _plan_definition(plan: Resource, base_url: str) -> Iterator[FactRow]:
         yield "program", ALL_PROGRAMS, digest(plan)
 
 
+def _task(task: Resource, base_url: str) -> Iterator[FactRow]:
+    codes = tokens([task["code"]]) if "code" in task else ()
+    if TRANSFER in codes:
+        yield from _transfer(task, base_url)
+    elif STEP in codes:
+        yield from _step(task, base_url)
+
+
+def _transfer(task: Resource, base_url: str) -> Iterator[FactRow]:
+    own = f"Task/{task['id']}"
+    member = literal(task.get("for"), base_url, ("Patient",))
+    receiver = literal(task.get("owner"), base_url, ("PractitionerRole",))
+    if member is None or receiver is None:
+        return
+    given = transfer_inputs(task)
+    sender, organization = (literal(given.get(name), base_url) for name in ("from", "organization"))
+    data = [
+        task.get("instantiatesCanonical", "").partition("|")[0],
+        member,
+        organization,
+        sender,
+        receiver,
+        task.get("status", ""),
+        task.get("authoredOn"),
+        given.get("effective"),
+        task.get("executionPeriod", {}).get("end"),
+        task.get("restriction", {}).get("period", {}).get("end"),
+        tokens([task["reasonCode"]]) if "reasonCode" in task else [],
+    ]
+    yield "subject", own, member
+    for key in dict.fromkeys((own, member, sender, receiver, organization)):
+        if key:
+            yield "transfer", key, data
+    if data[5] in OPEN:
+        yield "reservation", receiver, data
+
+
+def transfer_inputs(task: Resource) -> dict[str, Any]:
+    """What a transfer is given (Task.input), by the codes of cm-transfer-input; the last of several."""
+    return {
+        coding["code"]: next((value for name, value in given.items() if name.startswith("value")), None)
+        for given in task.get("input", ())
+        for coding in given.get("type", {}).get("coding", ())
+        if coding.get("system") == TRANSFER_INPUT and "code" in coding
+    }
+
+
+def _step(task: Resource, base_url: str) -> Iterator[FactRow]:
+    own = f"Task/{task['id']}"
+    wholes = [found for link in task.get("partOf", ()) if (found := literal(link, base_url, ("Task",)))]
+    code = next(iter(tokens([task["businessStatus"]])), None) if "businessStatus" in task else None
+    for key in dict.fromkeys((own, *wholes)):
+        yield "step", key, [wholes[0] if wholes else "", code, task.get("status", "")]
+
+
 _FACTS: dict[str, Callable[[Resource, str], Iterator[FactRow]]] = {
     "CareTeam": _care_team,
     "EpisodeOfCare": _episode,
@@ -238,6 +345,7 @@ _FACTS: dict[str, Callable[[Resource, str], Iterator[FactRow]]] = {
     "Patient": _patient,
     "PlanDefinition": _plan_definition,
     "PractitionerRole": _practitioner_role,
+    "Task": _task,
 }
 
 

@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from server.coordination.facts import ENTERED_IN_ERROR, PROGRAM_EXTENSION, Assignment, Enrolment, facts
+from server.coordination.facts import (
+    ENTERED_IN_ERROR,
+    PROGRAM_EXTENSION,
+    Assignment,
+    Enrolment,
+    Step,
+    Transfer,
+    facts,
+)
 from server.ledger import Fact
 from tests.coordination.memory import BASE, IA_HCBS, assigned, coding, episode, limited, patient, role, shipped, team
 
@@ -141,3 +149,61 @@ def test_facts_of_a_program_change_with_its_content_and_end_with_its_activity() 
     assert rows(shipped(), "program") != rows(limited(40), "program")
     assert [] == facts(shipped() | {"status": "retired"})
     assert [] == facts(shipped() | {"action": []})
+
+
+TRANSFER = {
+    "resourceType": "Task",
+    "id": "t",
+    "instantiatesCanonical": f"{IA_HCBS}|1.0.0",
+    "status": "requested",
+    "intent": "order",
+    "code": coding("cm-task", "case-manager-transfer"),
+    "for": {"reference": f"{URL}/Patient/1"},
+    "owner": {"reference": "PractitionerRole/b/_history/4"},
+    "authoredOn": "2026-03-10T12:00:00-05:00",
+    "reasonCode": coding("ia-transfer-reason", "ratio-realignment"),
+    "input": [
+        {"type": coding("cm-transfer-input", "from"), "valueReference": {"reference": "PractitionerRole/a"}},
+        {"type": coding("cm-transfer-input", "organization"), "valueReference": {"reference": "Organization/mco"}},
+        {"type": coding("cm-transfer-input", "effective"), "valueDate": "2026-04-01"},
+    ],
+}
+
+
+def test_facts_of_a_transfer_are_found_by_whom_it_concerns() -> None:
+    found = dict(rows(TRANSFER, "transfer"))
+    assert {"Task/t", "Patient/1", "PractitionerRole/a", "PractitionerRole/b", "Organization/mco"} == found.keys()
+    reason = f"{BASE}/CodeSystem/ia-transfer-reason|ratio-realignment"
+    opened = TRANSFER["authoredOn"]
+    expected = Transfer(
+        *("Task/t", IA_HCBS, "Patient/1", "Organization/mco", "PractitionerRole/a", "PractitionerRole/b", "requested"),
+        *(opened, "2026-04-01", None, None, [reason]),
+    )
+    assert expected == Transfer.of(Fact("transfer", "Task/t", found["Task/t"], "Task/t"))
+    assert expected.is_open
+
+
+@pytest.mark.parametrize(
+    ("status", "keys"), [("requested", ["PractitionerRole/b"]), ("draft", []), ("completed", []), ("cancelled", [])]
+)
+def test_facts_of_a_transfer_reserve_a_place_only_while_it_is_open(status: str, keys: list[str]) -> None:
+    assert keys == [key for key, _ in rows(TRANSFER | {"status": status}, "reservation")]
+
+
+def test_facts_of_a_step_are_found_by_its_transfer_and_itself() -> None:
+    step = {
+        "resourceType": "Task",
+        "id": "s",
+        "status": "completed",
+        "code": coding("cm-task", "case-manager-transfer-step"),
+        "partOf": [{"reference": "Task/t"}],
+        "businessStatus": coding("ia-transfer-step", "3"),
+    }
+    found = dict(rows(step, "step"))
+    assert {"Task/s", "Task/t"} == found.keys()
+    expected = Step("Task/s", "Task/t", f"{BASE}/CodeSystem/ia-transfer-step|3", "completed")
+    assert expected == Step.of(Fact("step", "Task/t", found["Task/t"], "Task/s"))
+
+
+def test_facts_of_other_tasks_are_none() -> None:
+    assert [] == facts({"resourceType": "Task", "id": "t", "status": "requested", "intent": "order"})
