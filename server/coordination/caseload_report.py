@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from server.coordination import assignment, period
+from server.coordination import assignment, demographics, period
 from server.coordination.assignment import Member
 from server.coordination.facts import BASE, Assignment, Role
 from server.coordination.period import Interval, Step
@@ -268,7 +268,4 @@ def career_start(person: Resource) -> str | None:
 
 
 def _name(person: Resource) -> str:
-    for name in person.get("name", ()):
-        parts: list[Any] = [*name.get("prefix", ()), *name.get("given", ()), name.get("family", "")]
-        return str(name.get("text") or " ".join(filter(None, parts)))
-    return ""
+    return next(map(demographics.name_text, person.get("name", ())), "")

@@ -15,6 +15,8 @@ rows beside the search index, and `View.facts` finds them by kind and key.
     reservation   PractitionerRole/7        a transfer that is open, at who is to get the member
     step          Task/5                    a step of a transfer, at the transfer and at itself
     contact       Organization/3            a HealthcareService to call there
+    related       Patient/1                 a RelatedPerson of the member
+    service       Patient/1                 an active service of the member: by whom, and until when
     program       *                         an active program, by the digest of its content
 
 References are kept as "Patient/1" whatever form they came in: versioned and absolute ones are the same person.
@@ -23,7 +25,7 @@ References are kept as "Patient/1" whatever form they came in: versioned and abs
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from server.fhir import body, reference
@@ -196,6 +198,32 @@ class Step(NamedTuple):
         return cls(fact.source, *fact.data)
 
 
+class Related(NamedTuple):
+    """A RelatedPerson of a member."""
+
+    source: str
+    relationships: list[str]
+    active: bool
+    start: str | None
+    end: str | None
+
+    @classmethod
+    def of(cls, fact: Fact) -> Related:
+        return cls(fact.source, *fact.data)
+
+
+class Service(NamedTuple):
+    """An active ServiceRequest, or an activity of an active CarePlan that has begun or is booked."""
+
+    source: str
+    performers: list[str]
+    end: str | None
+
+    @classmethod
+    def of(cls, fact: Fact) -> Service:
+        return cls(fact.source, *fact.data)
+
+
 # A function for each type
 
 
@@ -278,6 +306,45 @@ def _healthcare_service(service: Resource, base_url: str) -> Iterator[FactRow]:
         yield "contact", organization, tokens(service.get("program"))
 
 
+def _related_person(related: Resource, base_url: str) -> Iterator[FactRow]:
+    member = literal(related.get("patient"), base_url, ("Patient",))
+    if member:
+        active = related.get("active", True)
+        yield "related", member, [tokens(related.get("relationship")), active, *_period(related)]
+
+
+def _service_request(request: Resource, base_url: str) -> Iterator[FactRow]:
+    member = literal(request.get("subject"), base_url, ("Patient",))
+    if member and request.get("status") == "active" and not request.get("doNotPerform"):
+        occurrence = request.get("occurrencePeriod") or _bounds(request.get("occurrenceTiming"))
+        yield from _service(member, request.get("performer", ()), occurrence.get("end"), base_url)
+
+
+def _care_plan(plan: Resource, base_url: str) -> Iterator[FactRow]:
+    member = literal(plan.get("subject"), base_url, ("Patient",))
+    if member is None or plan.get("status") != "active":
+        return
+    for activity in plan.get("activity", ()):
+        detail = activity.get("detail", {})
+        if detail.get("status") in _UNDER_WAY and not detail.get("doNotPerform"):
+            scheduled = detail.get("scheduledPeriod") or _bounds(detail.get("scheduledTiming"))
+            yield from _service(member, detail.get("performer", ()), scheduled.get("end"), base_url)
+
+
+_UNDER_WAY = frozenset({"scheduled", "in-progress"})
+
+
+def _bounds(timing: Resource | None) -> Resource:
+    bounds: Resource = (timing or {}).get("repeat", {}).get("boundsPeriod", {})
+    return bounds
+
+
+def _service(member: str, links: Sequence[Resource], end: str | None, base_url: str) -> Iterator[FactRow]:
+    performers = [found for link in links if (found := literal(link, base_url))]
+    if performers:
+        yield "service", member, [performers, end]
+
+
 def _plan_definition(plan: Resource, base_url: str) -> Iterator[FactRow]:
     if plan.get("status") == "active" and is_program(plan):
         yield "program", ALL_PROGRAMS, digest(plan)
@@ -339,12 +406,15 @@ def _step(task: Resource, base_url: str) -> Iterator[FactRow]:
 
 
 _FACTS: dict[str, Callable[[Resource, str], Iterator[FactRow]]] = {
+    "CarePlan": _care_plan,
     "CareTeam": _care_team,
     "EpisodeOfCare": _episode,
     "HealthcareService": _healthcare_service,
     "Patient": _patient,
     "PlanDefinition": _plan_definition,
     "PractitionerRole": _practitioner_role,
+    "RelatedPerson": _related_person,
+    "ServiceRequest": _service_request,
     "Task": _task,
 }
 

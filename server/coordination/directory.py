@@ -1,0 +1,61 @@
+"""Directory: who a case manager is and how to reach them; what a plan is called and whom to call there.
+
+https://hl7.org/fhir/R4/practitionerrole.html, https://hl7.org/fhir/R4/organization.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.coordination import demographics
+from server.coordination.facts import literal
+from server.coordination.program import Program
+from server.fhir import body
+from server.ledger import Resource, View
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Somebody, or a plan, as the directory has them; "" and empty where it says nothing."""
+
+    reference: str
+    name: str = ""
+    telecom: tuple[str, ...] = ()
+    address: tuple[str, ...] = ()
+
+
+async def manager(view: View, role: str | None, at: int, zone: str) -> Entry:
+    """A PractitionerRole: the person's name; how to reach them in the role, else at work."""
+    found = await read(view, role)
+    person = await read(view, literal(found.get("practitioner")))
+    telecom = demographics.telecom(found.get("telecom"), at, zone)
+    return Entry(
+        role or "",
+        demographics.name(person.get("name"), at, zone),
+        telecom or demographics.telecom(person.get("telecom"), at, zone),
+    )
+
+
+async def plan(view: View, organization: str | None, program: Program, at: int) -> Entry:
+    """A managed care organization: whom to call is its service for the program, else its own telecom."""
+    found = await read(view, organization)
+    services = await view.facts("contact", [organization] if organization else [])
+    matching = sorted(
+        fact.source for facts in services.values() for fact in facts if not program.types.isdisjoint(fact.data)
+    )
+    points = [(await read(view, source)).get("telecom") for source in matching[:1]]
+    points += [found.get("telecom"), *(contact.get("telecom") for contact in found.get("contact", ()))]
+    telecoms = (demographics.telecom(one, at, program.zone) for one in points)
+    return Entry(
+        organization or "",
+        " ".join(str(found.get("name", "")).split()),
+        next(filter(None, telecoms), ()),
+        demographics.address(found.get("address"), at, program.zone),
+    )
+
+
+async def read(view: View, reference: str | None) -> Resource:
+    """A resource of this server; empty where there is none."""
+    type, _, id = (reference or "").partition("/")
+    version = await view.read(type, id) if id else None
+    return body.parse(version.body).resource if version and version.body else {}

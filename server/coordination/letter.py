@@ -1,0 +1,186 @@
+"""Letter: what the plan writes to the member, or to the parent or guardian, about the new case manager.
+
+https://hl7.org/fhir/R4/documentreference.html, https://hl7.org/fhir/R4/communication.html
+
+A Letter is plain strings, made from the directory at a view. `printing` makes HTML and PDF of it, which takes longer
+than the ledger may be held: whoever commits makes the Letter again at the head, and prints again where it differs.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from server.coordination import demographics, directory, period, template
+from server.coordination.directory import Entry
+from server.coordination.facts import Transfer
+from server.coordination.program import Program
+from server.coordination.representative import MEMBER, Recipient, representative
+from server.fhir.body import Body
+from server.ledger import Change, Resource, View, instant, micros
+from server.outcome import Issue, Problem
+
+MODE = "http://terminology.hl7.org/CodeSystem/v3-ParticipationMode"
+CATEGORY = "http://terminology.hl7.org/CodeSystem/communication-category"
+LETTER = {"system": "http://loinc.org", "code": "51852-2", "display": "Letter"}
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A letter, ready to be printed. The first line of `address` is the recipient's name."""
+
+    patient: str
+    about: str  # the transfer's Task
+    organization: str | None
+    recipient: str
+    language: str  # BCP 47
+    title: str
+    date: str
+    sender: tuple[str, ...]  # the plan's name, address and telecom, line by line
+    address: tuple[str, ...]
+    paragraphs: tuple[str, ...]
+
+
+async def letter(view: View, program: Program, transfer: Transfer, parameters: Mapping[str, Any], at: int) -> Letter:
+    """The letter about a transfer as it would be written at an instant (microseconds since the epoch).
+
+    `parameters` are those of the program's letter. Problem business_rule where the directory lacks the new manager's
+    name or telecom, or where nobody is there to be written to.
+    """
+    recipient = await representative(view, transfer.patient, at, parameters["majority"], program.zone)
+    told = await words(view, program, transfer, recipient, at)
+    plan = await directory.plan(view, transfer.organization, program, at)
+    kind = "letter-text" if recipient.relationship == MEMBER else "letter-text-representative"
+    return Letter(
+        transfer.patient,
+        transfer.task,
+        transfer.organization,
+        recipient.reference,
+        parameters["letter-language"],
+        "".join(template.filled([parameters["letter-title"]], told)),
+        day(at, program.zone),
+        tuple(filter(None, (plan.name, *plan.address, ", ".join(plan.telecom)))),
+        (told["recipient"], *recipient.address),
+        template.filled(parameters[kind], told),
+    )
+
+
+async def words(
+    view: View, program: Program, transfer: Transfer, recipient: Recipient, at: int, effective: int | None = None
+) -> dict[str, str]:
+    """What the placeholders stand for, "" where it is not known; `effective` is the change's instant, once set."""
+    zone = program.zone
+    manager = await directory.manager(view, transfer.receiver, at, zone)
+    _check(manager)
+    former = await directory.manager(view, transfer.sender, at, zone)
+    plan = await directory.plan(view, transfer.organization, program, at)
+    if effective is None and transfer.effective:
+        effective = period.starts(transfer.effective, zone)
+    member = await _member(view, transfer.patient, recipient, at, zone)
+    return {
+        "recipient": recipient.name or ("Member" if recipient.relationship == MEMBER else f"Family of {member}"),
+        "member": member,
+        "manager": manager.name,
+        "telecom": " or ".join(manager.telecom),
+        "former": former.name,
+        "organization": plan.name,
+        "contact": " or ".join(plan.telecom),
+        "effective": "" if effective is None else day(effective, zone),
+    }
+
+
+async def _member(view: View, patient: str, recipient: Recipient, at: int, zone: str) -> str:
+    if recipient.relationship == MEMBER and recipient.name:
+        return recipient.name
+    person = await directory.read(view, patient)
+    return demographics.name(person.get("name"), at, zone) or "the member"
+
+
+def _check(manager: Entry) -> None:
+    """The letter is about whom to reach, and how."""
+    issues = []
+    if not manager.name:
+        issues.append(
+            Issue(
+                "business-rule",
+                f"{manager.reference} has no name to be written: give its Practitioner a name that is in force",
+                ("Practitioner.name",),
+            )
+        )
+    if not manager.telecom:
+        issues.append(
+            Issue(
+                "business-rule",
+                f"{manager.reference} cannot be reached: give it a telecom (phone, sms or email) that is in force",
+                ("PractitionerRole.telecom",),
+            )
+        )
+    if issues:
+        raise Problem.with_issues("business_rule", issues)
+
+
+def day(at: int, zone: str) -> str:
+    """A day as Americans write it: March 1, 2026."""
+    date = period.day(at, zone)
+    return f"{date:%B} {date.day}, {date.year}"
+
+
+# As resources
+
+
+def changes(letter: Letter, html: bytes, pdf: bytes, ids: tuple[str, str], now: datetime) -> list[Change]:
+    """The letter's DocumentReference and the Communication that says it was sent by mail, with these ids."""
+    sent = instant(micros(now))
+    document_id, communication_id = ids
+    plan = {"reference": letter.organization} if letter.organization else None
+    document: Resource = {
+        "resourceType": "DocumentReference",
+        "id": document_id,
+        "status": "current",
+        "docStatus": "final",
+        "type": {"coding": [LETTER]},
+        "subject": {"reference": letter.patient},
+        "date": sent,
+        **({"author": [plan], "custodian": plan} if plan else {}),
+        "description": letter.title,
+        "content": [
+            {"attachment": _attachment(letter, "text/html", html, sent)},
+            {"attachment": _attachment(letter, "application/pdf", pdf, sent)},
+        ],
+        "context": {"related": [{"reference": letter.about}]},
+    }
+    communication: Resource = {
+        "resourceType": "Communication",
+        "id": communication_id,
+        "status": "completed",
+        "category": [{"coding": [{"system": CATEGORY, "code": "notification"}]}],
+        "medium": [{"coding": [{"system": MODE, "code": "MAILWRIT"}]}],
+        "subject": {"reference": letter.patient},
+        "about": [{"reference": letter.about}],
+        "sent": sent,
+        "recipient": [{"reference": letter.recipient}],
+        **({"sender": plan} if plan else {}),
+        "payload": [{"contentReference": {"reference": f"DocumentReference/{document_id}"}}],
+    }
+    return [post(document), post(communication)]
+
+
+def _attachment(letter: Letter, media_type: str, data: bytes, creation: str) -> Resource:
+    return {
+        "contentType": media_type,
+        "language": letter.language,
+        "data": base64.b64encode(data).decode(),
+        "size": len(data),
+        "hash": base64.b64encode(hashlib.sha1(data, usedforsecurity=False).digest()).decode(),
+        "title": letter.title,
+        "creation": creation,
+    }
+
+
+def post(resource: Resource) -> Change:
+    """A resource that is made here, to be written."""
+    return Change("POST", resource["resourceType"], resource["id"], resource, Body.of(resource).text(resource["id"]))

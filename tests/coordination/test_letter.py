@@ -1,0 +1,140 @@
+"""The letter about a new case manager."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Any
+
+import pytest
+
+from server.coordination import letter
+from server.coordination.facts import Transfer
+from server.coordination.letter import Letter
+from server.coordination.programs import active
+from server.coordination.representative import ROLE
+from server.ledger import micros
+from server.outcome import Problem
+from server.validation.element import validate
+from tests.coordination.memory import IA_HCBS, NOW, Memory, organization, patient, practitioner, role, shipped
+
+AT = micros(NOW)
+PHONE = {"system": "phone", "value": "1-515-555-0100"}
+PARAMETERS = {
+    "letter-title": "Your new case manager",
+    "letter-text": ["Dear {recipient},", "{manager} ({telecom}) is yours.", "From {effective} on.", "Not {former}."],
+    "letter-text-representative": ["Dear {recipient},", "{manager} ({telecom}) is {member}'s."],
+    "letter-language": "en",
+    "majority": 18,
+}
+
+
+def transfer(effective: str | None = None) -> Transfer:
+    roles = ("PractitionerRole/a", "PractitionerRole/b")
+    return Transfer(
+        "Task/t", IA_HCBS, "Patient/1", "Organization/mco", *roles, "requested", None, effective, None, None, []
+    )
+
+
+async def memory(**more: Any) -> Memory:
+    """Eva's manager Ann (a) is to be Bob (b), who has the role and person that `more` says."""
+    made = Memory()
+    name = [{"prefix": ["Ms."], "given": ["Eva"], "family": "Łu"}]
+    await made.put(shipped(), organization("mco"), patient("1", name=name), practitioner("a"), role("a"))
+    bob = {"name": [{"given": ["Bob"], "family": "Nguyễn"}]} | more.get("person", {})
+    await made.put({"resourceType": "Practitioner", "id": "b"} | bob)
+    await made.put(role("b", **{"telecom": [PHONE], **more.get("role", {})}))
+    return made
+
+
+async def written(view: Memory, effective: str | None = None) -> Letter:
+    program = (await active(view)).near(IA_HCBS, AT)
+    return await letter.letter(view, program, transfer(effective), PARAMETERS, AT)
+
+
+@pytest.mark.requirement("IA-22")
+async def test_the_letter_has_the_new_managers_name_and_telecom() -> None:
+    found = await written(await memory(), effective="2026-04-01")
+    assert ("Patient/1", "March 10, 2026", ("Ms. Eva Łu",)) == (found.recipient, found.date, found.address)
+    assert (
+        "Dear Ms. Eva Łu,",
+        "Bob Nguyễn (1-515-555-0100) is yours.",
+        "From April 1, 2026 on.",
+        "Not Manager a.",
+    ) == found.paragraphs
+    assert ("MCO mco",) == found.sender
+
+
+async def test_what_is_not_known_is_left_out() -> None:
+    assert not any("From" in text for text in (await written(await memory())).paragraphs)
+
+
+async def test_a_letter_is_equal_where_the_directory_is() -> None:
+    view = await memory()
+    before = await written(view)
+    assert before == await written(view)
+    await view.put(role("b", telecom=[PHONE | {"value": "1-515-555-0199"}]))
+    assert before != await written(view)
+
+
+@pytest.mark.requirement("IA-22")
+@pytest.mark.parametrize(
+    ("expected", "more"),
+    [
+        ({"Practitioner.name"}, {"person": {"name": []}}),
+        ({"Practitioner.name"}, {"person": {"name": [{"use": "old", "text": "Robert"}]}}),
+        ({"PractitionerRole.telecom"}, {"role": {"telecom": []}}),
+        ({"PractitionerRole.telecom"}, {"role": {"telecom": [PHONE | {"system": "fax"}]}}),
+        ({"PractitionerRole.telecom"}, {"role": {"telecom": [PHONE | {"period": {"end": "2026-03-01"}}]}}),
+        ({"PractitionerRole.telecom"}, {"role": {"telecom": []}, "person": {"telecom": [PHONE | {"use": "home"}]}}),
+        ({"Practitioner.name", "PractitionerRole.telecom"}, {"role": {"telecom": []}, "person": {"name": []}}),
+    ],
+)
+async def test_the_letter_is_refused_without_name_or_telecom(expected: set[str], more: dict[str, Any]) -> None:
+    with pytest.raises(Problem) as refused:
+        await written(await memory(**more))
+    assert "business_rule" == refused.value.kind
+    assert expected == {place for issue in refused.value.issues for place in issue.expression}
+
+
+async def test_the_persons_own_telecom_at_work_does_where_the_role_has_none() -> None:
+    found = await written(await memory(role={"telecom": []}, person={"telecom": [PHONE]}))
+    assert "Bob Nguyễn (1-515-555-0100) is yours." in found.paragraphs
+
+
+@pytest.mark.requirement("IA-20", "IA-22")
+async def test_the_letter_goes_to_the_guardian_and_speaks_of_the_member() -> None:
+    view = await memory()
+    await view.put(
+        {
+            "resourceType": "RelatedPerson",
+            "id": "g",
+            "patient": {"reference": "Patient/1"},
+            "relationship": [{"coding": [{"system": ROLE, "code": "GUARD"}]}],
+            "name": [{"text": "Rosa Łu"}],
+            "address": [{"line": ["1 Elm St"], "city": "Ames", "state": "IA", "postalCode": "50010"}],
+        }
+    )
+    found = await written(view)
+    assert ("RelatedPerson/g", ("Rosa Łu", "1 Elm St", "Ames, IA 50010")) == (found.recipient, found.address)
+    assert ("Dear Rosa Łu,", "Bob Nguyễn (1-515-555-0100) is Ms. Eva Łu's.") == found.paragraphs
+
+
+@pytest.mark.requirement("IA-22")
+async def test_the_letter_becomes_a_document_and_a_communication_by_mail() -> None:
+    made = await written(await memory())
+    document, communication = (
+        change.resource or {} for change in letter.changes(made, b"<p>", b"%PDF", ("d", "c"), NOW)
+    )
+    assert [] == validate(document) + validate(communication)
+    assert ["text/html", "application/pdf"] == [one["attachment"]["contentType"] for one in document["content"]]
+    pdf = document["content"][1]["attachment"]
+    assert (b"%PDF", 4, "en", made.title) == (base64.b64decode(pdf["data"]), pdf["size"], pdf["language"], pdf["title"])
+    assert hashlib.sha1(b"%PDF").digest() == base64.b64decode(pdf["hash"])
+    assert "DocumentReference/d" == communication["payload"][0]["contentReference"]["reference"]
+    assert ("completed", "MAILWRIT", "2026-03-10T18:00:00.000Z") == (
+        communication["status"],
+        communication["medium"][0]["coding"][0]["code"],
+        communication["sent"],
+    )
+    assert [{"reference": "Task/t"}] == communication["about"]
