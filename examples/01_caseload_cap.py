@@ -90,7 +90,8 @@ def manager_on(server: httpx.Client, member: str, day: str) -> str:
 
 
 def telecoms(contact: Resource) -> list[str]:
-    whose = contact.get("providedBy", {}).get("display", contact["name"])
+    named = contact.get("providedBy") or contact.get("practitioner") or {"display": contact.get("name")}
+    whose = named["display"]
     return [f"{whose} at {telecom['value']}" for telecom in contact.get("telecom", ())]
 
 

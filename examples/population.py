@@ -170,19 +170,6 @@ def address(random: Random, county: County) -> Resource:
     }
 
 
-def location(county: County) -> Resource:
-    return {
-        "resourceType": "Location",
-        "id": f"ia-{county.slug}",
-        "status": "active",
-        "name": f"{county.name} County",
-        "mode": "instance",
-        "address": {"city": county.seat, "district": county.name, "state": "IA", "postalCode": county.postal_code},
-        "physicalType": codeable("http://terminology.hl7.org/CodeSystem/location-physical-type", "area", "Area"),
-        "position": {"longitude": county.longitude, "latitude": county.latitude},
-    }
-
-
 def provider(county: County, number: int) -> Resource:
     return {
         "resourceType": "Organization",
@@ -413,7 +400,7 @@ def assignment(manager: Manager, start: date, end: date | None) -> Resource:
 
 
 def directory() -> list[Resource]:
-    """The MCOs and whom to call there, as Iowa published them."""
+    """The MCOs and whom to call there, as Iowa published them; areas with their counties, and who manages them."""
     return [entry["resource"] for entry in json.loads(DIRECTORY.read_text())["entry"]]
 
 
@@ -432,12 +419,11 @@ def spread(members: int, managers: int, random: Random) -> list[int]:
 def population(
     loads: list[int], *, seed: int = 1, as_of: date = AS_OF, unassigned: int = 0, prefix: str = ""
 ) -> Iterator[Resource]:
-    """Every resource: the directory, counties and providers, the managers, then each manager's members."""
+    """Every resource: the directory, providers, the managers, then each manager's members."""
     shared = directory()
     mcos = [resource for resource in shared if resource["resourceType"] == "Organization"]
     yield from shared
     for county in COUNTIES:
-        yield location(county)
         for number in range(1, PROVIDERS + 1):
             yield provider(county, number)
     managers = [

@@ -105,11 +105,21 @@ def test_extensions_that_the_code_reads_are_defined(url: str) -> None:
 def test_directory_names_whom_to_call_at_each_plan() -> None:
     entries = json.loads((ROOT / "examples" / "iowa-directory.json").read_text())["entry"]
     services = [entry["resource"] for entry in entries if entry["resource"]["resourceType"] == "HealthcareService"]
+    maps = "https://www.provider.wellpoint.com/docs/gpp/IA_WLP_CAID_LTSSRegionalManagerMap.pdf?v=202402052232"
     assert {
-        "Iowa Total Care": ["itc_ltss@iowatotalcare.com", "1-833-404-1061"],
-        "Molina Healthcare of Iowa": ["IA_CM@molinahealthcare.com", "1-844-236-0894"],
-        "Wellpoint Iowa": ["LTSS_Iowa@elevancehealth.com", "1-833-731-2140"],
+        "Iowa Total Care": [
+            "itc_ltss@iowatotalcare.com",
+            "1-833-404-1061",
+            "https://www.iowatotalcare.com/territory-maps.html",
+        ],
+        "Molina Healthcare of Iowa": ["IA_CM@molinahealthcare.com", "1-844-236-0894", "https://molinahealthcare.com"],
+        "Wellpoint Iowa": ["LTSS_Iowa@elevancehealth.com", "1-833-731-2140", maps],
     } == {one["providedBy"]["display"]: [point["value"] for point in one["telecom"]] for one in services}
+    phone = services[0]["telecom"][1]
+    assert [("http://hl7.org/fhir/StructureDefinition/contactpoint-extension", "press 1, then 6")] == [
+        (extension["url"], extension["valueString"]) for extension in phone["extension"]
+    ]
+    assert "LTSS Supervisor Map Updated October 2024" in services[1]["extraDetails"]
 
 
 def test_operations_are_documented() -> None:

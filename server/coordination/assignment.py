@@ -100,6 +100,16 @@ async def practitioners(view: View, roles: Iterable[str]) -> dict[str, str | Non
     return {role: Role.of(rows[0]).practitioner if rows else None for role, rows in found.items()}
 
 
+def left(role: Role, at: int, now: int, zone: str) -> bool:
+    """True where somebody is in the role no more: it has ended, or is inactive, which says since today and no earlier.
+
+    Who left still holds what the CareTeams say until that is closed or transferred, but is nobody to call.
+    """
+    if at >= period.ends(role.end, zone):
+        return True
+    return not role.active and at >= period.midnight(period.day(now, zone), zone)
+
+
 # What holds when
 
 

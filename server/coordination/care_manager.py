@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from server.coordination import assignment, period
+from server.coordination import area, assignment, period
 from server.coordination.assignment import Member, held, in_program
-from server.coordination.facts import BASE, PROGRAM_EXTENSION, Assignment, Role, Team
+from server.coordination.facts import BASE, PROGRAM_EXTENSION, Assignment, Contact, Role, Team
 from server.coordination.period import Interval
 from server.coordination.program import Program, Rule
 from server.coordination.programs import Programs, active
@@ -289,22 +289,38 @@ async def care_managers(view: View, patient: str, wanted: str | None, as_of: str
     programs = await active(view)
     urls = list(programs) if wanted is None else [programs.meant(wanted)]
     member = (await assignment.members(view, [patient]))[patient]
-    persons = await assignment.practitioners(view, [one.manager for one in member.assignments])
+    rows = await view.facts("role", {one.manager for one in member.assignments})
+    roles = {role: Role.of(found[0]) for role, found in rows.items() if found}
+    persons = {role: found.practitioner for role, found in roles.items()}
     found: list[Serving] = []
-    without: list[tuple[Program, list[str]]] = []
+    without: list[_Without] = []
     for url in urls:
         at = programs.instant(url, as_of, now)
         chosen = programs.chosen(wanted or url, at)
         organizations = _organizations(member, chosen, at)
         if not organizations:
             continue
-        serving = _serving(member, programs, chosen, persons, at)
+        serving = [
+            one
+            for one in _serving(member, programs, chosen, persons, at)
+            if not assignment.left(roles[one.manager], at, now, chosen.zone)
+        ]
         found += serving
         if not serving:
-            without.append((chosen, organizations))
+            without.append(_Without(chosen, organizations, at))
     if len(found) == 1:
         found = [found[0]._replace(lead=True)]
-    return Answer(found, await _contacts(view, patient, without, bool(found)))
+    if without:
+        return Answer(found, await _contacts(view, patient, without))
+    return Answer(found, [] if found else await _organization_of(view, patient))
+
+
+class _Without(NamedTuple):
+    """A program in which a member has no case manager who can be called, where enrolled, and when."""
+
+    program: Program
+    organizations: list[str]
+    at: int
 
 
 def _organizations(member: Member, chosen: Program, at: int) -> list[str]:
@@ -340,20 +356,44 @@ def together(assignments: Sequence[Assignment], zone: str) -> list[Interval]:
     return period.union(interval for one in assignments for interval in held(one, zone))
 
 
-async def _contacts(view: View, patient: str, without: list[tuple[Program, list[str]]], any_served: bool) -> list[str]:
-    """The organization's service for the program, else the organization itself; for who is in none, the patient's."""
-    if not without and any_served:
-        return []
-    asked = [(one, organizations) for one, organizations in without]
-    organizations = {organization for _, found in asked for organization in found}
-    if not asked:
-        version = await view.read(*patient.split("/"))
-        link = body.parse(version.body).resource.get("managingOrganization", {}) if version and version.body else {}
-        return [link["reference"]] if link.get("reference", "").startswith("Organization/") else []
-    services = await view.facts("contact", organizations)
+# Whom to call
+
+
+async def _contacts(view: View, patient: str, without: Sequence[_Without]) -> list[str]:
+    """Each organization's service for the member's area, else for all areas, else itself; then the area's manager."""
+    known = await view.facts("contact", {organization for one in without for organization in one.organizations})
     found: list[str] = []
-    for one, there in asked:
-        for organization in there:
-            matching = [fact.source for fact in services[organization] if not one.types.isdisjoint(fact.data)]
-            found += matching or ([organization] if organization.startswith("Organization/") else [])
+    for program, organizations, at in without:
+        around = (await area.areas(view, [patient], at))[patient]
+        for organization in organizations:
+            there = [
+                one
+                for one in map(Contact.of, known[organization])
+                if period.holds([period.between(one.start, one.end, program.zone)], at)
+            ]
+            found += _services(organization, there, program, around)
+            found += _nearest([one for one in there if one.reference.startswith("PractitionerRole/")], around)
     return list(dict.fromkeys(found))
+
+
+def _services(organization: str, there: Sequence[Contact], program: Program, around: Sequence[str]) -> list[str]:
+    """Where no area of the member is known, those of any."""
+    services = [one for one in there if not program.types.isdisjoint(one.programs)]
+    of_all = [one.reference for one in services if not one.areas]
+    itself = [organization] if organization.startswith("Organization/") else []
+    return _nearest(services, around) or of_all or ([] if around else [one.reference for one in services]) or itself
+
+
+def _nearest(contacts: Sequence[Contact], around: Sequence[str]) -> list[str]:
+    """Those for the first of the areas that has any."""
+    for area_around in around:
+        if found := [one.reference for one in contacts if area_around in one.areas]:
+            return found
+    return []
+
+
+async def _organization_of(view: View, patient: str) -> list[str]:
+    """Of who is in no program, the organization that keeps the record."""
+    version = await view.read(*patient.split("/"))
+    link = body.parse(version.body).resource.get("managingOrganization", {}) if version and version.body else {}
+    return [link["reference"]] if link.get("reference", "").startswith("Organization/") else []

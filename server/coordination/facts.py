@@ -14,7 +14,10 @@ rows beside the search index, and `View.facts` finds them by kind and key.
     transfer      Patient/1, PractitionerRole/7, Organization/3, Task/5   a transfer: whom, from, to, where, itself
     reservation   PractitionerRole/7        a transfer that is open, at who is to get the member
     step          Task/5                    a step of a transfer, at the transfer and at itself
-    contact       Organization/3            a HealthcareService to call there
+    contact       Organization/3            a HealthcareService or an area's manager to call there
+    home          Patient/1                 a home address
+    area          postalCode|50309          an area with that in its address, by what tells most
+    location      Location/9                whether it is an area, what it is part of, where it is
     related       Patient/1                 a RelatedPerson of the member
     service       Patient/1                 an active service of the member: by whom, and until when
     program       *                         an active program, by the digest of its content
@@ -25,7 +28,8 @@ References are kept as "Patient/1" whatever form they came in: versioned and abs
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from server.fhir import body, reference
@@ -39,6 +43,7 @@ TASK = f"{BASE}/CodeSystem/cm-task"
 TRANSFER, STEP = f"{TASK}|case-manager-transfer", f"{TASK}|case-manager-transfer-step"  # Task.code
 TRANSFER_INPUT = f"{BASE}/CodeSystem/cm-transfer-input"  # Task.input.type: from, to, organization, effective
 ALL_PROGRAMS = "*"
+AREA_MANAGER = f"{BASE}/CodeSystem/cm-role|area-manager"
 
 ASSIGNMENT, ENROLMENT, LINK = "assignment", "enrolment", "link"  # what a member's fact is: the first of its data
 
@@ -146,6 +151,8 @@ class Role(NamedTuple):
     active: bool
     start: str | None
     end: str | None
+    codes: list[str]
+    locations: list[str]
 
     @classmethod
     def of(cls, fact: Fact) -> Role:
@@ -224,6 +231,47 @@ class Service(NamedTuple):
         return cls(fact.source, *fact.data)
 
 
+class Contact(NamedTuple):
+    """Whom to call at an organization: a HealthcareService, or the PractitionerRole that manages an area."""
+
+    reference: str
+    programs: list[str]  # HealthcareService.program
+    areas: list[str]  # Locations; none: all of them
+    start: str | None
+    end: str | None
+
+    @classmethod
+    def of(cls, fact: Fact) -> Contact:
+        return cls(fact.source, *fact.data)
+
+
+class Home(NamedTuple):
+    """A Patient's home address, its parts as ADDRESS names them."""
+
+    patient: str
+    address: tuple[str, ...]
+    start: str | None
+    end: str | None
+
+    @classmethod
+    def of(cls, fact: Fact) -> Home:
+        return cls(fact.source, tuple(fact.data[0]), *fact.data[1:])
+
+
+class Location(NamedTuple):
+    """A Location: whether it is an area, what it is part of, and where it is."""
+
+    reference: str
+    is_area: bool
+    whole: str | None
+    latitude: float | None
+    longitude: float | None
+
+    @classmethod
+    def of(cls, fact: Fact) -> Location:
+        return cls(fact.source, *fact.data)
+
+
 # A function for each type
 
 
@@ -280,6 +328,9 @@ def _episode(episode: Resource, base_url: str) -> Iterator[FactRow]:
 
 def _patient(patient: Resource, base_url: str) -> Iterator[FactRow]:
     own = f"Patient/{patient['id']}"
+    for address in patient.get("address", ()):
+        if address.get("use", "home") == "home" and any(parts := address_parts(address)):
+            yield "home", own, [parts, *_period(address)]
     for link in patient.get("link", ()):
         other = literal(link.get("other"), base_url, ("Patient",))
         if other is None or other == own or link.get("type") not in _INVERSE:
@@ -294,16 +345,59 @@ _INVERSE = {"replaced-by": "replaces", "replaces": "replaced-by"}
 def _practitioner_role(role: Resource, base_url: str) -> Iterator[FactRow]:
     practitioner = literal(role.get("practitioner"), base_url, ("Practitioner",))
     organization = literal(role.get("organization"), base_url)
-    data = [practitioner, organization, role.get("active", True), *_period(role)]
+    codes = tokens(role.get("code"))
+    locations = _locations(role.get("location"), base_url)
+    data = [practitioner, organization, role.get("active", True), *_period(role), codes, locations]
     yield "role", f"PractitionerRole/{role['id']}", data
     if practitioner:
         yield "role", practitioner, data
+    if AREA_MANAGER in codes and locations and organization and role.get("telecom") and role.get("active", True):
+        yield "contact", organization, [[], locations, *_period(role)]
 
 
 def _healthcare_service(service: Resource, base_url: str) -> Iterator[FactRow]:
     organization = literal(service.get("providedBy"), base_url)
     if organization and service.get("telecom") and service.get("active", True):
-        yield "contact", organization, tokens(service.get("program"))
+        areas = _locations(service.get("coverageArea"), base_url)
+        yield "contact", organization, [tokens(service.get("program")), areas, None, None]
+
+
+def _locations(links: list[Resource] | None, base_url: str) -> list[str]:
+    found = (literal(link, base_url, ("Location",)) for link in links or ())
+    return [location for location in found if location]
+
+
+_AREAS = {
+    "http://terminology.hl7.org/CodeSystem/location-physical-type|area",
+    "http://terminology.hl7.org/CodeSystem/location-physical-type|jdn",
+}
+ADDRESS = ("postalCode", "city", "district", "state")  # what tells most first
+_ZIP_PLUS_4 = re.compile(r"([0-9]{5})-?[0-9]{4}", re.ASCII)
+
+
+def address_parts(address: Resource) -> list[str]:
+    """What ADDRESS names of an address, as it is compared: "Polk County" is polk, "50309-1234" is 50309."""
+    parts = {name: " ".join(address.get(name, "").casefold().split()) for name in ADDRESS}
+    parts["district"] = parts["district"].removesuffix(" county")
+    if plus := _ZIP_PLUS_4.fullmatch(parts["postalCode"]):
+        parts["postalCode"] = plus[1]
+    return list(parts.values())
+
+
+def address_keys(parts: Iterable[str]) -> list[str]:
+    """The keys under which an area with one of these parts may be found."""
+    return [f"{name}|{part}" for name, part in zip(ADDRESS, parts, strict=True) if part]
+
+
+def _location(location: Resource, base_url: str) -> Iterator[FactRow]:
+    is_area = not _AREAS.isdisjoint(tokens([location["physicalType"]] if "physicalType" in location else None))
+    position = location.get("position", {})
+    where = [float(position[name]) if name in position else None for name in ("latitude", "longitude")]
+    whole = literal(location.get("partOf"), base_url, ("Location",))
+    yield "location", f"Location/{location['id']}", [is_area, whole, *where]
+    keys = address_keys(parts := address_parts(location.get("address", {})))
+    if is_area and keys and location.get("status", "active") == "active":
+        yield "area", keys[0], parts
 
 
 def _related_person(related: Resource, base_url: str) -> Iterator[FactRow]:
@@ -410,6 +504,7 @@ _FACTS: dict[str, Callable[[Resource, str], Iterator[FactRow]]] = {
     "CareTeam": _care_team,
     "EpisodeOfCare": _episode,
     "HealthcareService": _healthcare_service,
+    "Location": _location,
     "Patient": _patient,
     "PlanDefinition": _plan_definition,
     "PractitionerRole": _practitioner_role,

@@ -32,13 +32,17 @@ def _concerns(change: Change) -> bool:
     if change.type == "Practitioner":
         return change.resource is None
     if change.method == "POST" and change.type in {"Patient", "PractitionerRole"}:
-        return change.type == "Patient" and bool(change.facts)
+        return change.type == "Patient" and _is_linked(change)
     return change.type in WATCHED
+
+
+def _is_linked(change: Change) -> bool:
+    return any(kind == "member" for kind, _, _ in change.facts or ())
 
 
 async def _without_unlinked(before: View, changes: list[Change]) -> list[Change]:
     """Patients that are no part of a merge, and were none, concern no rule."""
-    unlinked = [change.reference for change in changes if change.type == "Patient" and not change.facts]
+    unlinked = [change.reference for change in changes if change.type == "Patient" and not _is_linked(change)]
     if not unlinked:
         return changes
     found = await before.facts("member", unlinked)

@@ -146,7 +146,7 @@ async def _relinked(before: View, changes: Sequence[Change]) -> set[str]:
             was[patient] = {fact.data[1] for fact in found if fact.source == patient}
     concerned: set[str] = set()
     for change in written:
-        links = {data[1] for _, key, data in change.facts or () if key == change.reference}
+        links = {data[1] for kind, key, data in change.facts or () if (kind, key) == ("member", change.reference)}
         if links != was[change.reference]:
             concerned |= {change.reference, *links, *was[change.reference]}
     return concerned

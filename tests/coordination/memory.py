@@ -144,6 +144,19 @@ def role(id: str, person: str | None = None, mco: str = "mco", **more: Any) -> R
     }
 
 
+def location(id: str, whole: str | None = None, **address: str) -> Resource:
+    """Location/<id>, an area with this address, part of Location/<whole>."""
+    area = {"system": "http://terminology.hl7.org/CodeSystem/location-physical-type", "code": "area"}
+    return {
+        "resourceType": "Location",
+        "id": id,
+        "status": "active",
+        "physicalType": {"coding": [area]},
+        **({"address": address} if address else {}),
+        **({"partOf": {"reference": f"Location/{whole}"}} if whole else {}),
+    }
+
+
 def episode(
     id: str, mco: str = "mco", start: str | None = "2025-01-01", end: str | None = None, **more: Any
 ) -> Resource:

@@ -18,6 +18,7 @@ from tests.coordination.memory import (
     fill,
     iowa,
     limited,
+    location,
     organization,
     patient,
     role,
@@ -283,6 +284,89 @@ async def test_care_managers_name_whom_to_call_where_there_is_nobody() -> None:
     assert ([], ["HealthcareService/line"]) == await who(memory)
     await fill(memory, "a", "m1")
     assert [] == (await who(memory)).contacts
+
+
+def service(id: str, *covering: str) -> Resource:
+    """HealthcareService/<id> of the plan for the program, in these areas."""
+    return {
+        "resourceType": "HealthcareService",
+        "id": id,
+        "providedBy": {"reference": "Organization/mco"},
+        "program": [coding("cm-program", "ia-hcbs")],
+        "telecom": [{"system": "phone", "value": "1-800-555-0100"}],
+        "coverageArea": [{"reference": f"Location/{one}"} for one in covering],
+    }
+
+
+def boss(id: str, area: str, **more: Any) -> Resource:
+    """PractitionerRole/<id>, which manages an area."""
+    return role(
+        id,
+        code=[coding("cm-role", "area-manager")],
+        location=[{"reference": f"Location/{area}"}],
+        telecom=[{"system": "phone", "value": "1-800-555-0101"}],
+        **more,
+    )
+
+
+@pytest.mark.requirement("IA-25")
+@pytest.mark.parametrize(
+    ("expected", "home"),
+    [
+        (["HealthcareService/polk", "PractitionerRole/polk"], {"district": "Polk", "state": "IA"}),
+        (["HealthcareService/iowa", "PractitionerRole/iowa"], {"district": "Linn", "state": "IA"}),
+        (["HealthcareService/iowa", "HealthcareService/polk"], {"text": "Not known"}),
+    ],
+)
+async def test_care_managers_name_whom_to_call_for_the_area(expected: list[str], home: Resource) -> None:
+    memory = await iowa()
+    await memory.put(location("iowa", state="IA"), location("polk", "iowa", district="Polk", state="IA"))
+    await memory.put(service("polk", "polk"), service("iowa", "iowa"), boss("polk", "polk"), boss("iowa", "iowa"))
+    await memory.put(patient("m1", address=[home]))
+    found = (await who(memory)).contacts
+    assert expected == (sorted(found) if "text" in home else found)
+
+
+@pytest.mark.requirement("IA-25")
+async def test_care_managers_name_the_plans_service_where_the_area_has_none() -> None:
+    memory = await iowa()
+    await memory.put(location("polk", state="IA"), service("all"), service("linn", "linn"))
+    await memory.put(boss("gone", "polk", period={"end": "2026-03-09"}), boss("new", "polk"))
+    await memory.put(patient("m1", address=[{"state": "IA"}]))
+    assert ["HealthcareService/all", "PractitionerRole/new"] == (await who(memory)).contacts
+
+
+@pytest.mark.requirement("IA-25")
+async def test_care_managers_name_the_plan_where_its_services_are_for_other_areas() -> None:
+    memory = await iowa()
+    await memory.put(location("iowa", state="IA"), location("polk", "iowa", district="Polk", state="IA"))
+    await memory.put(service("polk", "polk"), patient("m1", address=[{"state": "IA"}]))
+    assert ["Organization/mco"] == (await who(memory)).contacts
+
+
+@pytest.mark.requirement("IA-25")
+@pytest.mark.parametrize(
+    ("manager", "last", "first"),
+    [
+        (role("a", period={"end": "2026-03-09"}), "2026-03-09", "2026-03-10"),
+        (role("a", active=False), "2026-03-09", "2026-03-10"),
+        (role("a", active=False, period={"end": "2026-01-31"}), "2026-01-31", "2026-02-01"),
+    ],
+)
+async def test_care_managers_who_have_left_are_nobody_to_call(manager: Resource, last: str, first: str) -> None:
+    memory = await iowa()
+    await fill(memory, "a", "m1")
+    await memory.put(manager)
+    assert [A] == [one.manager for one in (await who(memory, last)).serving]
+    assert ([], ["Organization/mco"]) == await who(memory, first)
+    assert ([], ["Organization/mco"]) == await who(memory)
+
+
+async def test_care_managers_count_the_time_in_a_role_that_has_ended() -> None:
+    memory = await iowa()
+    await memory.put(role("a0", "a", period={"end": "2025-06-30"}))
+    await memory.put(team("m1", assigned("PractitionerRole/a0", "2025-02-01", "2025-06-30"), assigned(A, "2025-07-01")))
+    assert ["2025-02-01T00:00:00-06:00"] == [one.since for one in (await who(memory)).serving]
 
 
 async def test_care_managers_of_nobody_enrolled_are_at_the_patients_organization() -> None:

@@ -14,7 +14,19 @@ from server.coordination.facts import (
     facts,
 )
 from server.ledger import Fact
-from tests.coordination.memory import BASE, IA_HCBS, assigned, coding, episode, limited, patient, role, shipped, team
+from tests.coordination.memory import (
+    BASE,
+    IA_HCBS,
+    assigned,
+    coding,
+    episode,
+    limited,
+    location,
+    patient,
+    role,
+    shipped,
+    team,
+)
 
 URL = "https://fhir.example.org/fhir"
 CBCM = f"{BASE}/CodeSystem/cm-role|cbcm"
@@ -141,8 +153,41 @@ def test_facts_of_a_service_are_for_whom_it_can_be_called() -> None:
         "program": [coding("cm-program", "ia-hcbs")],
         "telecom": [{"system": "phone", "value": "1"}],
     }
-    assert [("Organization/mco", [f"{BASE}/CodeSystem/cm-program|ia-hcbs"])] == rows(service, "contact")
+    coded = [f"{BASE}/CodeSystem/cm-program|ia-hcbs"]
+    assert [("Organization/mco", [coded, [], None, None])] == rows(service, "contact")
+    covering = service | {"coverageArea": [{"reference": "Location/polk"}, {"display": "Story"}]}
+    assert [("Organization/mco", [coded, ["Location/polk"], None, None])] == rows(covering, "contact")
     assert [] == facts(service | {"active": False})
+
+
+def test_facts_of_a_role_are_a_contact_where_it_manages_an_area() -> None:
+    manager = role(
+        "7",
+        code=[coding("cm-role", "area-manager")],
+        location=[{"reference": "Location/polk"}],
+        telecom=[{"system": "phone", "value": "1"}],
+        period={"start": "2025-01-01"},
+    )
+    assert [("Organization/mco", [[], ["Location/polk"], "2025-01-01", None])] == rows(manager, "contact")
+    assert [] == rows(manager | {"code": [coding("cm-role", "cbcm")]}, "contact")
+    assert [] == rows(manager | {"active": False}, "contact")
+
+
+def test_facts_of_a_patient_say_where_the_home_is() -> None:
+    home = {"district": "Polk  County", "state": "IA", "postalCode": "50309-1234", "line": ["1 Example Street"]}
+    made = patient("m", address=[home, {"use": "old", "state": "NY"}, {"use": "home", "text": "Iowa"}])
+    assert [("Patient/m", [["50309", "", "polk", "ia"], None, None])] == rows(made, "home")
+
+
+def test_facts_of_a_location_are_an_areas_by_what_tells_most() -> None:
+    county = location("polk", district="Polk", state="IA")
+    assert [("district|polk", ["", "", "polk", "ia"])] == rows(county, "area")
+    assert [("Location/polk", [True, "Location/central", 41.6, None])] == rows(
+        county | {"partOf": {"reference": "Location/central"}, "position": {"latitude": 41.6}}, "location"
+    )
+    assert [] == rows(county | {"status": "inactive"}, "area")
+    del county["physicalType"]
+    assert ([], [("Location/polk", [False, None, None, None])]) == (rows(county, "area"), rows(county, "location"))
 
 
 def test_facts_of_a_program_change_with_its_content_and_end_with_its_activity() -> None:

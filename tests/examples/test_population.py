@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from examples.population import CAP, population, spread
+from examples.population import CAP, COUNTIES, directory, population, spread
 from server.fhir.body import Body
 from server.validation.element import validate
 
@@ -63,7 +63,16 @@ def test_each_manager_holds_its_load() -> None:
 
 def test_prefix_tells_two_populations_apart() -> None:
     of_members = {r["id"] for r in population([3], prefix="b-") if r["resourceType"] in ("Patient", "PractitionerRole")}
-    assert {"b-cm-0001", "b-member-00001", "b-member-00002", "b-member-00003"} == of_members
+    shared = {r["id"] for r in directory()}
+    assert {"b-cm-0001", "b-member-00001", "b-member-00002", "b-member-00003"} == of_members - shared
+
+
+def test_directory_has_every_county_of_the_population_in_an_area() -> None:
+    counties = {r["name"]: r for r in directory() if r["resourceType"] == "Location" and "position" in r}
+    for county in COUNTIES:
+        found = counties[f"{county.name} County"]
+        assert (f"ia-{county.slug}", county.latitude) == (found["id"], found["position"]["latitude"])
+        assert found["partOf"]["reference"] in {"Location/ia-central", "Location/ia-east", "Location/ia-west"}
 
 
 @pytest.mark.parametrize(("members", "managers"), [(30_000, 700), (900, 21), (10, 3), (35_000, 700), (7, 7)])

@@ -438,7 +438,8 @@ async def test_who_the_care_manager_is_with_telecom_or_whom_to_call(iowa: httpx.
         parameter = (await iowa.get(url)).json().get("parameter", [])
         assert {"contact"} >= {one["name"] for one in parameter}
     [contact] = (await iowa.get("Patient/w1/$care-manager")).json()["parameter"]
-    assert ["IA_CM@molinahealthcare.com", "1-844-236-0894"] == [one["value"] for one in contact["resource"]["telecom"]]
+    telecom = [one["value"] for one in contact["resource"]["telecom"]]
+    assert ["IA_CM@molinahealthcare.com", "1-844-236-0894", "https://molinahealthcare.com"] == telecom
 
 
 @pytest.mark.requirement("IA-26", "IA-27")
