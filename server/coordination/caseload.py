@@ -172,7 +172,7 @@ def _refused(write: Write, cap: _Cap, load: _Load, manager: Manager, breach: Ste
     text = (
         f"{load.person} would have {breach.number} members of {load.organization} in {cap.program.title} on "
         f"{period.day(breach.at, zone)}{by}; the limit is {cap.limit}, and {was} are there without this change. "
-        f"{_accepted(write, load, cap, breach)}"
+        f"{_accepted(write, load, cap, breach)}{write.hint(cap.rule)}"
     )
     return refusal(cap.program, cap.rule, text, *write.places(there))
 

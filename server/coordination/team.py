@@ -221,6 +221,7 @@ async def _doubled(write: Write, member: Member, window: Interval, program: Prog
     text = (
         f"{member.patient} would have {len(both)} case managers on {period.day(at, program.zone)}: "
         f"{' and '.join(both)}. Accepted is one at a time: end the former as the next starts, or use $handoff."
+        f"{write.hint(rule)}"
     )
     holding = [one for one in member.assignments if program.role in one.roles]
     at_once = [one for one in holding if period.holds(held(one, program.zone), at)]

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 
 from server.coordination import assignment
 from server.coordination.assignment import Member
-from server.coordination.facts import Assignment, token
+from server.coordination.facts import Assignment, Role, token
 from server.coordination.program import Program, Rule
 from server.coordination.programs import Programs
-from server.fhir import body
 from server.ledger import Change, Context, View, micros
 from server.outcome import Issue
 
@@ -112,12 +111,18 @@ class Write:
         return self.context.actor is None or not rule.override.roles.isdisjoint(await self._codes(self.context.actor))
 
     async def _codes(self, actor: str) -> set[str]:
-        """The codes of the PractitionerRole that acts."""
-        version = await self.before.read(*actor.split("/"))
-        if version is None or version.body is None:
-            return set()
-        codes = body.parse(version.body).resource.get("code", ())
-        return {token(coding) for code in codes for coding in code.get("coding", ()) if "code" in coding}
+        """The codes of the PractitionerRole that acts: none of one who has left."""
+        found = (await self.before.facts("role", [actor]))[actor] if actor.startswith("PractitionerRole/") else []
+        roles = [Role.of(fact) for fact in found]
+        return {code for role in roles if not assignment.left(role, self.now, self.now, "UTC") for code in role.codes}
+
+    def hint(self, rule: Rule) -> str:
+        """What an override of the rule takes, as a sentence of its refusal; nothing where none is possible or asked."""
+        if rule.override is None:
+            return " This rule allows no override." if self.context.override is not None else ""
+        roles = " or ".join(sorted(rule.override.roles))
+        reasons = " or ".join(sorted(rule.override.reasons)) or "any coded one"
+        return f" An override takes somebody in the role {roles}, and a reason: {reasons}."
 
 
 async def read(context: Context, before: View, changes: Sequence[Change], after: View, programs: Programs) -> Write:
