@@ -13,7 +13,7 @@ LINES = (
     {"outcome", "settings"},
     {"fhir", "ledger"},
     {"search", "validation", "coordination"},
-    {"store"},
+    {"store", "printing"},
     {"auth"},
     {"repository"},
     {"interactions", "operations", "subscriptions", "dashboard"},
