@@ -138,6 +138,8 @@ def _search(query: Query) -> Search:
         0 if counting else count,
         counting or not count or query.total != "none",
         (*map(_follow, query.include), *(replace(_follow(each), reverse=True) for each in query.revinclude)),
+        query.others,
+        query.explain,
     )
 
 

@@ -98,7 +98,7 @@ async def test_other_places_are_not_fhir(beside: httpx.AsyncClient, place: str) 
 
 @pytest.mark.parametrize("place", ["/fhir", "/fhir/"])
 async def test_base_is_fhir(beside: httpx.AsyncClient, place: str) -> None:
-    assert (405, ["not-supported"]) == refusal(await beside.get(place))
+    assert (405, ["not-supported"]) == refusal(await beside.put(place))
 
 
 async def test_opened_is_under_the_rules(settings: Settings) -> None:

@@ -11,6 +11,7 @@ from functools import cache, lru_cache
 from importlib.metadata import version
 from typing import Any
 
+from server.fhir.definition import BASE as CANONICAL
 from server.fhir.definition import RESOURCE_TYPES, search_parameters
 from server.interactions.exchange import (
     BASE,
@@ -26,6 +27,7 @@ from server.interactions.exchange import (
     Server,
 )
 from server.outcome import Problem
+from server.search.compartment import COMPARTMENTS
 from server.search.parameter import UNSUPPORTED
 
 TYPE_INTERACTIONS = {  # (method, shape) -> TypeRestfulInteraction
@@ -39,7 +41,11 @@ TYPE_INTERACTIONS = {  # (method, shape) -> TypeRestfulInteraction
     ("POST", TYPE): "create",
     ("GET", TYPE): "search-type",
 }
-SYSTEM_INTERACTIONS = {("POST", BASE): ("transaction", "batch"), ("GET", SYSTEM_HISTORY): ("history-system",)}
+SYSTEM_INTERACTIONS = {
+    ("POST", BASE): ("transaction", "batch"),
+    ("GET", SYSTEM_HISTORY): ("history-system",),
+    ("GET", BASE): ("search-system",),
+}
 STARTED = datetime.now(UTC).replace(microsecond=0).isoformat()
 
 
@@ -72,7 +78,9 @@ def _rest(server: Server) -> dict[str, Any]:
         "mode": "server",
         "resource": [_resource(server, type) for type in sorted(RESOURCE_TYPES)],
         "interaction": [{"code": code} for code in system],
+        "searchParam": _search_parameters("DomainResource"),
         **_operations(found for found in server.operations.values() if found.definition.get("system")),
+        "compartment": [f"{CANONICAL}CompartmentDefinition/{code.lower()}" for code in COMPARTMENTS],
     }
 
 
@@ -92,13 +100,17 @@ def _resource(server: Server, type: str) -> dict[str, Any]:
         "referencePolicy": ["literal", "logical", "local"],
         **_unless_empty("searchInclude", [f"{type}:{found.code}" for found in parameters if found.type == "reference"]),
         **_unless_empty("searchRevInclude", [*_pointing("Resource"), *_pointing(type)]),
-        "searchParam": [
-            {"name": found.code, "definition": found.url, "type": found.type}
-            for found in parameters
-            if found.expression and found.code not in UNSUPPORTED
-        ],
+        "searchParam": _search_parameters(type),
         **_operations(found for found in server.operations.values() if is_for(found, type)),
     }
+
+
+def _search_parameters(type: str) -> list[dict[str, str]]:
+    return [
+        {"name": found.code, "definition": found.url, "type": found.type}
+        for found in search_parameters(type).values()
+        if found.expression and found.code not in UNSUPPORTED
+    ]
 
 
 def is_for(operation: Operation, type: str) -> bool:

@@ -48,7 +48,7 @@ def read(asked: Request, index: int, members: dict[str, Any], resource: Body | N
             raise Problem.invalid(f"request.method is one of {', '.join(sorted(METHODS))}", "request.method")
         path, _, query = _url(asked, request).partition("?")
         place = locate(unquote(path))
-        if place.shape == BASE:
+        if place.shape == BASE and method == "POST":
             raise Problem.invalid("A batch or transaction cannot hold another", "request.url")
         return Entry(
             index,

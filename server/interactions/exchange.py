@@ -22,6 +22,7 @@ from server.interactions.headers import FHIR_JSON, Headers, Prefer, prefer
 from server.ledger import Version
 from server.outcome import Issue, Problem, outcome
 from server.repository import Repository
+from server.search.compartment import COMPARTMENTS
 
 BASE = "[base]"
 METADATA = "metadata"
@@ -29,6 +30,10 @@ TYPE = "[type]"
 INSTANCE = "[type]/[id]"
 VERSION = "[type]/[id]/_history/[vid]"
 SEARCH = "[type]/_search"
+SYSTEM_SEARCH = "_search"
+COMPARTMENT = "[compartment]/[id]/[type]"
+COMPARTMENT_SEARCH = "[compartment]/[id]/[type]/_search"
+SEARCHES = frozenset({SEARCH, SYSTEM_SEARCH, COMPARTMENT_SEARCH})  # whose body is a form
 SYSTEM_HISTORY = "_history"
 TYPE_HISTORY = "[type]/_history"
 INSTANCE_HISTORY = "[type]/[id]/_history"
@@ -45,13 +50,14 @@ Parameters = Sequence[tuple[str, str]]
 
 
 class Place(NamedTuple):
-    """Where in the service base a URL points."""
+    """Where in the service base a URL points. Within a `compartment` ("Patient/1") no type is all of its types."""
 
     shape: str
     type: str = ""
     id: str = ""
     version: str = ""
     operation: str = ""
+    compartment: str = ""
 
 
 @dataclass(slots=True)
@@ -206,6 +212,17 @@ def _within_type(type: str, parts: list[str]) -> Place | None:
             return Place(INSTANCE_OPERATION, type, id, operation=name[1:])
         case [id, "_history", version]:
             return Place(VERSION, type, id, version)
+        case [id, other, *rest] if type in COMPARTMENTS and (other == "*" or other in RESOURCE_TYPES):
+            return _within_compartment(f"{type}/{id}", other.replace("*", ""), rest)
+    return None
+
+
+def _within_compartment(compartment: str, type: str, rest: list[str]) -> Place | None:
+    match rest:
+        case []:
+            return Place(COMPARTMENT, type, compartment=compartment)
+        case ["_search"]:
+            return Place(COMPARTMENT_SEARCH, type, compartment=compartment)
     return None
 
 
@@ -216,6 +233,8 @@ def _within_system(name: str) -> Place | None:
         return Place(METADATA)
     if name == "_history":
         return Place(SYSTEM_HISTORY)
+    if name == "_search":
+        return Place(SYSTEM_SEARCH)
     if name.startswith("$"):
         return Place(SYSTEM_OPERATION, operation=name[1:])
     return None

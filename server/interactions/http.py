@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from server.auth.access import SYSTEM, Caller
 from server.fhir import body
 from server.fhir.reference import local
-from server.interactions.exchange import SEARCH, Parameters, Request, Response, Server, locate, parameters
+from server.interactions.exchange import SEARCHES, Parameters, Request, Response, Server, locate, parameters
 from server.interactions.headers import (
     CSV,
     FHIR_JSON,
@@ -117,7 +117,7 @@ class Base:
         content = await _received(receive, self.max_body)
         if (coding := headers.get(b"content-encoding")) is not None:
             content = await _decompressed(content, coding.strip().lower(), self.max_body)
-        if content and shape != SEARCH:
+        if content and shape not in SEARCHES:
             check_content_type(headers.get(b"content-type"))
         return content
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from server.interactions import capabilities, create, delete, history, operation, read, search, transaction, update
 from server.interactions.exchange import (
     BASE,
+    COMPARTMENT,
+    COMPARTMENT_SEARCH,
     INSTANCE,
     INSTANCE_HISTORY,
     INSTANCE_OPERATION,
@@ -17,6 +19,7 @@ from server.interactions.exchange import (
     SEARCH,
     SYSTEM_HISTORY,
     SYSTEM_OPERATION,
+    SYSTEM_SEARCH,
     TYPE,
     TYPE_HISTORY,
     TYPE_OPERATION,
@@ -29,6 +32,10 @@ DISPATCH: Mapping[tuple[str, str], Handler] = {
     ("GET", VERSION): read.vread,
     ("GET", TYPE): search.search,
     ("POST", SEARCH): search.search_by_post,
+    ("GET", BASE): search.search,
+    ("POST", SYSTEM_SEARCH): search.search_by_post,
+    ("GET", COMPARTMENT): search.search,
+    ("POST", COMPARTMENT_SEARCH): search.search_by_post,
     ("POST", TYPE): create.create,
     ("PUT", INSTANCE): update.update,
     ("PUT", TYPE): update.conditional_update,

@@ -1,4 +1,4 @@
-"""search: the resources of a type that satisfy a query, a page of them, and what they include.
+"""search: the resources of a type, of several or of a compartment that satisfy a query, and what they include.
 
 https://hl7.org/fhir/R4/http.html#search, https://hl7.org/fhir/R4/search.html
 """
@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
 from server.fhir import body, bundle, summary
-from server.interactions.exchange import Parameters, Request, Response, Server, parameters
+from server.fhir.definition import RESOURCE_TYPES
+from server.interactions.exchange import Parameters, Place, Request, Response, Server, parameters
 from server.interactions.read import subset
 from server.ledger import Version
 from server.outcome import Issue, Problem, outcome
 from server.search import query
+from server.search.compartment import types
 from server.search.query import Query
 from server.store.engine import Page
 
@@ -23,7 +25,7 @@ FORM = b"application/x-www-form-urlencoded"
 
 
 async def search(server: Server, request: Request) -> Response:
-    """GET [base]/[type]?[parameters]."""
+    """GET [base]/[type]?[parameters], [base]?[parameters], [base]/[compartment]/[id]/[type]?[parameters]."""
     return await _answer(server, request, request.parameters)
 
 
@@ -38,25 +40,43 @@ async def search_by_post(server: Server, request: Request) -> Response:
 async def _answer(server: Server, request: Request, asked: Parameters) -> Response:
     page = next((value for name, value in asked if name == PAGE), None)
     criteria = [(name, value) for name, value in asked if name != PAGE]
-    found = query.parse(request.place.type, criteria, base_url=request.base_url, lenient=request.prefer.lenient)
+    found = query.parse(
+        _types(request.place, criteria),
+        criteria,
+        base_url=request.base_url,
+        lenient=request.prefer.lenient,
+        within=request.place.compartment or None,
+    )
     summary.check(found.summary)
     result = await server.repository.search(request.caller, found, page)
     return Response(200, _searchset(request, found, result))
 
 
+def _types(place: Place, asked: Parameters) -> str | Sequence[str]:
+    """What is searched: the place's type, or those that _type names of all that there are."""
+    if place.type:
+        return place.type
+    compartment = place.compartment.partition("/")[0]
+    return query.types_of(asked, types(compartment) if compartment else RESOURCE_TYPES)
+
+
 def _searchset(request: Request, found: Query, page: Page) -> bytes:
     links = [("self", url_of(request, found.applied))]
-    if page.next is not None:
-        links.append(("next", _followable(url_of(request, [*found.applied, (PAGE, page.next)]))))
+    tokens = {"first": page.first, "previous": page.previous, "next": page.next, "last": page.last}
+    links += [
+        (relation, _followable(url_of(request, [*found.applied, (PAGE, token)])))
+        for relation, token in tokens.items()
+        if token is not None
+    ]
     return bundle.assembled("searchset", _entries(request, found, page), total=page.total, links=links)
 
 
 def _followable(url: str) -> str:
-    """The link to a next page. Problem too_costly (413) for one that no client could follow, made from a long form."""
+    """The link to another page. Problem too_costly (413) for one that no client could follow, made from a long form."""
     if len(url) > MAX_URL:
         raise Problem.of(
             "too_costly",
-            "The matches fill more than one page, and the criteria are too long for a link to the next: "
+            "The matches fill more than one page, and the criteria are too long for a link to another: "
             "search for fewer values at once, or ask for more resources a page (_count)",
         )
     return url
@@ -69,7 +89,8 @@ def _entries(request: Request, found: Query, page: Page) -> Iterator[bytes]:
             yield _entry(request, found, version, b"match")
         for version in page.included:
             yield _entry(request, found, version, b"include")
-    issues: Sequence[Issue] = (*found.ignored, *page.issues)
+    plan = [Issue("informational", line, severity="information") for line in page.plan]
+    issues: Sequence[Issue] = (*found.ignored, *page.issues, *plan)
     if issues:
         yield b'{"resource":%b,"search":{"mode":"outcome"}}' % body.dumps(outcome(issues))
 
@@ -88,11 +109,15 @@ def _entry(request: Request, found: Query, version: Version, mode: bytes) -> byt
 
 def url_of(request: Request, applied: Sequence[tuple[str, str]]) -> str:
     """A link to this place with these parameters."""
-    place = "/".join(part for part in (request.place.type, request.place.id) if part)
-    if request.place.shape.endswith("_history"):
-        place = f"{place}/_history".lstrip("/")
+    place = request.place
+    parts = [part for part in (place.compartment, place.type, place.id) if part]
+    if place.compartment and not place.type:
+        parts.append("*")
+    if place.shape.endswith("_history"):
+        parts.append("_history")
+    url = "/".join((request.base_url, *parts))
     asked = "&".join(f"{quote(name, safe=_SAFE)}={quote(value, safe=_SAFE)}" for name, value in applied)
-    return f"{request.base_url}/{place}?{asked}" if asked else f"{request.base_url}/{place}"
+    return f"{url}?{asked}" if asked else url
 
 
 _SAFE = ":/,|.-_~$"

@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/search.html#include
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from server.fhir.definition import RESOURCE_TYPES
@@ -32,17 +33,17 @@ class Include:
         return None if self.code == ANY else f"{self.source_type}.{self.code}"
 
 
-def parse(value: str, searched: str, iterate: bool, reverse: bool) -> Include:
-    """Read `[source type]:[parameter]:[target type]`, the last part optional; a bare * is the searched type's own."""
+def parse(value: str, searched: Sequence[str], iterate: bool, reverse: bool) -> tuple[Include, ...]:
+    """Read `[source type]:[parameter]:[target type]`, the last part optional; a bare * is the searched types' own."""
     if value == ANY and not iterate and not reverse:
-        return Include(searched, ANY)
+        return tuple(Include(type, ANY) for type in searched)
     source, _, rest = value.partition(":")
     code, _, target = rest.partition(":")
     if source not in RESOURCE_TYPES or not code or (target and target not in RESOURCE_TYPES):
         raise Problem.invalid(f"{value!r} names no references; accepted are {_EXAMPLES}")
     if code != ANY:
-        _check(_references(source), source, code, target, searched if reverse else None)
-    return Include(source, code, target or None, iterate)
+        _check(_references(source), source, code, target, searched if reverse else ())
+    return (Include(source, code, target or None, iterate),)
 
 
 def targets(resource: Resource, include: Include, base_url: str) -> list[str]:
@@ -64,10 +65,11 @@ def _references(type: str) -> dict[str, Parameter]:
     return {code: parameter for code, parameter in parameters(type).items() if parameter.kind == "reference"}
 
 
-def _check(references: dict[str, Parameter], source: str, code: str, target: str, pointed_to: str | None) -> None:
+def _check(references: Mapping[str, Parameter], source: str, code: str, target: str, pointed_to: Sequence[str]) -> None:
     if code not in references:
         raise Problem.invalid(f"{source} has no reference parameter {code!r}; it has {', '.join(references) or 'none'}")
     named = references[code].targets
-    for type in (target, pointed_to):
-        if type and type not in named:
-            raise Problem.invalid(f"{source}:{code} never names a {type}; it names {', '.join(sorted(named))}")
+    for accepted in ((target,) if target else (), pointed_to):
+        if accepted and named.isdisjoint(accepted):
+            told = ", ".join(accepted[:5])
+            raise Problem.invalid(f"{source}:{code} never names a {told}; it names {', '.join(sorted(named))}")

@@ -16,12 +16,25 @@ from typing import NamedTuple
 from server.fhir.definition import RESOURCE_TYPES
 from server.ledger import Resource
 from server.outcome import Issue, Problem
-from server.search import composite, date, extract, include, number, quantity, reference, string, token, uri
+from server.search import (
+    compartment,
+    composite,
+    date,
+    extract,
+    include,
+    number,
+    quantity,
+    reference,
+    string,
+    token,
+    uri,
+)
 from server.search.escaping import split, unescape
 from server.search.filter import And, Chain, Equal, Filter, Has, Ids, Not, Or, Present, either
 from server.search.include import Include
 from server.search.parameter import UNSUPPORTED, Parameter, Test, parameters
 
+TYPE = "_type"
 MAX_STEPS = 8  # of a chain
 MAX_WAYS = 128  # resource types that an untyped chain may go through, all steps together
 MAX_TESTS = 4096  # values times the ways to each
@@ -47,10 +60,14 @@ class Sort:
 
 @dataclass(slots=True)
 class Query:
-    """What was asked. `applied` is what the self link shows; `ignored` warns of what was left out."""
+    """What was asked. `applied` is what the self link shows; `ignored` warns of what was left out.
+
+    `others` are further types that are searched too, each with its filter.
+    """
 
     type: str
     filter: Filter = field(default_factory=lambda: And(()))
+    others: tuple[tuple[str, Filter], ...] = ()
     sort: tuple[Sort, ...] = ()
     count: int | None = None
     total: str = "none"
@@ -58,6 +75,7 @@ class Query:
     revinclude: tuple[Include, ...] = ()
     elements: tuple[str, ...] = ()
     summary: str | None = None
+    explain: bool = False
     applied: tuple[tuple[str, str], ...] = ()
     ignored: tuple[Issue, ...] = ()
 
@@ -73,34 +91,63 @@ class _Unknown(Exception):  # noqa: N818 - not an error where the client is leni
     """A name that the type does not have."""
 
 
-def parse(type: str, parameters: Sequence[tuple[str, str]], *, base_url: str, lenient: bool) -> Query:
-    """Read the parameters of a search of `type`, percent-decoded.
+def parse(
+    types: str | Sequence[str],
+    parameters: Sequence[tuple[str, str]],
+    *,
+    base_url: str,
+    lenient: bool,
+    within: str | None = None,
+) -> Query:
+    """Read the parameters of a search of one type or of several, percent-decoded; `within` a compartment: "Patient/1".
 
     Raises Problem invalid (400) with every value that cannot be read and, unless lenient, every unknown name;
     too_costly (413) where the search would explode.
     """
-    return _Parser(Query(type), base_url, lenient).parse(parameters)
+    if isinstance(types, str):
+        return _Parser((types,), base_url, lenient).parse(parameters, within)
+    return _Parser(tuple(types), base_url, lenient, several=True).parse(parameters, within)
+
+
+def types_of(parameters: Iterable[tuple[str, str]], accepted: Iterable[str]) -> tuple[str, ...]:
+    """The types that `_type` names, each once; all that are accepted where it names none."""
+    named = list(dict.fromkeys(type for name, value in parameters if name == TYPE for type in value.split(",") if type))
+    accepted = sorted(accepted)
+    if unknown := [type for type in named if type not in accepted]:
+        raise Problem.invalid(
+            f"{', '.join(unknown)[:MAX_NAME]} is no type that can be searched here; {', '.join(accepted)} are",
+            f"http.{TYPE}",
+        )
+    return tuple(named or accepted)
 
 
 class _Parser:
-    def __init__(self, query: Query, base_url: str, lenient: bool) -> None:
-        self.query = query
+    def __init__(self, types: tuple[str, ...], base_url: str, lenient: bool, several: bool = False) -> None:
+        self.query = Query(types[0])
+        self.several = several
         self.base_url = base_url
         self.lenient = lenient
-        self.filters: list[Filter] = []
+        self.filters: dict[str, list[Filter]] = {type: [] for type in types}
+        self.sizes = dict.fromkeys(types, (0, 0))  # nodes and keys of each type's filter
         self.applied: list[tuple[str, str]] = []
         self.issues: list[Issue] = []
         self.ignored: list[Issue] = []
-        self.tests = self.nodes = self.keys = 0
+        self.tests = 0
 
-    def parse(self, parameters: Iterable[tuple[str, str]]) -> Query:
+    def parse(self, parameters: Iterable[tuple[str, str]], within: str | None) -> Query:
+        if within is not None:
+            for type, filters in self.filters.items():
+                filters.append(compartment.filter(within, type))
         for name, value in parameters:
             if value.strip(",") and name not in IGNORED:
                 self._read(name, value)
         if self.issues:
             raise Problem.with_issues("invalid", self.issues)
-        query, filters = self.query, self.filters
-        query.filter = filters[0] if len(filters) == 1 else And(tuple(filters))
+        query = self.query
+        (_, query.filter), *others = [
+            (type, filters[0] if len(filters) == 1 else And(tuple(filters))) for type, filters in self.filters.items()
+        ]
+        query.others = tuple(others)
         query.applied, query.ignored = tuple(self.applied), tuple(self.ignored)
         return query
 
@@ -120,17 +167,22 @@ class _Parser:
             self.issues += issues
 
     def _criterion(self, name: str, value: str) -> None:
-        criterion = _criterion(self.query.type, name)
+        criteria = {type: _criterion(type, name) for type in self.filters}
         values = [text for text in split(value, ",") if text]
-        self.tests += criterion.ways * len(values)
+        self.tests += sum(criterion.ways for criterion in criteria.values()) * len(values)
         if self.tests > MAX_TESTS:
             raise _too_costly(f"The search makes more than {MAX_TESTS} tests, values times the types of a chain")
-        filter = criterion.filter(values, self.base_url)
+        made = {type: criterion.filter(values, self.base_url) for type, criterion in criteria.items()}
+        for type, filter in made.items():
+            self._check_size(type, filter)
+        for type, filter in made.items():
+            self.filters[type].append(filter)
+
+    def _check_size(self, type: str, filter: Filter) -> None:
         if self.tests > _FEW:
-            self.nodes, self.keys = _grown(filter, self.nodes, self.keys)
-            if self.nodes > MAX_NODES or self.keys > MAX_KEYS:
+            nodes, keys = self.sizes[type] = _grown(filter, *self.sizes[type])
+            if nodes > MAX_NODES or keys > MAX_KEYS:
                 raise _too_costly("The search asks for too much at once; give fewer values, or the types of a chain")
-        self.filters.append(filter)
 
     def _unknown(self, name: str, diagnostics: str) -> None:
         if self.lenient:
@@ -143,6 +195,8 @@ class _Parser:
         keys = value.split(",")
         if len(keys) + len(self.query.sort) > MAX_SORTS:
             raise Problem.invalid(f"At most {MAX_SORTS} sort keys are taken")
+        if len(self.filters) > 1 and not extract.VERSIONED.issuperset(key.removeprefix("-") for key in keys):
+            raise Problem.invalid("Several types have no other order than _id and _lastUpdated in common")
         self.query.sort += tuple(_sort(self.query.type, key) for key in keys)
 
     def count(self, name: str, value: str) -> None:
@@ -171,10 +225,20 @@ class _Parser:
         modifier = name.partition(":")[2]
         if modifier not in ("", "iterate"):
             raise Problem.invalid(f":{modifier} is not known here; :iterate is")
-        if len(before) >= MAX_INCLUDES:
+        found = include.parse(value, tuple(self.filters), bool(modifier), reverse)
+        new = tuple(each for each in found if each not in before)
+        if len(before) + len(new) > MAX_INCLUDES:
             raise Problem.invalid(f"At most {MAX_INCLUDES} includes are taken")
-        found = include.parse(value, self.query.type, bool(modifier), reverse)
-        return () if found in before else (found,)
+        return new
+
+    def type(self, name: str, value: str) -> None:
+        """What `types_of` has read."""
+        _plain(name)
+        if not self.several:
+            raise _Unknown(f"{TYPE} is for searches of several types: GET [base]?{TYPE}=Patient,CarePlan")
+
+    def explain(self, name: str, value: str) -> None:
+        self.query.explain = _one_of(("1", "true", "0", "false"), name, value) in ("1", "true")
 
 
 CONTROLS: Mapping[str, Callable[[_Parser, str, str], None]] = {
@@ -185,11 +249,12 @@ CONTROLS: Mapping[str, Callable[[_Parser, str, str], None]] = {
     "_elements": _Parser.elements,
     "_include": _Parser.include,
     "_revinclude": _Parser.revinclude,
+    "_explain": _Parser.explain,
+    TYPE: _Parser.type,
 }
 IGNORED = frozenset({"_format", "_pretty"})  # the representation's, not the search's
 _UNSUPPORTED = {
     **UNSUPPORTED,
-    "_list": "membership of lists is not searched",
     "_filter": "the filter language is not read",
     "_query": "no named queries are defined",
     "_contained": "contained resources are not searched",
@@ -293,6 +358,8 @@ def _last(type: str, name: str) -> Criterion:
     code, _, modifier = name.partition(":")
     if code in extract.VERSIONED:
         return _versioned(code, modifier)
+    if code == "_list":
+        return _listed(modifier)
     parameter = _parameter(type, code)
     if modifier == "missing" and parameter.kind != "composite":
         return Criterion(partial(_missing, parameter))
@@ -363,6 +430,20 @@ def _ids(values: list[str], base_url: str) -> Filter:
 
 def _not_ids(values: list[str], base_url: str) -> Filter:
     return Not(_ids(values, base_url))
+
+
+def _listed(modifier: str) -> Criterion:
+    """_list: what the items of a List name. https://hl7.org/fhir/R4/search.html#list"""
+    if modifier:
+        raise Problem.invalid("_list takes no modifier")
+    return Criterion(_in_lists)
+
+
+def _in_lists(values: list[str], base_url: str) -> Filter:
+    ids = tuple(dict.fromkeys(unescape(value).removeprefix("List/") for value in values))
+    if functional := [id for id in ids if id.startswith("$")]:
+        raise Problem.invalid(f"{functional[0][:MAX_NAME]!r} is no list kept here; the id of a List is")
+    return Has("List", "List.item", Ids(ids))
 
 
 def _sort(type: str, key: str) -> Sort:

@@ -49,7 +49,10 @@ class Follow:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What the engine answers: resources of `type` that satisfy `filter`, a page of them, and what they include."""
+    """What the engine answers: resources of `type` that satisfy `filter`, a page of them, and what they include.
+
+    `others` are further types, each with a filter of its own; then `sort` is by "_id", "_lastUpdated" or a `value`.
+    """
 
     type: str
     filter: Filter
@@ -57,10 +60,19 @@ class Search:
     count: int = 50
     total: bool = False
     follow: tuple[Follow, ...] = ()
+    others: tuple[tuple[str, Filter], ...] = ()
+    explain: bool = False
+
+    @property
+    def parts(self) -> tuple[tuple[str, Filter], ...]:
+        return ((self.type, self.filter), *self.others)
 
 
 class Page(NamedTuple):
-    """A page at one position. `next` is an opaque token that carries the position; None where there is no more."""
+    """A page at one position. The links to others are opaque tokens that carry the position; None where there is none.
+
+    `plan` says how the page was found and what that cost, where the search asked for it.
+    """
 
     position: Position
     matches: tuple[Version, ...]
@@ -68,6 +80,10 @@ class Page(NamedTuple):
     total: int | None = None
     next: str | None = None
     issues: tuple[Issue, ...] = ()
+    previous: str | None = None
+    first: str | None = None
+    last: str | None = None
+    plan: tuple[str, ...] = ()
 
 
 class Projections(NamedTuple):

@@ -37,9 +37,11 @@ def test_statement_has_every_type(statement: dict[str, Any]) -> None:
 def test_statement_lists_interactions(statement: dict[str, Any]) -> None:
     listed = {found["code"] for found in resource(statement, "CarePlan")["interaction"]}
     assert {"read", "vread", "update", "delete", "history-instance", "history-type", "create", "search-type"} == listed
-    assert {"transaction", "batch", "history-system"} == {
-        found["code"] for found in statement["rest"][0]["interaction"]
-    }
+    rest = statement["rest"][0]
+    system = {found["code"] for found in rest["interaction"]}
+    assert {"transaction", "batch", "history-system", "search-system"} == system
+    assert {"_id", "_lastUpdated", "_tag"} <= {found["name"] for found in rest["searchParam"]}
+    assert "http://hl7.org/fhir/CompartmentDefinition/patient" in rest["compartment"]
 
 
 def test_statement_lists_search(statement: dict[str, Any]) -> None:

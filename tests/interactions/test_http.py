@@ -160,8 +160,9 @@ async def test_content_type_that_is_not_declared(client: httpx.AsyncClient) -> N
     ("method", "place", "allow"),
     [
         ("POST", "Patient/a", "DELETE, GET, HEAD, PUT"),
-        ("PUT", "", "POST"),
-        ("GET", "", "POST"),
+        ("PUT", "", "GET, HEAD, POST"),
+        ("GET", "_search", "POST"),
+        ("POST", "Patient/a/CarePlan", "GET, HEAD"),
         ("DELETE", "metadata", "GET, HEAD"),
         ("PUT", "Patient/a/_history/1", "GET, HEAD"),
         ("GET", "Patient/_search", "POST"),
@@ -191,7 +192,8 @@ async def test_method_that_a_place_does_not_take(
         "Resource",
         "metadata/x",
         "..%2f..%2fetc",
-        "Patient/a/CarePlan",
+        "Patient/a/CarePlan/b",
+        "Organization/a/CarePlan",
     ],
 )
 async def test_place_where_nothing_is(client: httpx.AsyncClient, place: str) -> None:

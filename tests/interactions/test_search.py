@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
 
-from tests.answers import ids, refusal
+from server.app import create_app
+from server.settings import Settings
+from tests.answers import entry, ids, refusal, transaction
+from tests.conftest import lifespan
 
 JOE = "Patient/joe"
 
@@ -180,3 +184,112 @@ async def test_search_by_post_never_links_to_what_cannot_be_followed(client: htt
     assert ["p1", "p2"] == ids(whole)
     paged = await client.post("CarePlan/_search", data={"_id": many, "_count": "1"})
     assert (413, ["too-costly"]) == refusal(paged)
+
+
+@pytest.fixture
+async def others(client: httpx.AsyncClient) -> None:
+    """Beside Joe and his plans: Ann and her goal, and a list of one plan and of Joe."""
+    subject = {"reference": "Patient/ann"}
+    goal = {"resourceType": "Goal", "id": "g1", "lifecycleStatus": "active", "description": {"text": "Walk"}}
+    items = [{"item": {"reference": "CarePlan/p2"}}, {"item": {"reference": JOE}}]
+    for resource in (
+        {"resourceType": "Patient", "id": "ann", "meta": {"tag": [{"system": "urn:t", "code": "kept"}]}},
+        {**goal, "subject": subject, "meta": {"tag": [{"system": "urn:t", "code": "kept"}]}},
+        {"resourceType": "List", "id": "l1", "status": "current", "mode": "working", "entry": items},
+    ):
+        await client.put(f"{resource['resourceType']}/{resource['id']}", json=resource)
+
+
+@pytest.mark.usefixtures("plans", "others")
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("?_type=Patient,Goal", "ann g1 joe"),
+        ("?_type=Patient,Goal&_tag=urn:t|kept", "ann g1"),
+        ("?_tag=kept", "ann g1"),
+        ("?_type=Patient&_id=joe", "joe"),
+        ("?_type=CarePlan&_list=l1", "p2"),
+        ("?_list=l1", "joe p2"),
+        ("Patient?_list=l1", "joe"),
+        ("Patient/joe/CarePlan", "p1 p2 p3 p4 p5"),
+        ("Patient/joe/CarePlan?status=completed", "p5"),
+        ("Patient/ann/CarePlan", ""),
+        ("Patient/joe/*", "joe p1 p2 p3 p4 p5"),
+        ("Patient/joe/*?_type=Patient", "joe"),
+        ("Patient/nobody/*", ""),
+    ],
+)
+async def test_search_of_several_types_and_within_a_compartment(
+    client: httpx.AsyncClient, url: str, expected: str
+) -> None:
+    whole = await client.get(url)
+    assert expected.split() == sorted(ids(whole))
+    page = await client.get(f"{url}{'&' if '?' in url else '?'}_count=2&_sort=-_id")
+    found = ids(page)
+    while following := links(page).get("next"):
+        page = await client.get(following)
+        found += ids(page)
+    assert sorted(expected.split(), reverse=True) == found
+    posted = await client.post(
+        f"{url.partition('?')[0]}/_search".lstrip("/"), data=dict(parse_qsl(urlsplit(url).query))
+    )
+    assert ids(whole) == ids(posted)
+
+
+@pytest.mark.parametrize(
+    ("url", "status"),
+    [
+        ("?_type=Nothing", 400),
+        ("Patient/1/*?_type=Organization", 400),
+        ("Patient/1/Organization", 404),
+        ("Organization/1/Patient", 404),
+        ("Patient/1/CarePlan/2", 404),
+        ("Patient/1/CarePlan?nonsense=1&_format=json", 200),
+    ],
+)
+async def test_search_of_several_types_refuses(client: httpx.AsyncClient, url: str, status: int) -> None:
+    assert status == (await client.get(url)).status_code
+
+
+@pytest.mark.usefixtures("plans")
+@pytest.mark.parametrize("sort", ["", "&_sort=-_id", "&_sort=date"])
+async def test_search_goes_back_as_it_went_forward(client: httpx.AsyncClient, sort: str) -> None:
+    page = await client.get(f"CarePlan?_count=2&_total=accurate{sort}")
+    forward = [page]
+    while following := links(forward[-1]).get("next"):
+        forward.append(await client.get(following))
+    await client.delete("CarePlan/p1")
+    assert {"self", "next", "last"} == links(page).keys()
+    assert ids(forward[-1]) == ids(await client.get(links(page)["last"]))
+    for before, after in pairwise(forward):
+        assert ids(before) == ids(await client.get(links(after)["previous"]))
+        assert ids(page) == ids(await client.get(links(after)["first"]))
+
+
+@pytest.mark.usefixtures("plans")
+async def test_search_pages_survive_a_restart(app: Any, client: httpx.AsyncClient, settings: Settings) -> None:
+    page = await client.get("CarePlan?_count=2&_sort=-_id")
+    await client.delete("CarePlan/p2")
+    again = create_app(settings)
+    async with lifespan(again):
+        transport = httpx.ASGITransport(again)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1/fhir/") as other:
+            assert ["p3", "p2"] == ids(await other.get(links(page)["next"]))
+
+
+@pytest.mark.usefixtures("plans")
+async def test_search_explains_its_plan_and_cost(client: httpx.AsyncClient) -> None:
+    response = await client.get("CarePlan?subject=Patient/joe&status=completed&_explain=1")
+    assert ["match", "outcome"] == modes(response)
+    issues = response.json()["entry"][-1]["resource"]["issue"]
+    assert {("information", "informational")} == {(issue["severity"], issue["code"]) for issue in issues}
+    said = " ".join(issue["diagnostics"] for issue in issues)
+    assert all(part in said for part in ("Equal CarePlan.subject", "CarePlan.status", "SEARCH rows", "steps"))
+    assert ["match"] == modes(await client.get("CarePlan?status=completed&_explain=0"))
+
+
+async def test_search_in_a_batch_is_of_any_place(client: httpx.AsyncClient) -> None:
+    await client.put(JOE, json={"resourceType": "Patient", "id": "joe"})
+    asked = [entry("GET", url) for url in ("?_type=Patient", "Patient/joe/*", "Patient/joe/Goal")]
+    answer = await client.post("", json=transaction(*asked, type="batch"))
+    assert [1, 1, 0] == [each["resource"]["total"] for each in answer.json()["entry"]]

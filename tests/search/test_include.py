@@ -43,8 +43,14 @@ def test_targets(asked: Include, expected: list[str]) -> None:
     ],
 )
 def test_parse(value: str, iterate: bool, reverse: bool, expected: Include, index: str | None) -> None:
-    found = include.parse(value, "CarePlan", iterate, reverse)
+    (found,) = include.parse(value, ("CarePlan",), iterate, reverse)
     assert (expected, index) == (found, found.index)
+
+
+def test_parse_of_every_reference_is_of_each_type_that_is_searched() -> None:
+    types = ("CarePlan", "Goal")
+    assert (Include("CarePlan", "*"), Include("Goal", "*")) == include.parse("*", types, iterate=False, reverse=False)
+    assert 1 == len(include.parse("Provenance:target", types, iterate=False, reverse=True))
 
 
 @pytest.mark.parametrize(

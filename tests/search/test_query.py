@@ -10,7 +10,7 @@ from server.outcome import Problem
 from server.search import token
 from server.search.filter import ALL, And, Chain, Equal, Filter, Has, Ids, Not, Or, Present, Range, Updated
 from server.search.include import Include
-from server.search.query import MAX_INCLUDES, MAX_SORTS, MAX_STEPS, MAX_TESTS, Query, Sort, parse
+from server.search.query import MAX_INCLUDES, MAX_SORTS, MAX_STEPS, MAX_TESTS, Query, Sort, parse, types_of
 from tests.search.asked import BASE, places, refused
 
 
@@ -116,7 +116,7 @@ def test_parse_goes_through_every_type_that_an_untyped_chain_may_mean() -> None:
         ("nonsense", "1", "invalid"),
         ("Status", "active", "invalid"),
         ("_content", "1", "invalid"),
-        ("_list", "1", "invalid"),
+        ("_type", "Goal", "invalid"),
         ("_sort", "nonsense", "invalid"),
         ("subject:Patient.nonsense", "1", "invalid"),
         ("subject.nonsense", "1", "invalid"),
@@ -275,3 +275,35 @@ def test_parse_reads_a_chain_of_the_most_steps() -> None:
 
 def test_sort_without_a_modifier_is_plain() -> None:
     assert Sort("date", "CarePlan.date") == asked("CarePlan", ("_sort", "date")).sort[0]
+
+
+def test_parse_of_several_types_asks_each_in_its_own_index() -> None:
+    found = parse(["Patient", "Goal"], [("_tag", "urn:a|b"), ("_id", "1")], base_url=BASE, lenient=False)
+    assert ("Patient", ["Goal"]) == (found.type, [type for type, _ in found.others])
+    for type, filter in (("Patient", found.filter), *found.others):
+        assert isinstance(filter, And)
+        assert [f"{type}._tag"] == [part.index for part in filter.filters if isinstance(part, Equal)]
+
+
+def test_parse_of_several_types_takes_what_all_of_them_have() -> None:
+    with pytest.raises(Problem) as refused_:
+        parse(["Patient", "Goal"], [("birthdate", "2000")], base_url=BASE, lenient=False)
+    assert [("invalid", "http.birthdate")] == places(refused_.value)
+    with pytest.raises(Problem):
+        parse(["Patient", "Goal"], [("_sort", "identifier")], base_url=BASE, lenient=False)
+    ignored = parse(["Patient", "Goal"], [("birthdate", "2000")], base_url=BASE, lenient=True)
+    assert ((), 1) == (ignored.applied, len(ignored.ignored))
+
+
+def test_types_of_names_each_once_or_all() -> None:
+    assert ("Goal", "Task") == types_of([("_type", "Goal,Task"), ("_type", "Goal")], ("Task", "Goal", "List"))
+    assert ("Goal", "List", "Task") == types_of([("_id", "1")], ("Task", "Goal", "List"))
+    with pytest.raises(Problem) as refused_:
+        types_of([("_type", "Goal,Gaol")], ("Task", "Goal"))
+    assert [("invalid", "http._type")] == places(refused_.value)
+
+
+def test_parse_of_a_list_is_of_what_its_items_name() -> None:
+    assert Has("List", "List.item", Ids(("1", "2"))) == filter_of("_list", "1,List/2")
+    assert [("invalid", "http._list")] == places(refused("CarePlan", ("_list", "$current-problems")))
+    assert [("invalid", "http._list:not")] == places(refused("CarePlan", ("_list:not", "1")))

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -131,11 +132,25 @@ async def pages(store: Store, search: Search, first: Page) -> list[Page]:
     return found
 
 
+async def check_ways_back(store: Store, search: Search, found: list[Page]) -> None:
+    """From each page to the one before, to the first and to the last."""
+    for before, page in pairwise(found):
+        assert _matches(before) == _matches(await store.search(search, page.previous))
+        assert _matches(found[0]) == _matches(await store.search(search, page.first))
+        if search.total:
+            assert _matches(found[-1]) == _matches(await store.search(search, before.last))
+    assert (None, None, None) == (found[0].previous, found[0].first, found[-1].last)
+
+
+def _matches(page: Page) -> tuple[Version, ...]:
+    return page.matches
+
+
 def check_pages(state: State, search: Search, found: list[Page], current: dict[str, Version]) -> None:
     """Together the pages are the matches, each once and in order; each has what its matches include."""
-    expected = state.ids(search.type, search.filter)
+    expected = [f"{type}/{id}" for type, filter in search.parts for id in state.ids(type, filter)]
     references = [version.reference for page in found for version in page.matches]
-    assert sorted(f"{search.type}/{id}" for id in expected) == sorted(references)
+    assert sorted(expected) == sorted(references)
     assert 1 == len({page.position for page in found})
     if search.sort:
         assert state.sorted(references, search.sort) == [state.sort_keys(each, search.sort) for each in references]
@@ -145,6 +160,7 @@ def check_pages(state: State, search: Search, found: list[Page], current: dict[s
         matches = [version.reference for version in page.matches]
         included = [version.reference for version in page.included]
         assert sorted(state.included(matches, search.follow)) == sorted(included)
+        assert bool(page.plan) == search.explain
         assert all(current[version.reference] == version for version in (*page.matches, *page.included))
 
 
@@ -208,6 +224,7 @@ class StoreProperties:
                 found = await pages(store, search, first)
                 state = run.replay.at(first.position)
                 check_pages(state, search, found, run.replay.current(first.position))
+                await check_ways_back(store, search, found)
             for type, filter in data.draw(st.lists(st.sampled_from(TYPES).flatmap(asked), max_size=5)):
                 for position in range(store.head() + 1):
                     found_at = await ids(store.view(position), type, filter)

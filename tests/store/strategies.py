@@ -154,4 +154,11 @@ follows = st.builds(
 def searches(draw: st.DrawFn) -> Search:
     type = draw(types)
     follow = tuple(draw(st.lists(follows, max_size=2)))
-    return Search(type, draw(filters(type)), draw(_sorts(type)), draw(st.integers(1, 4)), draw(st.booleans()), follow)
+    others: tuple[tuple[str, Filter], ...] = ()
+    sort = draw(_sorts(type))
+    if draw(st.integers(0, 3)) == 0:
+        other = next(name for name in TYPES if name != type)
+        others = ((other, draw(filters(other))), ("Basic", ALL))
+        sort = tuple(each for each in sort if each.value is not None or each.index in ("_id", "_lastUpdated"))
+    count, total, explain = draw(st.integers(1, 4)), draw(st.booleans()), draw(st.booleans())
+    return Search(type, draw(filters(type)), sort, count, total, follow, others, explain)

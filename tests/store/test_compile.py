@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from server.search.filter import And, Chain, Equal, Filter, Has, Ids, Not, Present, Range, Updated
-from server.store.sqlite import schema
+from server.store.engine import Sort
+from server.store.sqlite import order, schema
 from server.store.sqlite.compile import Compiler
 from server.store.sqlite.tables import Tables
 
@@ -59,3 +61,21 @@ def _plan(tables: Tables, sql: str, compiler: Compiler) -> list[str]:
 def _is_seek(step: str) -> bool:
     """By a whole key, or by a resource and a name: never through all the rows of a name."""
     return "name=? AND key" in step or "rid=? AND name=?" in step
+
+
+@pytest.mark.parametrize("at", [None, 7])
+@pytest.mark.parametrize("sort", ["CarePlan.date", "_lastUpdated", "_id"])
+@pytest.mark.parametrize("descending", [False, True])
+def test_many_are_walked_in_order_and_not_sorted(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch, sort: str, descending: bool, at: int | None
+) -> None:
+    monkeypatch.setattr(order, "WALK", -1)
+    ran: list[str] = []
+    with tables.connection:
+        tables.connection.set_exec_trace(lambda cursor, sql, bindings: ran.append(sql) or True)
+        order.rids(tables, [("CarePlan", CODE)], [Sort(sort, descending)], at, 0, 10)
+        tables.connection.set_exec_trace(None)
+    walk = next(sql for sql in ran if "ORDER BY" in sql)
+    unbound = (None,) * max(map(int, re.findall(r"\?(\d+)", walk)))
+    steps = [row[3] for row in tables.connection.execute(f"EXPLAIN QUERY PLAN {walk}", unbound)]
+    assert [] == [step for step in steps if "TEMP B-TREE FOR ORDER BY" in step]

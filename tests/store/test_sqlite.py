@@ -18,7 +18,7 @@ from server.ledger import Commit, Plan, View
 from server.outcome import Problem
 from server.search.filter import ALL, Equal
 from server.store.engine import Finding, Projections, Search, Store
-from server.store.sqlite import SqliteStore, prune, rebuild, writer
+from server.store.sqlite import SqliteStore, order, prune, rebuild, writer
 from server.store.sqlite.schema import PROJECTION_TABLES
 from tests.store.contract import PROJECTIONS, StoreContract, context, delete, ids, patient, plan, write, writes
 from tests.store.properties import Fresh, StoreProperties
@@ -49,7 +49,9 @@ class TestSqliteStore(StoreContract):
 
 
 class TestSqliteStoreProperties(StoreProperties):
-    pass
+    @pytest.fixture(autouse=True)
+    def _few_are_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(order, "WALK", 2)  # so that a few resources are walked as thousands are
 
 
 def _dump(path: Path, *tables: str) -> dict[str, list[object]]:

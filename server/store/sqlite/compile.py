@@ -59,7 +59,7 @@ class Compiler:
 
     def set(self, type: str, filter: Filter) -> str:
         """A SELECT of one column, rid, of the resources of `type` that satisfy the filter; may name one twice."""
-        driver, probes = self._split(filter)
+        driver, probes = split(filter)
         if driver is None:
             select = self.rows("rid", f"name = {self.name(type)} AND key = {TYPE_KEY}")
         else:
@@ -98,21 +98,6 @@ class Compiler:
 
     def name(self, name: str) -> str:
         return self.bind(self.lookup.number(name))
-
-    def _split(self, filter: Filter) -> tuple[Filter | None, list[Filter]]:
-        """The filter's driver, and the rest of the conjunction."""
-        conjuncts: list[Filter] = []
-        stack: list[Filter] = [filter]
-        while stack:
-            part = stack.pop()
-            if isinstance(part, And):
-                stack.extend(reversed(part.filters))
-            else:
-                conjuncts.append(part)
-        ranked = sorted(conjuncts, key=_rank)
-        if not ranked or _rank(ranked[0]) >= _UNFIT:
-            return None, ranked
-        return ranked[0], ranked[1:]
 
     def _key_test(self, filter: Any) -> str:
         match filter:
@@ -241,6 +226,45 @@ class Compiler:
         Or: _or_probe,
         Not: _not_probe,
     }
+
+
+def split(filter: Filter) -> tuple[Filter | None, list[Filter]]:
+    """The filter's driver (None: the list of the type's resources), and the rest of the conjunction."""
+    conjuncts: list[Filter] = []
+    stack: list[Filter] = [filter]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, And):
+            stack.extend(reversed(part.filters))
+        else:
+            conjuncts.append(part)
+    ranked = sorted(conjuncts, key=_rank)
+    if not ranked or _rank(ranked[0]) >= _UNFIT:
+        return None, ranked
+    return ranked[0], ranked[1:]
+
+
+def plan(filter: Filter) -> str:
+    """In words: where the candidates come from, and what is asked of each."""
+    driver, probes = split(filter)
+    source = "all of the type" if driver is None else f"those of {_told(driver)}"
+    asked = ", ".join(map(_told, probes))
+    return f"{source}, each asked for {asked}" if asked else source
+
+
+def _told(filter: Filter) -> str:
+    match filter:
+        case And(filters) | Or(filters):
+            return f" {type(filter).__name__.lower()} ".join(map(_told, filters)).join("()")
+        case Not(inner):
+            return f"not {_told(inner)}"
+        case Chain(index, target, inner) | Has(target, index, inner):
+            return f"{type(filter).__name__} {index} with {target}: {plan(inner)}"
+        case Equal(index, keys):
+            return f"Equal {index}, {len(keys)} keys"
+        case Range(index) | Contains(index) | Present(index):
+            return f"{type(filter).__name__} {index}"
+    return type(filter).__name__
 
 
 def _joined(word: str, conditions: list[str]) -> str:

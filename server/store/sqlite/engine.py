@@ -15,6 +15,7 @@ from server.ledger import Commit, Context, Cursor, Decide, Position, Rules, Vers
 from server.outcome import Problem
 from server.store.engine import Finding, Page, Projections, Search, no_rules
 from server.store.sqlite import rebuild, schema, verify
+from server.store.sqlite import search as found
 from server.store.sqlite.readers import PinnedView, Readers
 from server.store.sqlite.tables import Tables, one
 from server.store.sqlite.writer import Writer, locked
@@ -127,7 +128,7 @@ class SqliteStore:
         return self.readers.point.position_at(at)
 
     async def search(self, search: Search, page: str | None = None) -> Page:
-        return await self.readers.on_thread(lambda tables: tables.search(search, page))
+        return await self.readers.on_thread(lambda tables: found.page(tables, search, page))
 
     async def history(
         self,

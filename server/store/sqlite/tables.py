@@ -10,18 +10,16 @@ from typing import Any
 import apsw
 import orjson
 
-from server.ledger import Cursor, Fact, Position, Resource, Version
-from server.outcome import Issue, Problem
-from server.search.filter import NAMELESS, Filter
-from server.store.engine import Follow, Page, Search, Sort
-from server.store.sqlite import prune
-from server.store.sqlite.compile import TYPE_KEY, Compiler
+from server.ledger import Cursor, Fact, Position, Version
+from server.outcome import Problem
+from server.search.filter import Filter
+from server.store.engine import Page
+from server.store.sqlite import prune, token
+from server.store.sqlite.compile import Compiler
 from server.store.sqlite.schema import ORDINAL_BITS
+from server.store.sqlite.token import AFTER, Token
 
-INCLUDE_LIMIT = 1000  # included resources a page
-_DIGITS = 18  # of a number in a page's token: as many as 64 bits always hold
-SORT_LIMIT = 10_000  # matches that are sorted by a value that the index does not order
-_UNKNOWN = -1  # the number of a name, or of a resource, that no row has
+UNKNOWN = -1  # the number of a name, or of a resource, that no row has
 
 VERSION = "c.seq, c.method, c.type, c.id, k.at, c.body"
 JOIN_COMMIT = f"JOIN commits k ON k.position = c.seq >> {ORDINAL_BITS}"
@@ -61,7 +59,7 @@ class Tables:
         if found is None:
             row = self.connection.execute("SELECT number FROM names WHERE name = ?", (name,)).fetchone()
             if row is None:
-                return _UNKNOWN  # another process may name it later: not remembered
+                return UNKNOWN  # another process may name it later: not remembered
             found = self._numbers[name] = row[0]
         return found
 
@@ -74,7 +72,7 @@ class Tables:
         row = self.connection.execute(
             "SELECT rid FROM resources WHERE type = ? AND id = ?", (self.number(type), id)
         ).fetchone()
-        return _UNKNOWN if row is None else row[0]
+        return UNKNOWN if row is None else row[0]
 
     def rids(self, sql: str, bindings: Sequence[Any]) -> list[int]:
         return [rid for (rid,) in self.connection.execute(sql, bindings)]
@@ -117,20 +115,17 @@ class Tables:
     def find(self, type: str, filter: Filter, limit: int, at: Position | None = None) -> list[Version]:
         """The first matches, at a position or, inside the writer's transaction, at the head."""
         if at is None:
-            return self.versions(self._rids(Compiler(self), type, filter, after=0, limit=limit))
-        with self._snapshot():
-            standing = self._standing(at, self.head())
-            return self.versions(self._rids(Compiler(self, standing), type, filter, after=0, limit=limit), at)
+            return self.versions(self._matching(Compiler(self), type, filter, limit))
+        with self.snapshot():
+            standing = self.standing(at, self.head())
+            return self.versions(self._matching(Compiler(self, standing), type, filter, limit), at)
 
-    def search(self, search: Search, page: str | None) -> Page:
-        """One page, read at one position: the head's, or the one that the page's token carries."""
-        with self._snapshot():
-            head = self.head()
-            position, after, offset = (head, 0, 0) if page is None else _read_token(page, head)
-            return self._search(search, position, self._standing(position, head), after, offset)
+    def _matching(self, compiler: Compiler, type: str, filter: Filter, limit: int) -> list[int]:
+        sql = f"SELECT DISTINCT rid FROM ({compiler.set(type, filter)}) ORDER BY rid LIMIT {compiler.bind(limit)}"
+        return self.rids(sql, compiler.bindings)
 
     @contextmanager
-    def _snapshot(self) -> Iterator[None]:
+    def snapshot(self) -> Iterator[None]:
         """One state for several reads, however much others write between them."""
         self.connection.execute("BEGIN")
         try:
@@ -138,7 +133,7 @@ class Tables:
         finally:
             self.connection.execute("ROLLBACK")
 
-    def _standing(self, position: Position, head: Position) -> Position | None:
+    def standing(self, position: Position, head: Position) -> Position | None:
         """The position to compile a search for: None for the head. Problem gone where its rows were pruned."""
         if position == head:
             return None
@@ -150,99 +145,11 @@ class Tables:
             )
         return position
 
-    def _search(self, search: Search, position: Position, at: Position | None, after: int, offset: int) -> Page:
-        more = search.count + 1 if search.count else 0
-        if search.sort:
-            rids = self._sorted(search, at, offset, more)
-        else:
-            rids = self._rids(Compiler(self, at), search.type, search.filter, after, more)
-        next = None
-        if search.count and len(rids) > search.count:
-            rids = rids[: search.count]
-            next = f"{position}.o{offset + search.count}" if search.sort else f"{position}.r{rids[-1]}"
-        if next is None and not after and not offset and search.count:
-            total: int | None = len(rids)
-        else:
-            total = self.count(search.type, search.filter, at) if search.total else None
-        matches = self.versions(rids, at)
-        included, issues = self._included(search.follow, rids, at) if search.follow else ((), ())
-        return Page(position, tuple(matches), included, total, next, issues)
-
-    def count(self, type: str, filter: Filter, at: Position | None = None) -> int:
-        compiler = Compiler(self, at)
-        sql = f"SELECT count(DISTINCT rid) FROM ({compiler.set(type, filter)})"
-        return one(self.connection, sql, compiler.bindings)
-
-    def _rids(self, compiler: Compiler, type: str, filter: Filter, after: int, limit: int) -> list[int]:
-        sql = f"SELECT DISTINCT rid FROM ({compiler.set(type, filter)})"
-        if after:
-            sql += f" WHERE rid > {compiler.bind(after)}"
-        sql += f" ORDER BY rid LIMIT {compiler.bind(limit)}"
-        return self.rids(sql, compiler.bindings)
-
-    def _sorted(self, search: Search, at: Position | None, offset: int, limit: int) -> list[int]:
-        if any(sort.value is not None for sort in search.sort):
-            return self._sorted_by_value(search, at)[offset : offset + limit]
-        compiler = Compiler(self, at)
-        candidates = compiler.set(search.type, search.filter)
-        order = []
-        for sort in search.sort:
-            key = self._sort_key(compiler, sort)
-            order += [f"{key} IS NULL", f"{key}{' DESC' if sort.descending else ''}"]
-        sql = (
-            f"SELECT m.rid FROM (SELECT DISTINCT rid FROM ({candidates})) m ORDER BY {', '.join(order)}, m.rid "
-            f"LIMIT {compiler.bind(limit)} OFFSET {compiler.bind(offset)}"
-        )
-        return self.rids(sql, compiler.bindings)
-
-    def _sort_key(self, compiler: Compiler, sort: Sort) -> str:
-        if sort.index == "_lastUpdated":
-            return compiler.version("m.rid")
-        if sort.index == "_id":
-            return f"(SELECT c.id FROM changes c WHERE c.seq = {compiler.version('m.rid')})"
-        rows = compiler.rows("key", f"rid = m.rid AND {self._named(compiler, sort)}", by_rid=True)
-        return f"(SELECT {'max' if sort.descending else 'min'}(key) FROM ({rows}))"
-
-    def _named(self, compiler: Compiler, sort: Sort) -> str:
-        """A condition that holds for the index's rows of values that have a name, and so a place in the order."""
-        return f"name = {compiler.name(sort.index)} AND key <> {compiler.bind(NAMELESS)}"
-
-    def _sorted_by_value(self, search: Search, at: Position | None) -> list[int]:
-        """All matches, ordered by values that only the bodies tell; refused where they are too many."""
-        rids = self._rids(Compiler(self, at), search.type, search.filter, 0, SORT_LIMIT + 1)
-        if len(rids) > SORT_LIMIT:
-            raise Problem.of(
-                "too_costly",
-                f"More than {SORT_LIMIT} resources would be sorted by a value that the index does not order; "
-                "narrow the search, or sort by a date, string, number or _lastUpdated",
-                "http._sort",
-            )
-        found = [(rid, version, json.loads(version.body or b"{}")) for rid, version in self._by_rid(rids, at)]
-        for sort in reversed(search.sort):
-            keyed = [(self._value(sort, rid, version, resource, at), rid) for rid, version, resource in found]
-            present = sorted((pair for pair in keyed if pair[0] is not None), key=_first, reverse=sort.descending)
-            order = [rid for _, rid in present] + [rid for value, rid in keyed if value is None]
-            place = {rid: number for number, rid in enumerate(order)}
-            found.sort(key=lambda item: place[item[0]])
-        return [rid for rid, _, _ in found]
-
-    def _value(self, sort: Sort, rid: int, version: Version, resource: Resource, at: Position | None) -> Any:
-        if sort.value is not None:
-            return sort.value(resource)
-        if sort.index == "_lastUpdated":
-            return (version.position, version.ordinal)
-        if sort.index == "_id":
-            return version.id
-        compiler = Compiler(self, at)
-        rows = compiler.rows("key", f"rid = {rid} AND {self._named(compiler, sort)}", by_rid=True)
-        keys = [key for (key,) in self.connection.execute(rows, compiler.bindings)]
-        return (max(keys) if sort.descending else min(keys)) if keys else None
-
     def versions(self, rids: Sequence[int], at: Position | None = None) -> list[Version]:
         """The versions of these resources at the position, in this order; what does not exist then is left out."""
-        return [version for _, version in self._by_rid(rids, at)]
+        return [version for _, version in self.by_rid(rids, at)]
 
-    def _by_rid(self, rids: Sequence[int], at: Position | None) -> list[tuple[int, Version]]:
+    def by_rid(self, rids: Sequence[int], at: Position | None) -> list[tuple[int, Version]]:
         if not rids:
             return []
         until = "" if at is None else f"AND v.seq < {seq_of(at + 1)}"
@@ -252,51 +159,6 @@ class Tables:
             f"CROSS JOIN commits k ON k.position = c.seq >> {ORDINAL_BITS} WHERE c.body IS NOT NULL"
         )
         return [(row[0], version_of(row[1:])) for row in self.connection.execute(sql, (json.dumps(rids),))]
-
-    def _included(
-        self, follow: Sequence[Follow], rids: Sequence[int], at: Position | None
-    ) -> tuple[tuple[Version, ...], tuple[Issue, ...]]:
-        seen, found = set(rids), []
-        frontier, first = list(rids), True
-        while frontier:
-            step: dict[int, None] = {}
-            for each in follow:
-                if first or each.iterate:
-                    step.update(dict.fromkeys(self._followed(each, frontier, at)))
-            frontier = [rid for rid in step if rid not in seen]
-            seen.update(frontier)
-            found += frontier
-            first = False
-            if len(found) > INCLUDE_LIMIT:
-                issue = Issue(
-                    "incomplete",
-                    f"More than {INCLUDE_LIMIT} resources would be included; the rest is left out. Ask for fewer "
-                    "matches a page (_count) or search for the included resources directly",
-                    ("http._include",),
-                    "warning",
-                )
-                return tuple(self.versions(found[:INCLUDE_LIMIT], at)), (issue,)
-        return tuple(self.versions(found, at)), ()
-
-    def _followed(self, follow: Follow, rids: Sequence[int], at: Position | None) -> Iterable[int]:
-        compiler = Compiler(self, at)
-        sources = f"SELECT value AS target FROM json_each({compiler.bind(json.dumps(rids))})"
-        if follow.index is not None:
-            named = f"name = {compiler.name(follow.index)}"
-        else:
-            every = compiler.bind(f"{follow.source_type}.*")
-            named = f"name IN (SELECT number FROM names WHERE name GLOB {every})"
-        if follow.reverse:
-            if follow.target_type is not None:
-                sources = f"SELECT target FROM ({sources}) WHERE {compiler.living(follow.target_type, 'target')}"
-            sql = compiler.rows("rid AS found", f"{named} AND key = target", through=sources)
-        else:
-            test = f"rid = target AND {named} AND typeof(key) = 'integer' AND key > {TYPE_KEY}"
-            sql = compiler.rows("key AS found", test, by_rid=True, through=sources)
-            if follow.target_type is not None:
-                sql = f"SELECT found FROM ({sql}) WHERE {compiler.living(follow.target_type, 'found')}"
-        sql = f"SELECT DISTINCT found FROM ({sql}) ORDER BY 1"
-        return self.rids(sql, compiler.bindings)
 
     def history(
         self,
@@ -309,7 +171,7 @@ class Tables:
     ) -> Page:
         """Versions, newest first. A page token carries (position, last seq)."""
         head = self.head()
-        position, below, _ = (head, seq_of(head + 1), 0) if page is None else _read_token(page, head)
+        position, _, below = (head, "", seq_of(head + 1)) if page is None else token.read(page, head, AFTER)
         low, end = 0, seq_of(position + 1)
         if since is not None:
             low = self.before(since) + 1
@@ -325,7 +187,7 @@ class Tables:
         sql = f"SELECT seq FROM {ordered} t WHERE {where} ORDER BY seq DESC LIMIT ?"
         found = self.connection.execute(sql, (*bindings, low, min(end, below), count + 1)).fetchall()
         seqs = [int(row[0]) for row in found]  # type: ignore[arg-type]
-        next = f"{position}.r{seqs[count - 1]}" if len(seqs) > count and count else None
+        next = str(Token(position, AFTER, seqs[count - 1])) if len(seqs) > count and count else None
         versions = [self._version_at(seq) for seq in seqs[:count]]
         return Page(position, tuple(versions), total=total, next=next)
 
@@ -377,20 +239,3 @@ def too_deep(error: apsw.SQLError) -> Problem:
     if not any(reason in str(error) for reason in ("too deep", "too large")):
         raise error
     return Problem.of("too_costly", "The search goes through too many steps with too many alternatives; ask for fewer")
-
-
-def _first(pair: tuple[Any, int]) -> Any:
-    return pair[0]
-
-
-def _read_token(page: str, head: Position) -> tuple[Position, int, int]:
-    """(position, last rid or seq, offset) of a page's token."""
-    position, _, place = page.partition(".")
-    kind, number = place[:1], place[1:]
-    if not (kind in {"r", "o"} and all(part.isdecimal() and len(part) <= _DIGITS for part in (position, number))):
-        raise Problem.invalid(
-            "The page's token is not one that this server gave; follow the link of a Bundle", "http._page"
-        )
-    if int(position) > head:
-        raise Problem.invalid("The page's token names a position that the ledger has not reached", "http._page")
-    return (int(position), int(number), 0) if kind == "r" else (int(position), 0, int(number))
