@@ -1,20 +1,22 @@
 """Caseload report: the numbers of one organization's case managers as of a date, or over a period.
 
-Members / managers is the statewide average; only managers with a member who counts are counted. Limits are compared in
-integers. What is above one is a breach only while that limit is in force.
+Limits are compared in integers. What is above one is a breach only while that limit is in force.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
-from server.coordination import assignment, demographics, period
+from server.coordination import assignment, breach, census, demographics, period
 from server.coordination.assignment import Member
+from server.coordination.breach import Breach
+from server.coordination.census import Census, Served
 from server.coordination.facts import BASE, Assignment, Role
 from server.coordination.period import Interval, Step
-from server.coordination.program import Program, Rule
+from server.coordination.program import Program
 from server.coordination.programs import Programs
 from server.fhir import body
 from server.ledger import Resource, View
@@ -22,45 +24,45 @@ from server.ledger import Resource, View
 CAREER_START = f"{BASE}/StructureDefinition/cm-career-start"
 
 
-class Breach(NamedTuple):
-    """A limit that a number is above, and the first instant of the window at which it is."""
-
-    program: Program
-    rule: Rule
-    number: int
-    at: int
-    managers: int | None = None  # of an average
-
-
 class Held(NamedTuple):
-    """One member of a manager, and for how many days, without a break; None where the start is not known."""
+    """One member of a manager, since when and for how many days, without a break; None where that is not known."""
 
     patient: str
     days: int | None
+    since: int | None
     teams: tuple[str, ...]
 
 
 @dataclass(slots=True)
 class Line:
-    """One case manager."""
+    """One case manager. `individuals` are all whom the person serves at the organization, in whatever program."""
 
     practitioner: str
     roles: list[str] = field(default_factory=list)
     name: str = ""
     held: list[Held] = field(default_factory=list)
-    individuals: int = 0
-    service_days: int | None = None
-    peak: int = 0
+    individuals: list[str] = field(default_factory=list)
+    service_days: int | None = None  # since the start in the profession
+    employment_days: int | None = None  # since the start at the organization
+    peak: int = 0  # of the window
     breaches: list[Breach] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)  # how many members, over time
+    serving: dict[str, list[list[Interval]]] = field(default_factory=dict)  # when, by individual
+
+    def individual_steps(self) -> list[Step]:
+        """How many individuals, over time."""
+        return period.steps(period.union(chain.from_iterable(lists)) for lists in self.serving.values())
 
 
 @dataclass(slots=True)
 class Report:
-    """What one organization's report says as of an instant. `peak` numbers are of the window."""
+    """What one organization's report says as of an instant; breaches and peaks are of the window."""
 
     program: Program
     organization: str
     at: int
+    window: Interval
+    counted: Census
     members: int = 0
     lines: list[Line] = field(default_factory=list)
     unassigned: list[str] = field(default_factory=list)
@@ -68,52 +70,28 @@ class Report:
 
     @property
     def managers(self) -> int:
-        """Those with a member who counts on the date; a line may also be of one who was above a limit before."""
+        """Those with a member who counts on the date; a line may also be of one who had members before."""
         return sum(bool(line.held) for line in self.lines)
 
 
-@dataclass(slots=True)
-class _Tally:
-    """One person's members while they are gathered: when each counts, and those who do as of the date."""
-
-    times: list[list[Interval]] = field(default_factory=list)
-    held: list[Held] = field(default_factory=list)
-    roles: set[str] = field(default_factory=set)
+async def reports(
+    view: View, organizations: Iterable[str], programs: Programs, wanted: Program, at: int, window: Interval
+) -> list[Report]:
+    """Gather the facts in a handful of queries, whatever the number of members, and count."""
+    found, members = await census.census(view, organizations, programs, wanted)
+    staff = await _staff(view, {person for one in found.values() for person in one.managers}, members, wanted)
+    persons: dict[str, Resource] = {}
+    return [
+        await _report(view, one, programs, wanted, at, window, _Known(staff, persons))
+        for _, one in sorted(found.items())
+    ]
 
 
 async def report(
     view: View, organization: str, programs: Programs, wanted: Program, at: int, window: Interval
 ) -> Report:
-    """Gather the facts in a handful of queries, whatever the number of members, and count."""
-    patients = {fact.data for fact in (await view.facts("organization", [organization]))[organization]}
-    found = await assignment.members(view, patients)
-    members = list({id(member): member for member in found.values()}.values())
-    roles = {one.manager for member in members for one in member.assignments if wanted.role in one.roles}
-    persons = await assignment.practitioners(view, roles)
-    made = Report(wanted, organization, at)
-    tallies: dict[str, _Tally] = {}
-    served: list[list[Interval]] = []
-    for member in members:
-        enrolled = assignment.enrolled_at(member, wanted).get(organization)
-        if not enrolled:
-            continue
-        times = _tally(member, enrolled, persons, programs, wanted, at, tallies)
-        served.append(times)
-        if period.holds(times, at):
-            made.members += 1
-        elif period.holds(enrolled, at):
-            made.unassigned.append(member.patient)
-    made.unassigned.sort()
-    staff = await _staff(view, tallies, found, wanted, organization, at)
-    for person in sorted(tallies):
-        line = await _line(view, person, tallies[person], staff[person], wanted, at)
-        steps = period.steps(tallies[person].times)
-        line.peak = max(step.number for step in period.within(steps, window))
-        line.breaches = list(_breaches(programs, wanted, steps, window))
-        if line.held or line.breaches:
-            made.lines.append(line)
-    holding = [period.union(interval for times in tally.times for interval in times) for tally in tallies.values()]
-    made.breaches = list(_average_breaches(programs, wanted, period.steps(served), period.steps(holding), window))
+    """The report of one organization."""
+    [made] = await reports(view, [organization], programs, wanted, at, window)
     return made
 
 
@@ -124,133 +102,123 @@ class Total(NamedTuple):
     managers: int
 
 
-async def total(view: View, organizations: Iterable[str], programs: Programs, wanted: Program, at: int) -> Total:
-    """Count as `report` does, whatever the organization; who works for two of them is one person."""
-    enrolled = await view.facts("organization", organizations)
-    found = await assignment.members(view, {fact.data for facts in enrolled.values() for fact in facts})
-    members = list({id(member): member for member in found.values()}.values())
-    roles = {one.manager for member in members for one in member.assignments if wanted.role in one.roles}
-    persons = await assignment.practitioners(view, roles)
-    number = 0
-    managers: set[str] = set()
-    for member in members:
-        serving = assignment.serving(member, persons, programs, wanted)
-        now = {person for person, intervals in serving.items() if period.holds(intervals, at)}
-        number += bool(now)
-        managers |= now
-    return Total(number, len(managers))
+def total(found: Iterable[Report]) -> Total:
+    """Who is in two organizations, or works for two, is one person."""
+    patients: set[str] = set()
+    persons: set[str] = set()
+    for made in found:
+        for line in made.lines:
+            patients.update(held.patient for held in line.held)
+            if line.held:
+                persons.add(line.practitioner)
+    return Total(len(patients), len(persons))
 
 
-def _tally(
-    member: Member,
-    enrolled: list[Interval],
-    persons: Mapping[str, str | None],
-    programs: Programs,
-    wanted: Program,
-    at: int,
-    tallies: dict[str, _Tally],
-) -> list[Interval]:
-    """Add one member to each manager's tally; when the member counts for anybody."""
-    by_person: dict[str, list[Assignment]] = {}
-    for one in member.assignments:
-        person = persons.get(one.manager)
-        if person and wanted.role in one.roles:
-            by_person.setdefault(person, []).append(one)
-    times: list[Interval] = []
-    for person, assignments in by_person.items():
-        holding = assignment.holding(member, assignments, programs, wanted)
-        counting = period.intersection(holding, enrolled)
-        if not counting:
-            continue
-        tally = tallies.setdefault(person, _Tally())
-        tally.times.append(counting)
-        if period.holds(counting, at):
-            tally.held.append(_held(member, assignments, wanted, at))
-            tally.roles.update(one.manager for one in assignments)
-        times += counting
-    return period.union(times)
+class _Known(NamedTuple):
+    """What the reports of one answer share: each person's roles and whom they serve, and the Practitioners read."""
+
+    staff: Mapping[str, _Staff]
+    persons: dict[str, Resource]
 
 
-def _held(member: Member, assignments: list[Assignment], wanted: Program, at: int) -> Held:
-    times = [(one, assignment.held(one, wanted.zone)) for one in assignments]
-    together = period.union(interval for _, intervals in times for interval in intervals)
-    low = next(interval.low for interval in together if interval.low <= at < interval.high)
-    days = None if low == period.ALWAYS else period.days(low, at, wanted.zone)
-    return Held(member.patient, days, tuple(sorted({one.team for one, held in times if period.holds(held, at)})))
+async def _report(
+    view: View, counted: Census, programs: Programs, wanted: Program, at: int, window: Interval, known: _Known
+) -> Report:
+    made = Report(wanted, counted.organization, at, window, counted)
+    for one in counted.members:
+        if period.holds(one.served, at):
+            made.members += 1
+        elif period.holds(one.enrolled, at):
+            made.unassigned.append(one.member.patient)
+    made.unassigned.sort()
+    caps = breach.caps(programs, wanted.url, "manager")
+    for person in sorted(counted.managers):
+        served = counted.managers[person]
+        steps = period.steps(each.times for each in served)
+        peak = max(step.number for step in period.within(steps, window))
+        breaches = breach.of_manager(caps, steps, window)
+        if peak or breaches or any(period.holds(each.times, at) for each in served):
+            line = await _line(view, person, served, made, known)
+            line.steps, line.peak, line.breaches = steps, peak, breaches
+            made.lines.append(line)
+    averages = breach.caps(programs, wanted.url, "average")
+    made.breaches = breach.of_average(averages, counted.member_steps(), counted.manager_steps(), window)
+    return made
 
 
-class _Staff(NamedTuple):
-    """A person's roles at the organization, and whom the person serves in them in whatever program."""
-
-    roles: list[Role]
-    individuals: set[str]
-
-
-async def _staff(
-    view: View,
-    persons: Iterable[str],
-    members: Mapping[str, Member],
-    wanted: Program,
-    organization: str,
-    at: int,
-) -> dict[str, _Staff]:
-    rule = wanted.assignment
-    serving = set(rule.parameters["individual-role"]) if rule else set()
-    found = {
-        person: [role for role in map(Role.of, rows) if role.organization in {None, organization}]
-        for person, rows in (await view.facts("role", persons)).items()
-    }
-    held = await view.facts("manager", [role.reference for roles in found.values() for role in roles])
-    staff = {}
-    for person, roles in found.items():
-        served = [
-            one.member
-            for role in roles
-            for one in map(Assignment.of, held[role.reference])
-            if not serving.isdisjoint(one.roles) and period.holds(assignment.held(one, wanted.zone), at)
-        ]
-        individuals = {members[member].patient if member in members else member for member in served}
-        staff[person] = _Staff(roles, individuals)
-    return staff
-
-
-async def _line(view: View, person: str, tally: _Tally, staff: _Staff, wanted: Program, at: int) -> Line:
-    line = Line(person, sorted(tally.roles.union(role.reference for role in staff.roles)), held=sorted(tally.held))
-    line.individuals = len(staff.individuals.union(held.patient for held in line.held))
-    resource = await _read(view, person)
+async def _line(view: View, person: str, served: list[Served], made: Report, known: _Known) -> Line:
+    wanted, at = made.program, made.at
+    line = Line(person)
+    staff = known.staff[person]
+    own = [role for role in staff.roles if role.organization in {None, made.organization}]
+    there = [each for each in served if period.holds(each.times, at)]
+    line.held = sorted(_held(each, wanted, at) for each in there)
+    used = {one.manager for each in there for one in each.assignments}
+    line.roles = sorted(used.union(role.reference for role in own))
+    line.serving = _serving(served, staff, own, wanted)
+    line.individuals = sorted(
+        patient for patient, lists in line.serving.items() if any(period.holds(each, at) for each in lists)
+    )
+    if person not in known.persons:
+        known.persons[person] = await _read(view, person)
+    resource = known.persons[person]
     line.name = _name(resource)
-    start = career_start(resource) or min((role.start for role in staff.roles if role.start), default=None)
-    line.service_days = period.days(period.starts(start, wanted.zone), at, wanted.zone) if start else None
+    employed = min((role.start for role in own if role.start), default=None)
+    line.employment_days = _days(employed, wanted, at)
+    line.service_days = _days(career_start(resource) or employed, wanted, at)
     return line
 
 
-def _breaches(programs: Programs, wanted: Program, steps: list[Step], window: Interval) -> Iterable[Breach]:
-    for in_force, version, rule in _caps(programs, wanted, window, "manager"):
-        limit = rule.parameters["limit"]
-        above = next((step for step in period.within(steps, in_force) if step.number > limit), None)
-        if above:
-            yield Breach(version, rule, above.number, above.at)
+def _serving(
+    served: list[Served], staff: _Staff, roles: Iterable[Role], wanted: Program
+) -> dict[str, list[list[Interval]]]:
+    """When the person serves each individual: as a member who counts, or in whatever role makes one an individual."""
+    found = {each.member.patient: [each.times] for each in served}
+    held = {each.member.patient: each for each in served}
+    for role in roles:
+        for patient, one in staff.served.get(role.reference, ()):
+            known = held.get(patient)
+            is_gathered = known is not None and one in known.assignments
+            times = known.held if known and is_gathered else assignment.held(one, wanted.zone)
+            found.setdefault(patient, []).append(times)
+    return found
 
 
-def _average_breaches(
-    programs: Programs, wanted: Program, members: list[Step], managers: list[Step], window: Interval
-) -> Iterable[Breach]:
-    for in_force, version, rule in _caps(programs, wanted, window, "average"):
-        limit = rule.parameters["limit"]
-        for at in sorted({step.at for steps in (members, managers) for step in period.within(steps, in_force)}):
-            number, of = period.count_at(members, at), period.count_at(managers, at)
-            if number > limit * of:
-                yield Breach(version, rule, number, at, of)
-                break
+def _days(start: str | None, wanted: Program, at: int) -> int | None:
+    return period.days(period.starts(start, wanted.zone), at, wanted.zone) if start else None
 
 
-def _caps(
-    programs: Programs, wanted: Program, window: Interval, level: str
-) -> Iterable[tuple[Interval, Program, Rule]]:
-    for in_force, version, rule in programs.in_force("caseload-cap", window.low):
-        limited = Interval(in_force.low, min(in_force.high, window.high))
-        if version.url == wanted.url and rule.parameters["level"] == level and limited.low < limited.high:
-            yield limited, version, rule
+def _held(served: Served, wanted: Program, at: int) -> Held:
+    low = next(low for low, high in served.held if low <= at < high)
+    teams = {one.team for one in served.assignments}
+    if len(teams) > 1:
+        teams = {one.team for one in served.assignments if period.holds(assignment.held(one, wanted.zone), at)}
+    if low == period.ALWAYS:
+        return Held(served.member.patient, None, None, tuple(teams))
+    return Held(served.member.patient, period.days(low, at, wanted.zone), low, tuple(sorted(teams)))
+
+
+class _Staff(NamedTuple):
+    """A person's roles, and by role each assignment that makes somebody an individual whom the person serves."""
+
+    roles: list[Role]
+    served: dict[str, list[tuple[str, Assignment]]]
+
+
+async def _staff(
+    view: View, persons: Iterable[str], members: Mapping[str, Member], wanted: Program
+) -> dict[str, _Staff]:
+    rule = wanted.assignment
+    serving = set(rule.parameters["individual-role"]) if rule else set()
+    found = {person: list(map(Role.of, rows)) for person, rows in (await view.facts("role", persons)).items()}
+    held = await view.facts("manager", [role.reference for roles in found.values() for role in roles])
+    served: dict[str, list[tuple[str, Assignment]]] = {}
+    for role, rows in held.items():
+        for one in map(Assignment.of, rows):
+            if not serving.isdisjoint(one.roles):
+                patient = members[one.member].patient if one.member in members else one.member
+                served.setdefault(role, []).append((patient, one))
+    return {person: _Staff(roles, served) for person, roles in found.items()}
 
 
 async def _read(view: View, reference: str) -> Resource:

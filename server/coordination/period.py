@@ -175,6 +175,26 @@ def count_at(found: list[Step], at: int) -> int:
     return count
 
 
+def counts_at(found: list[Step], instants: Iterable[int]) -> list[int]:
+    """How many hold at each of these instants, which come in order."""
+    counts, place = [], 0
+    for at in instants:
+        while place < len(found) and found[place].at <= at:
+            place += 1
+        counts.append(found[place - 1].number if place else 0)
+    return counts
+
+
+def sweep(lists: list[list[Step]], window: Interval) -> Iterator[tuple[int, list[int]]]:
+    """The start of a window and each instant of it at which one of the lists has a step, with all their numbers."""
+    if window.high <= window.low:
+        return
+    inside = {step.at for steps in lists for step in steps if window.low < step.at < window.high}
+    instants = [window.low, *sorted(inside)]
+    counts = [counts_at(steps, instants) for steps in lists]
+    yield from zip(instants, map(list, zip(*counts, strict=True)), strict=True)
+
+
 def within(found: list[Step], window: Interval) -> Iterator[Step]:
     """The steps of a window, the first one at its start."""
     if window.high <= window.low:

@@ -1,224 +1,178 @@
-"""Organization/[id]/$caseload-report: the statewide average and every case manager's number, as a MeasureReport.
+"""$caseload-report: the statewide average and every case manager's number, as of a date or over time.
 
 https://hl7.org/fhir/R4/measurereport.html
+
+On an organization, or on the type: for the state, all of them in one answer.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator
-from decimal import ROUND_HALF_UP, Decimal
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
-from server.coordination import period
-from server.coordination.caseload_report import Breach, Held, Line, Report, Total, report, total
+from server.coordination import breach, period
+from server.coordination.caseload_report import Report, reports, total
 from server.coordination.facts import BASE
 from server.coordination.period import Interval
-from server.coordination.programs import active
-from server.ledger import Resource, View, instant
+from server.coordination.program import Program
+from server.coordination.programs import Programs, active
+from server.coordination.series import MOST, UNITS, Point, instants, series
+from server.coordination.transfer_report import Transfers, transfers
+from server.ledger import Resource, View
+from server.operations import caseload_group, caseload_table
 from server.operations.call import Answer, Call, aside
+from server.operations.caseload_group import Shown
+from server.operations.caseload_table import Row
+from server.operations.measure_report import Lists, measure_report
 from server.operations.parameters import place
-from server.outcome import Problem
+from server.outcome import Issue, Problem
 from server.search.filter import ALL
 
 MEASURE = f"{BASE}/Measure/caseload"
-IMPROVEMENT = "http://terminology.hl7.org/CodeSystem/measure-improvement-notation"
-STRUCTURE = f"{BASE}/StructureDefinition"
-MAX_ORGANIZATIONS = 10_000  # of those that a statewide total looks at
-DAYS = {"unit": "days", "system": "http://unitsofmeasure.org", "code": "d"}
+MAX_ORGANIZATIONS = 10_000  # of those that the state's report looks at
+TABLES = ("managers", "members", "distribution", "series", "manager-series", "transfers", "breaches")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a report is asked for, with its dates read."""
+
+    programs: Programs
+    program: Program
+    at: int
+    window: Interval
+    over: Resource | None
+    unit: str | None
+    now: int
+    detail: bool
+
+    def points(self, made: Report) -> list[Point]:
+        """The series; none where no interval is asked for."""
+        if not self.unit:
+            return []
+        at = instants(self.unit, self.window, self.program.zone)
+        return series(made, at, breach.caps(self.programs, self.program.url, "manager"))
 
 
 async def caseload_report(call: Call) -> Answer:
     """A summary; with detail a subject-list, which names the members and the teams that are the evidence."""
     view, now = await call.view()
-    await call.here(view)
-    known = await active(view)
-    canonical = call.inputs.one("program")
-    url = known.meant(canonical)
-    over = call.inputs.one("period")
-    window = period.between((over or {}).get("start"), (over or {}).get("end"), known.near(url, now).zone)
-    if window.high <= window.low:
-        raise Problem.invalid("The period ends before it starts", place("period"))
-    as_of = call.inputs.one("asOf")
-    at = known.instant(url, as_of, now) if as_of or not over else max(window.low, min(now, window.high - 1))
-    if not over:
-        window = Interval(at, at + 1)
-    wanted, detail = known.chosen(canonical, at), bool(call.inputs.one("detail"))
+    if call.id:
+        await call.here(view)
+    asked = await _asked(call, view, now)
+    shown = _table(call, asked) if call.csv else None
 
     async def answer(view: View) -> Answer:
-        made = await report(view, call.reference, known, wanted, at, window)
-        if call.csv:
-            return Answer(table=_table(made, detail))
-        found = _measure_report(made, over, detail, now)
-        if call.inputs.one("statewide"):
-            organizations = [one.reference for one in await view.search("Organization", ALL, MAX_ORGANIZATIONS)]
-            found["group"].append(_all_organizations(await total(view, organizations, known, wanted, at)))
-        return Answer([("return", found)])
+        everybody = bool(not call.id or call.inputs.one("statewide"))
+        found = await _organizations(view) if everybody else [call.reference]
+        if call.id and call.reference not in found:
+            found.append(call.reference)
+        made = await reports(view, found, asked.programs, asked.program, asked.at, asked.window)
+        own = [one for one in made if one.organization == call.reference] if call.id else _with_members(made)
+        moved = await _transfers(view, own, asked)
+        if shown:
+            return Answer(table=_written(shown, own, moved, asked))
+        return Answer([("return", _measure_report(call, asked, own, moved, made if everybody else None))])
 
     return await aside(view, answer)
 
 
-# As a MeasureReport
+async def _asked(call: Call, view: View, now: int) -> Asked:
+    known = await active(view)
+    canonical = call.inputs.one("program")
+    url = known.meant(canonical)
+    over, unit, as_of = (call.inputs.one(name) for name in ("period", "interval", "asOf"))
+    zone = known.near(url, now).zone
+    window = period.between((over or {}).get("start"), (over or {}).get("end"), zone)
+    if window.high <= window.low:
+        raise Problem.invalid("The period ends before it starts", place("period"))
+    at = known.instant(url, as_of, now) if as_of or not over else max(window.low, min(now, window.high - 1))
+    if unit:
+        _check_series(unit, window, zone)
+    if not over:
+        window = Interval(at, at + 1)
+    return Asked(known, known.chosen(canonical, at), at, window, over, unit, now, bool(call.inputs.one("detail")))
 
 
-def _measure_report(made: Report, over: Resource | None, detail: bool, now: int) -> Resource:
-    date = period.text(made.at, made.program.zone)
-    contained: list[Resource] = []
-    group = _group(made, bool(over), detail, contained)
-    found: Resource = {
-        "resourceType": "MeasureReport",
-        **({"contained": contained} if contained else {}),
-        "status": "complete",
-        "type": "subject-list" if detail else "summary",
-        "measure": MEASURE,
-        "date": instant(now),
-        "reporter": {"reference": made.organization},
-        "period": over or {"start": date, "end": date},
-        "improvementNotation": _concept(
-            "http://terminology.hl7.org/CodeSystem/measure-improvement-notation", "decrease"
-        ),
-        "group": [group],
-    }
-    if detail:
-        teams = sorted({team for line in made.lines for held in line.held for team in held.teams})
-        if teams:
-            found["evaluatedResource"] = [{"reference": team} for team in teams]
-    return found
+def _check_series(unit: str, window: Interval, zone: str) -> None:
+    if unit not in UNITS:
+        raise _wrong("value", f"interval is one of {', '.join(UNITS)}", "interval")
+    if window.low == period.ALWAYS or window.high == period.NEVER:
+        raise Problem.of("required", "A series is over a period that has a start and an end", place("period"))
+    if len(instants(unit, window, zone)) > MOST:
+        raise Problem.invalid(f"A series has at most {MOST} dates: ask for a longer interval", place("interval"))
 
 
-def _group(made: Report, over: bool, detail: bool, contained: list[Resource]) -> Resource:
-    populations = [
-        _population("members", made.members),
-        _population("managers", made.managers),
-        _population("unassigned", len(made.unassigned), made.unassigned if detail else None, contained),
-    ]
-    group: Resource = {
-        **_extensions([_breach(made, breach) for breach in made.breaches]),
-        "code": _concept(f"{BASE}/CodeSystem/caseload", "statewide-average"),
-        "population": populations,
-    }
-    group |= _score(made.members, made.managers)
-    if made.lines:
-        strata = [_stratum(made, line, over, detail, contained) for line in made.lines]
-        group["stratifier"] = [{"code": [_concept(f"{BASE}/CodeSystem/caseload", "manager")], "stratum": strata}]
-    return group
+async def _organizations(view: View) -> list[str]:
+    return [one.reference for one in await view.search("Organization", ALL, MAX_ORGANIZATIONS)]
 
 
-def _all_organizations(found: Total) -> Resource:
-    return {
-        "code": _concept(f"{BASE}/CodeSystem/caseload", "all-organizations"),
-        "population": [_population("members", found.members), _population("managers", found.managers)],
-        **_score(found.members, found.managers),
-    }
+def _with_members(made: list[Report]) -> list[Report]:
+    """Providers, and all who have nobody enrolled, are none of the state's plans."""
+    return [one for one in made if one.members or one.unassigned or one.lines]
 
 
-def _score(members: int, managers: int) -> Resource:
-    """The average; none where there are no managers."""
-    if not managers:
-        return {}
-    average = (Decimal(members) / managers).quantize(Decimal("0.0001"), ROUND_HALF_UP)
-    return {"measureScore": {"value": average.normalize() if average % 1 else int(average)}}
+async def _transfers(view: View, own: list[Report], asked: Asked) -> dict[str, Transfers]:
+    """Those of the period; where none is asked for, of all time until the date."""
+    window = asked.window if asked.over else Interval(period.ALWAYS, asked.at + 1)
+    return await transfers(view, [made.organization for made in own], asked.program, asked.at, window)
 
 
-def _stratum(made: Report, line: Line, over: bool, detail: bool, contained: list[Resource]) -> Resource:
-    extensions: list[Resource] = [
-        {"url": f"{STRUCTURE}/caseload-manager", "valueReference": {"reference": reference}}
-        for reference in (line.practitioner, *line.roles)
-    ]
-    if line.service_days is not None:
-        extensions.append({"url": f"{STRUCTURE}/service-length", "valueQuantity": {"value": line.service_days, **DAYS}})
-    extensions += [_length(held, detail) for held in line.held if held.days is not None]
-    extensions += [_breach(made, breach) for breach in line.breaches]
-    patients = [held.patient for held in line.held]
-    populations = [
-        _population("members", len(patients), patients if detail else None, contained),
-        _population("individuals", line.individuals),
-    ]
-    if over:
-        populations.append(_population("peak", line.peak))
-    return {
-        **_extensions(extensions),
-        "value": {"text": f"{line.name} ({line.practitioner})" if line.name else line.practitioner},
-        "population": populations,
-    }
-
-
-def _length(held: Held, detail: bool) -> Resource:
-    quantity: Resource = {"value": held.days, **DAYS}
-    if detail:
-        member = {"url": f"{STRUCTURE}/assignment-member", "valueReference": {"reference": held.patient}}
-        quantity = {"extension": [member], **quantity}
-    return {"url": f"{STRUCTURE}/assignment-length", "valueQuantity": quantity}
-
-
-def _population(
-    code: str, count: int, patients: list[str] | None = None, contained: list[Resource] | None = None
+def _measure_report(
+    call: Call, asked: Asked, own: list[Report], moved: Mapping[str, Transfers], everybody: list[Report] | None
 ) -> Resource:
-    """A number of people; where they are to be named, with the contained List of them."""
-    found: Resource = {"code": _concept(f"{BASE}/CodeSystem/caseload", code), "count": count}
-    if patients and contained is not None:
-        id = f"list-{len(contained) + 1}"
-        items = [{"item": {"reference": patient}} for patient in patients]
-        contained.append({"resourceType": "List", "id": id, "status": "current", "mode": "snapshot", "entry": items})
-        found["subjectResults"] = {"reference": f"#{id}"}
-    return found
-
-
-def _breach(made: Report, breach: Breach) -> Resource:
-    parts: list[Resource] = [
-        {"url": "rule", "valueCanonical": f"{breach.program.canonical}#{breach.rule.id}"},
-        {"url": "limit", "valueInteger": breach.rule.parameters["limit"]},
-        {"url": "number", "valueInteger": breach.number},
-        {"url": "date", "valueDateTime": period.text(breach.at, made.program.zone)},
-    ]
-    if breach.managers is not None:
-        parts.append({"url": "managers", "valueInteger": breach.managers})
-    return {"url": f"{STRUCTURE}/caseload-breach", "extension": parts}
-
-
-def _extensions(found: list[Resource]) -> Resource:
-    return {"extension": found} if found else {}
-
-
-def _concept(system: str, code: str) -> Resource:
-    return {"coding": [{"system": system, "code": code}]}
+    """The whole; `everybody` is all organizations, where their total is asked for."""
+    shown = Shown(bool(asked.over), Lists(asked.detail))
+    groups = []
+    for made in own:
+        groups.append(caseload_group.organization(made, shown))
+        if asked.unit:
+            groups.append(caseload_group.over_time(made, asked.points(made), asked.detail))
+        names = {line.practitioner: line.name for line in made.lines}
+        groups.append(caseload_group.transfers(made.organization, moved[made.organization], names, shown.lists))
+    if everybody is not None:
+        groups.append(caseload_group.all_organizations(total(everybody)))
+    date = period.text(asked.at, asked.program.zone)
+    teams = {team for made in own for line in made.lines for held in line.held for team in held.teams}
+    over = asked.over or {"start": date, "end": date}
+    reporter = call.reference if call.id else None
+    return measure_report(MEASURE, over, asked.now, groups, shown.lists, sorted(teams), reporter=reporter)
 
 
 # As a table
 
 
-def _table(made: Report, detail: bool) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerows(_member_rows(made) if detail else _manager_rows(made))
-    return text.getvalue()
+def _table(call: Call, asked: Asked) -> str:
+    """Which table is asked for."""
+    given = call.inputs.one("table")
+    if given is None:
+        return "series" if asked.unit else "members" if asked.detail else "managers"
+    if given not in TABLES:
+        raise _wrong("value", f"table is one of {', '.join(TABLES)}", "table")
+    if given in {"series", "manager-series"} and not asked.unit:
+        raise Problem.of("required", f"The table {given} needs an interval: {', '.join(UNITS)}", place("interval"))
+    return str(given)
 
 
-def _manager_rows(made: Report) -> Iterator[list[object]]:
-    yield ["practitioner", "name", "members", "individuals", "breach", "service days", "shortest assignment", "longest"]
-    for line in made.lines:
-        days = [held.days for held in line.held if held.days is not None]
-        yield [
-            line.practitioner,
-            _plain(line.name),
-            len(line.held),
-            line.individuals,
-            " ".join(breach.rule.id for breach in line.breaches),
-            "" if line.service_days is None else line.service_days,
-            min(days, default=""),
-            max(days, default=""),
-        ]
+def _written(shown: str, own: list[Report], moved: Mapping[str, Transfers], asked: Asked) -> str:
+    rows: dict[str, tuple[Row, Callable[[Report], Iterable[Row]]]] = {
+        "managers": (caseload_table.MANAGERS, caseload_table.managers),
+        "members": (caseload_table.MEMBERS, caseload_table.members),
+        "distribution": (caseload_table.DISTRIBUTION, caseload_table.members_held),
+        "transfers": (
+            caseload_table.TRANSFERS,
+            lambda made: caseload_table.transfers(made.organization, moved[made.organization]),
+        ),
+        "breaches": (caseload_table.BREACHES, caseload_table.breaches),
+        "series": (caseload_table.SERIES, lambda made: caseload_table.series(made, asked.points(made))),
+        "manager-series": (
+            caseload_table.MANAGER_SERIES,
+            lambda made: caseload_table.manager_series(made, asked.points(made)),
+        ),
+    }
+    names, of = rows[shown]
+    return caseload_table.table(names, (row for made in own for row in of(made)))
 
 
-def _member_rows(made: Report) -> Iterator[list[object]]:
-    yield ["member", "practitioner", "name", "team", "assignment days"]
-    for line in made.lines:
-        for held in line.held:
-            days = "" if held.days is None else held.days
-            yield [held.patient, line.practitioner, _plain(line.name), " ".join(held.teams), days]
-    for patient in made.unassigned:
-        yield [patient, "", "", "", ""]
-
-
-def _plain(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+def _wrong(code: str, diagnostics: str, name: str) -> Problem:
+    return Problem.with_issues("invalid", [Issue(code, diagnostics, (place(name),))])

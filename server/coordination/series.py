@@ -1,0 +1,84 @@
+"""Series: the numbers of a report at every step of a period, read off one census: no report for each date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import MAXYEAR, date, timedelta
+from itertools import islice
+from typing import NamedTuple
+
+from server.coordination import period
+from server.coordination.breach import Cap
+from server.coordination.caseload_report import Report
+from server.coordination.period import Interval
+
+UNITS = ("day", "week", "month", "quarter")
+MOST = 1100  # instants of one series: the days of three years
+
+
+class Point(NamedTuple):
+    """The numbers as of one instant."""
+
+    at: int
+    members: int
+    managers: int
+    unassigned: int
+    highest: int  # the most members of one manager
+    above: int  # managers above a limit of theirs that is in force
+
+
+def instants(unit: str, window: Interval, zone: str) -> list[int]:
+    """The period's start, and the first instant of each day, Monday, month or quarter of it; at most MOST + 1."""
+    return list(islice(_instants(unit, window, zone), MOST + 1))
+
+
+def _instants(unit: str, window: Interval, zone: str) -> Iterator[int]:
+    at, day = window.low, period.day(window.low, zone)
+    while at < window.high:
+        yield at
+        if day.year == MAXYEAR:
+            return
+        day = _next(day, unit)
+        at = period.midnight(day, zone)
+
+
+def _next(day: date, unit: str) -> date:
+    if unit == "day":
+        return day + timedelta(days=1)
+    if unit == "week":
+        return day + timedelta(days=7 - day.weekday())
+    months = 1 if unit == "month" else 3
+    month = (day.month - 1) // months * months + months
+    return date(day.year + month // 12, month % 12 + 1, 1)
+
+
+def series(made: Report, at: list[int], caps: list[Cap]) -> list[Point]:
+    """The organization's numbers at each instant."""
+    loads = by_manager(made, at).values()
+    limits = [min((cap.limit for cap in caps if period.holds([cap.window], each)), default=None) for each in at]
+    return [
+        Point(
+            *numbers,
+            max((load[place] for load in loads), default=0),
+            0 if limit is None else sum(load[place] > limit for load in loads),
+        )
+        for place, (limit, numbers) in enumerate(
+            zip(
+                limits,
+                zip(
+                    at,
+                    period.counts_at(made.counted.member_steps(), at),
+                    period.counts_at(made.counted.manager_steps(), at),
+                    period.counts_at(made.counted.unassigned_steps(), at),
+                    strict=True,
+                ),
+                strict=True,
+            )
+        )
+    ]
+
+
+def by_manager(made: Report, at: list[int]) -> dict[str, list[int]]:
+    """Each manager's members at each instant; those who have none at any are left out."""
+    found = {line.practitioner: period.counts_at(line.steps, at) for line in made.lines}
+    return {person: counts for person, counts in found.items() if any(counts)}

@@ -1,0 +1,202 @@
+"""What Iowa Medicaid watches, over HTTP: numbers as of any date and over time, of one plan and of all, with evidence."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import httpx
+import pytest
+from fhir.resources.R4B.measurereport import MeasureReport
+
+from server.fhir import body
+from server.validation.element import validate
+from tests.answers import refusal
+from tests.coordination.memory import IA_HCBS, assigned, episode, patient, period, team
+from tests.scenarios.test_iowa_caseload import (
+    ANN,
+    BOB,
+    MCO,
+    Json,
+    day,
+    extensions,
+    iowa,
+    parameters,
+    populations,
+    put,
+    roster,
+    sent,
+    transaction,
+)
+
+__all__ = ["iowa"]
+REPORT = f"Organization/{MCO}/$caseload-report"
+
+
+async def report(client: httpx.AsyncClient, url: str = REPORT, **given: Any) -> Json:
+    """The MeasureReport, asked by POST of `name=("valueType", value)`."""
+    response = await client.post(url, json=parameters(program=("valueCanonical", IA_HCBS), **given))
+    assert 200 == response.status_code, response.text
+    found: Json = response.json()
+    MeasureReport.model_validate(found)
+    assert [] == validate(body.loads(response.content))
+    return found
+
+
+async def rows(client: httpx.AsyncClient, url: str = REPORT, **given: Any) -> list[dict[str, str]]:
+    """A table's rows by column."""
+    asked = parameters(program=("valueCanonical", IA_HCBS), **given)
+    response = await client.post(url, json=asked, headers={"Accept": "text/csv"})
+    assert 200 == response.status_code, response.text
+    return list(csv.DictReader(io.StringIO(response.text)))
+
+
+def groups(found: Json, code: str) -> list[Json]:
+    return [group for group in found["group"] if group["code"]["coding"][0]["code"] == code]
+
+
+def strata(group: Json, code: str) -> list[Json]:
+    for stratifier in group.get("stratifier", ()):
+        if [code] == [one["coding"][0]["code"] for one in stratifier["code"]]:
+            found: list[Json] = stratifier["stratum"]
+            return found
+    return []
+
+
+OVER = {"period": ("valuePeriod", period("2025-12-15", "2026-02-28")), "interval": ("valueCode", "month")}
+
+
+@pytest.mark.requirement("IA-03", "IA-26")
+async def test_a_series_has_every_number_at_every_step_of_a_period(iowa: httpx.AsyncClient) -> None:
+    await put(iowa, team("bob-0", assigned(BOB, "2025-01-01", "2025-12-31")))
+    [series] = groups(await report(iowa, **OVER), "series")
+    found = {one["value"]["text"]: (populations(one), one["measureScore"]["value"]) for one in strata(series, "date")}
+    rest = {"above-limit": 0, "highest": 49}
+    assert {
+        "2025-12-15T00:00:00-06:00": ({"members": 50, "managers": 2, "unassigned": 9} | rest, 25),
+        "2026-01-01T00:00:00-06:00": ({"members": 49, "managers": 1, "unassigned": 10} | rest, 49),
+        "2026-02-01T00:00:00-06:00": ({"members": 49, "managers": 1, "unassigned": 10} | rest, 49),
+    } == found
+    table = await rows(iowa, **OVER)
+    assert [("50", "25"), ("49", "49"), ("49", "49")] == [(row["members"], row["average"]) for row in table]
+    by_manager = await rows(iowa, **OVER, table=("valueCode", "manager-series"))
+    assert ["1"] == [row["members"] for row in by_manager if row["practitioner"] == "Practitioner/bob"]
+
+
+@pytest.mark.requirement("IA-26")
+async def test_a_series_with_detail_has_each_manager_on_each_date(iowa: httpx.AsyncClient) -> None:
+    [series] = groups(await report(iowa, **OVER, detail=("valueBoolean", True)), "series")
+    [both] = [one for one in series["stratifier"] if len(one["code"]) == 2]
+    assert 6 == len(both["stratum"])
+    first = both["stratum"][0]
+    assert ["Practitioner/ann", "2025-12-15T00:00:00-06:00"] == [one["value"]["text"] for one in first["component"]]
+    assert {"members": 49} == populations(first)
+
+
+@pytest.mark.requirement("IA-26", "IA-27", "IA-28")
+async def test_the_report_says_how_members_and_lengths_are_distributed(iowa: httpx.AsyncClient) -> None:
+    [group] = groups(await report(iowa), "statewide-average")
+    spread = {}
+    for one in extensions(group, "distribution"):
+        parts = {part["url"]: part for part in one["extension"]}
+        spread[parts["of"]["valueCode"]] = (
+            parts["count"]["valueInteger"],
+            *(parts[name]["valueQuantity"]["value"] for name in ("minimum", "median", "maximum")),
+        )
+    assert (2, 1, 25, 49) == spread["members"]
+    assert 50 == spread["assignment-length"][0]
+    assert {"1": 1, "49": 1} == {
+        one["value"]["text"]: populations(one)["managers"] for one in strata(group, "members-held")
+    }
+    table = await rows(iowa, table=("valueCode", "distribution"))
+    assert [("1", "1"), ("49", "1")] == [(row["members held"], row["managers"]) for row in table]
+
+
+@pytest.mark.requirement("IA-03", "IA-29")
+async def test_the_state_sees_all_plans_in_one_answer(iowa: httpx.AsyncClient) -> None:
+    others = roster({"cid": 3})
+    for one in others:
+        for name in ("organization", "managingOrganization"):
+            if isinstance(one.get(name), dict):
+                one[name] = {"reference": "Organization/ia-wellpoint"}
+    await sent(iowa, transaction(*others))
+    found = await report(iowa, "Organization/$caseload-report")
+    plans = groups(found, "statewide-average")
+    assert [
+        ("Organization/ia-molina", {"members": 50, "managers": 2, "unassigned": 9}),
+        ("Organization/ia-wellpoint", {"members": 3, "managers": 1, "unassigned": 0}),
+    ] == [(extensions(one, "report-organization")[0]["valueReference"]["reference"], populations(one)) for one in plans]
+    [total] = groups(found, "all-organizations")
+    assert ({"members": 53, "managers": 3}, 17.6667) == (populations(total), total["measureScore"]["value"])
+    assert "reporter" not in found
+    table = await rows(iowa, "Organization/$caseload-report")
+    assert {("Organization/ia-molina", "49"), ("Organization/ia-wellpoint", "3")} <= {
+        (row["organization"], row["members"]) for row in table
+    }
+    response = await iowa.get("Organization/$caseload-report", params={"program": IA_HCBS})
+    assert 200 == response.status_code
+
+
+@pytest.mark.requirement("IA-26", "IA-27", "IA-29")
+async def test_each_number_can_be_expanded_to_what_is_behind_it(iowa: httpx.AsyncClient) -> None:
+    await sent(iowa, transaction(patient("x"), episode("x", MCO), team("x", assigned(BOB, "2026-01-01"))))
+    found = await report(iowa, detail=("valueBoolean", True), asOf=("valueDate", "2026-02-01"))
+    lists = {one["id"]: one["entry"] for one in found["contained"]}
+
+    def behind(of: Json, code: str) -> list[Json]:
+        [one] = [one for one in of["population"] if one["code"]["coding"][0]["code"] == code]
+        entries: list[Json] = lists[one["subjectResults"]["reference"].removeprefix("#")]
+        assert one["count"] == len(entries)
+        return entries
+
+    [group] = groups(found, "statewide-average")
+    assert 51 == len(behind(group, "members"))
+    assert [f"Patient/w{number}" for number in range(1, 10)] == [
+        one["item"]["reference"] for one in behind(group, "unassigned")
+    ]
+    assert ["Practitioner/ann", "Practitioner/bob"] == [one["item"]["reference"] for one in behind(group, "managers")]
+    bob = strata(group, "manager")[1]
+    [_, new] = behind(bob, "members")
+    evidence = {part["url"]: part for part in new["extension"][0]["extension"]}
+    assert ("CareTeam/x", "2026-01-01T00:00:00-06:00") == (
+        evidence["careTeam"]["valueReference"]["reference"],
+        evidence["since"]["valueDateTime"],
+    )
+    assert 2 == len(behind(bob, "individuals"))
+    assert 51 == len(found["evaluatedResource"])
+
+
+@pytest.mark.requirement("IA-26")
+@pytest.mark.parametrize(
+    ("given", "issue"),
+    [
+        ({"interval": ("valueCode", "month")}, "required"),
+        (OVER | {"interval": ("valueCode", "fortnight")}, "value"),
+        ({"period": ("valuePeriod", period("1900-01-01", "2100-01-01")), "interval": ("valueCode", "day")}, "invalid"),
+        ({"period": ("valuePeriod", period("2026-02-01", "2026-01-01"))}, "invariant"),
+    ],
+)
+async def test_a_series_that_makes_no_sense_is_refused(iowa: httpx.AsyncClient, given: Json, issue: str) -> None:
+    response = await iowa.post(REPORT, json=parameters(program=("valueCanonical", IA_HCBS), **given))
+    assert (400, [issue]) == refusal(response)
+
+
+@pytest.mark.parametrize(("table", "issue"), [("colors", "value"), ("series", "required")])
+async def test_a_table_that_is_not_there_is_refused(iowa: httpx.AsyncClient, table: str, issue: str) -> None:
+    asked = parameters(program=("valueCanonical", IA_HCBS), table=("valueCode", table))
+    assert (400, [issue]) == refusal(await iowa.post(REPORT, json=asked, headers={"Accept": "text/csv"}))
+
+
+@pytest.mark.requirement("IA-02", "IA-03", "IA-04")
+async def test_a_breach_in_a_period_says_when_it_began_and_ended(iowa: httpx.AsyncClient) -> None:
+    over = {"period": ("valuePeriod", period(day(-30), day(0)))}
+    plan = (await iowa.get("PlanDefinition/ia-hcbs")).json()
+    plan["action"][2]["extension"][-1]["extension"][1]["valueInteger"] = 48
+    await put(iowa, plan)
+    await put(iowa, team("ann-0", assigned(ANN, "2025-01-01", day(-10))))
+    [row] = await rows(iowa, **over, table=("valueCode", "breaches"))
+    assert ("IA-04", "Practitioner/ann", "48", "49", "2025-01-01T00:00:00-06:00") == tuple(
+        row[name] for name in ("rule", "practitioner", "limit", "number", "since")
+    )
+    assert row["until"].startswith(day(-9))
