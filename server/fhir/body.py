@@ -142,9 +142,10 @@ def loads(data: bytes) -> Any:
     return value
 
 
-def dumps(value: Any, *, pretty: bool = False) -> bytes:
+def dumps(value: Any, *, pretty: bool = False, sorted: bool = False) -> bytes:
     """JSON as UTF-8; a Decimal is written with the digits that it has."""
-    return orjson.dumps(value, default=_fragment, option=orjson.OPT_INDENT_2 if pretty else 0)
+    option = (orjson.OPT_INDENT_2 if pretty else 0) | (orjson.OPT_SORT_KEYS if sorted else 0)
+    return orjson.dumps(value, default=_fragment, option=option)
 
 
 def indented(data: bytes) -> bytes:

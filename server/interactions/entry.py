@@ -149,6 +149,8 @@ def _place(place: str, entry: str) -> str:
         return place
     if place.startswith(("request", "fullUrl")):
         return f"{entry}.{place}"
+    if place.startswith("http.body"):
+        return f"{entry}.resource"
     if place.startswith("http."):
         return f"{entry}.request"
     if found := _RESOURCE.match(place):

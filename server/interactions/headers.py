@@ -15,6 +15,7 @@ from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from server.fhir.json_patch import MEDIA_TYPE as JSON_PATCH
 from server.ledger import Position, Version, micros
 from server.outcome import Problem
 
@@ -30,6 +31,7 @@ TABULAR = {"csv": CSV, "text/csv": CSV}
 FORMATS = {**MEDIA_TYPES, "json": FHIR_JSON, "application/fhir json": FHIR_JSON}  # an unescaped + is a blank in a query
 WILDCARDS = {"*/*", "application/*"}
 FHIR_VERSIONS = {"4.0", "4.0.1"}
+ACCEPT_PATCH = f"{JSON_PATCH}, application/fhir+json, application/json"
 
 Headers = Mapping[bytes, bytes]
 
@@ -101,6 +103,27 @@ def check_content_type(value: bytes | None) -> None:
 
 def _unsupported(diagnostics: str) -> Problem:
     return Problem.of("unsupported_media", diagnostics, "http.Content-Type")
+
+
+@lru_cache(256)
+def check_patch_type(value: bytes | None) -> None:
+    """Problem unsupported_media (415), with Accept-Patch, where the body is declared as no patch that we read."""
+    media_type = (value or b"").partition(b";")[0].strip().lower().decode("latin-1")
+    if media_type == JSON_PATCH:
+        return
+    try:
+        check_content_type(value)
+    except Problem:
+        raise unpatchable(f"the body is declared as {media_type[:100]!r}") from None
+
+
+def unpatchable(declared: str, place: str = "http.Content-Type") -> Problem:
+    return Problem.of(
+        "unsupported_media",
+        f"A patch is {JSON_PATCH}, or a FHIRPath Patch in Parameters as application/fhir+json; {declared}",
+        place,
+        headers={"Accept-Patch": ACCEPT_PATCH},
+    )
 
 
 @lru_cache(256)

@@ -13,7 +13,7 @@ from server.fhir import bundle
 from server.fhir.datatype import search_date
 from server.interactions.exchange import Request, Response, Server
 from server.interactions.search import PAGE, url_of
-from server.ledger import Version, instant
+from server.ledger import Cursor, Version, instant
 from server.outcome import Issue, Problem
 from server.store.engine import Page
 
@@ -21,7 +21,7 @@ COUNT = 50
 MAX_COUNT = 1000
 MILLISECOND = 1000  # microseconds
 KNOWN = {"_since", "_at", "_count", PAGE}
-STATUS = {"POST": "201 Created", "PUT": "200 OK", "PATCH": "200 OK", "DELETE": "204 No Content"}
+CREATED, DELETED, CHANGED = "201 Created", "204 No Content", "200 OK"
 
 
 async def history(server: Server, request: Request) -> Response:
@@ -98,9 +98,10 @@ def _entries(request: Request, page: Page) -> Iterator[bytes]:
             b"" if version.body is None else b',"resource":' + version.body,
             version.method.encode(),
             version.type.encode() if version.method == "POST" else reference,
-            _response(version),
+            _response(version, Cursor(version.position, version.ordinal) in page.created),
         )
 
 
-def _response(version: Version) -> bytes:
-    return orjson.dumps({"status": STATUS[version.method], "etag": version.etag, "lastModified": instant(version.at)})
+def _response(version: Version, is_created: bool) -> bytes:
+    status = DELETED if version.body is None else CREATED if is_created else CHANGED
+    return orjson.dumps({"status": status, "etag": version.etag, "lastModified": instant(version.at)})

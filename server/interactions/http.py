@@ -31,6 +31,7 @@ from server.interactions.headers import (
     accepts_gzip,
     base_url,
     check_content_type,
+    check_patch_type,
     forwarded,
     host_name,
     last_modified,
@@ -85,7 +86,7 @@ class Base:
             request = Request(method, place, url, asked, headers, caller)
             request.media_type = form.media_type
             if method in WITH_BODY:
-                request.content = await self._content(headers, shape, receive)
+                request.content = await self._content(method, headers, shape, receive)
             response = await self.server.perform(request)
         except Problem as problem:
             response = Response.refused(problem)
@@ -109,7 +110,7 @@ class Base:
             scheme or scope["scheme"], host or headers.get(b"host", b"localhost").decode("latin-1"), self.path
         )
 
-    async def _content(self, headers: Headers, shape: str, receive: Receive) -> bytes:
+    async def _content(self, method: str, headers: Headers, shape: str, receive: Receive) -> bytes:
         """The request's body, decompressed. Problem too_costly (413), unsupported_media (415)."""
         length = headers.get(b"content-length", b"0")
         if len(length) > 15 or not length.isdigit() or int(length) > self.max_body:
@@ -118,7 +119,8 @@ class Base:
         if (coding := headers.get(b"content-encoding")) is not None:
             content = await _decompressed(content, coding.strip().lower(), self.max_body)
         if content and shape not in SEARCHES:
-            check_content_type(headers.get(b"content-type"))
+            check = check_patch_type if method == "PATCH" else check_content_type
+            check(headers.get(b"content-type"))
         return content
 
 

@@ -7,7 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from server.interactions import capabilities, create, delete, history, operation, read, search, transaction, update
+from server.interactions import (
+    capabilities,
+    create,
+    delete,
+    history,
+    operation,
+    patch,
+    read,
+    search,
+    transaction,
+    update,
+)
 from server.interactions.exchange import (
     BASE,
     COMPARTMENT,
@@ -39,6 +50,8 @@ DISPATCH: Mapping[tuple[str, str], Handler] = {
     ("POST", TYPE): create.create,
     ("PUT", INSTANCE): update.update,
     ("PUT", TYPE): update.conditional_update,
+    ("PATCH", INSTANCE): patch.patch,
+    ("PATCH", TYPE): patch.conditional_patch,
     ("DELETE", INSTANCE): delete.delete,
     ("DELETE", TYPE): delete.conditional_delete,
     ("GET", INSTANCE_HISTORY): history.history,

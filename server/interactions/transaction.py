@@ -15,7 +15,7 @@ from typing import Any
 
 from server.fhir import body, bundle
 from server.fhir.bundle import ORDER, Links
-from server.interactions import create, delete, entry, update
+from server.interactions import create, delete, entry, patch, update
 from server.interactions.batch import batch
 from server.interactions.entry import Entry
 from server.interactions.exchange import (
@@ -50,6 +50,8 @@ WRITES: dict[tuple[str, str], tuple[Callable[[Request], Write], Resolve]] = {
     ("POST", TYPE): (create.prepare, create.resolve),
     ("PUT", INSTANCE): (update.prepare, update.resolve),
     ("PUT", TYPE): (update.prepare_conditional, update.resolve),
+    ("PATCH", INSTANCE): (patch.prepare, patch.resolve),
+    ("PATCH", TYPE): (patch.prepare_conditional, patch.resolve),
     ("DELETE", INSTANCE): (delete.prepare, delete.resolve),
     ("DELETE", TYPE): (delete.prepare_conditional, delete.resolve),
 }
@@ -84,7 +86,7 @@ async def _transact(server: Server, request: Request, entries: Sequence[body.Ent
     pause = Pause()
     found, writes = await _prepared(request, entries, pause)
     await _rehearse(server, found, OF_ITS_OWN if writes else frozenset())
-    together = Together(writes, found, request.base_url)
+    together = Together(writes, found, request.base_url, server.repository.prepare)
     made = None
     if writes:
         await _foresee(server, request, together, pause)
@@ -162,18 +164,17 @@ class Part:
     resolve: Resolve
     names: set[str] = field(default_factory=set)
     rows: Sequence[IndexRow] = ()
-    made: dict[tuple[str, tuple[tuple[str, str], ...]], Change] = field(default_factory=dict)
+    made: dict[tuple[int, tuple[tuple[str, str], ...]], Change] = field(default_factory=dict)
 
-    def change(self, id: str, links: dict[str, str]) -> Change:
+    def change(self, target: Target, links: dict[str, str]) -> Change:
         """The write with its links replaced. Made once for the same links: the head may decide again."""
-        if not links:
-            return self.write.change(id)
-        known = (id, tuple(sorted(links.items())))
+        plain = self.write.change(target.id, target.current)
+        if not links or plain.resource is None:
+            return plain
+        known = (id(plain), tuple(sorted(links.items())))
         if known not in self.made:
-            plain = self.write.change(id)
-            assert plain.resource is not None
-            resource, text = bundle.relinked(plain.resource, plain.text, id, links)
-            self.made[known] = Change(plain.method, plain.type, id, resource, text)
+            resource, text = bundle.relinked(plain.resource, plain.text, plain.id, links)
+            self.made[known] = Change(plain.method, plain.type, plain.id, resource, text)
         return self.made[known]
 
 
@@ -213,8 +214,11 @@ def _part(asked: Entry) -> Part:
 class Together:
     """The writes of one transaction. `decide` may run more than once; what it makes it keeps."""
 
-    def __init__(self, parts: Sequence[Part], entries: Sequence[Entry], base_url: str) -> None:
+    def __init__(
+        self, parts: Sequence[Part], entries: Sequence[Entry], base_url: str, derive: Callable[[Change], Change]
+    ) -> None:
         self.now = micros(datetime.now(UTC))
+        self.derive = derive  # fills a change's rows
         self.parts = sorted(parts, key=lambda part: ORDER[part.write.method])
         self.reads = [
             found for found in entries if found.request.place.shape in OF_ITS_OWN and found.request.method in READS
@@ -222,9 +226,11 @@ class Together:
         names = _full_urls(parts).names()
         self.conditions: dict[str, tuple[Query, int]] = {}
         for part in self.parts:
-            if part.write.body is not None:
+            if part.write.patch is not None:
+                part.names = part.write.patch.links_in(names)
+            elif part.write.body is not None:
                 part.names = bundle.links_in(part.write.body.resource, names)
-                self._conditions(part, base_url)
+            self._conditions(part, base_url)
         self.searched = {query.type for query, _ in self.conditions.values()}
         self.searched |= {part.write.type for part in self.parts if part.write.condition is not None}
         self.written: dict[str, int] = {}  # the entry of each resource, as it was planned last
@@ -264,6 +270,8 @@ class Together:
     async def _target(self, part: Part, head: TransactionHead) -> Target:
         try:
             target = await part.resolve(part.write, head)
+            if part.write.patch is not None and part.write.type in self.searched:
+                part.rows = self.derive(part.write.change(target.id, target.current)).rows or ()
             head.place(part, target)
         except Problem as problem:
             raise entry.placed(problem, part.entry.index) from None
@@ -284,7 +292,7 @@ class Together:
             await pause()
             if not target.keeps:
                 near = links.of(part.entry.full_url) if part.names else {}
-                changes.append(part.change(target.id, {name: near[name] for name in part.names if name in near}))
+                changes.append(part.change(target, {name: near[name] for name in part.names if name in near}))
         return changes
 
     async def _check_reads(self, after: View) -> None:
@@ -372,5 +380,5 @@ class TransactionHead:
         if id and id in ids:
             raise Problem.invalid(f"{type}/{id} is written by another entry too; a transaction writes it once")
         ids.add(id)
-        if type in self.pools and part.write.body is not None:
+        if type in self.pools and (part.write.body is not None or part.write.patch is not None):
             self.pools[type].add(id, part.rows)

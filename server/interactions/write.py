@@ -6,17 +6,18 @@ https://hl7.org/fhir/R4/http.html#ops
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from server.fhir import body as fhir_body
 from server.fhir import bundle
 from server.fhir.body import NAMED, Body
 from server.interactions.exchange import Request, Response, Server
 from server.interactions.headers import Tags, tags
 from server.interactions.provenance import HEADER, provenance
-from server.ledger import Change, Commit, Decide, Plan, Version, View
+from server.ledger import Change, Commit, Decide, Plan, Resource, Version, View
 from server.outcome import Issue, Problem
 from server.search import query
 from server.search.filter import ALL
@@ -25,6 +26,18 @@ from server.validation.element import validate
 
 MAX_KEY = 255
 CONDITIONS = (b"if-match", b"if-none-match", b"if-none-exist", HEADER)
+
+
+class Patch(Protocol):
+    """A change of what the head has."""
+
+    def applied(self, resource: Resource) -> Resource:
+        """The resource that comes of this one, which is used up. Problem unprocessable (422) where it does not fit."""
+        ...
+
+    def links_in(self, known: Container[str]) -> set[str]:
+        """What in it may be a link: each of `known`, and each conditional reference."""
+        ...
 
 
 @dataclass(slots=True)
@@ -39,16 +52,28 @@ class Write:
     condition: Query | None = None
     if_match: Tags | None = None
     if_none_match: Tags | None = None
-    changes: dict[str, Change] = field(default_factory=dict)
+    patch: Patch | None = None
+    changes: dict[tuple[str, int], Change] = field(default_factory=dict)
+    results: dict[tuple[str, int], Body | None] = field(default_factory=dict)
 
-    def change(self, id: str) -> Change:
+    def change(self, id: str, current: Version | None = None) -> Change:
         """What writes the resource under this id, made once: the head may decide again."""
-        change = self.changes.get(id)
+        made_of = (id, current.position if self.patch and current else 0)
+        change = self.changes.get(made_of)
         if change is None:
-            change = self.changes[id] = Change(self.method, self.type, id)
-            if self.body is not None:
-                change.resource, change.text = {**self.body.resource, "id": id}, self.body.text(id)
+            change = self.changes[made_of] = Change(self.method, self.type, id)
+            body = self.patched(current) if self.patch and current else self.body
+            if body is not None:
+                change.resource, change.text = {**body.resource, "id": id}, body.text(id)
         return change
+
+    def patched(self, current: Version) -> Body | None:
+        """What the patch makes of a version, as it is checked and written; None where that is what stands."""
+        made_of = (current.id, current.position)
+        if made_of not in self.results:
+            assert self.patch is not None
+            self.results[made_of] = _patched(self.patch, current)
+        return self.results[made_of]
 
 
 class Target(NamedTuple):
@@ -90,6 +115,31 @@ class ViewHead:
 
 
 Resolve = Callable[[Write, Head], Awaitable[Target]]
+
+
+def _patched(patch: Patch, current: Version) -> Body | None:
+    before = fhir_body.loads(current.body or b"")
+    after = patch.applied(fhir_body.loads(current.body or b""))
+    if fhir_body.dumps(before, sorted=True) == fhir_body.dumps(after, sorted=True):
+        return None
+    _check_kept(before, after)
+    body = Body.of(after)
+    issues = validate(body.resource)
+    if any(issue.severity in {"error", "fatal"} for issue in issues):
+        raise Problem.with_issues("unprocessable", issues)
+    return body
+
+
+def _check_kept(before: Resource, after: Resource) -> None:
+    """Problem unprocessable (422) where a patch changes what the server alone sets."""
+    type = before["resourceType"]
+    meta = after["meta"] if isinstance(after.get("meta"), dict) else {}
+    for name in ("resourceType", "id"):
+        if after.get(name) != before[name]:
+            raise Problem.of("unprocessable", f"A patch leaves {name} as it is: {before[name]!r}", f"{type}.{name}")
+    for name in ("versionId", "lastUpdated"):
+        if meta.get(name, before["meta"][name]) != before["meta"][name]:
+            raise Problem.of("unprocessable", f"The server sets meta.{name}; leave it as it is", f"{type}.meta.{name}")
 
 
 def checked(request: Request) -> Body:
@@ -150,7 +200,7 @@ async def perform(server: Server, request: Request, write: Write, resolve: Resol
         target = await resolve(write, ViewHead(view))
         if target.keeps:
             return Plan([], outcome_of(target, None))
-        return Plan([write.change(target.id)], outcome_of(target, 0))
+        return Plan([write.change(target.id, target.current)], outcome_of(target, 0))
 
     made = await commit(server, request, decide)
     return answer(server, request, write.type, made, made.output)
@@ -177,9 +227,12 @@ async def commit(server: Server, request: Request, decide: Decide) -> Commit:
 
 def _check_references(write: Write) -> None:
     """A conditional reference is for a transaction to resolve; stored as it is, it would name nothing for good."""
-    if write.body is None or "?" not in write.body.source:
+    if write.patch is not None:
+        names = write.patch.links_in(())
+    elif write.body is not None and "?" in write.body.source:
+        names = bundle.links_in(write.body.resource, ())
+    else:
         return
-    names = bundle.links_in(write.body.resource, ())
     if names:
         raise Problem.with_issues(
             "unprocessable",
@@ -197,12 +250,13 @@ def _check_references(write: Write) -> None:
 
 async def foresee(server: Server, request: Request, write: Write, resolve: Resolve) -> None:
     """Make the change, with its index rows, before the head is held, for the id that it will most likely have."""
-    id = write.id
-    if not id:
-        with suppress(Problem):  # the head alone decides what is refused
-            id = (await resolve(write, ViewHead(server.repository.view(request.caller)))).id
-    if id:
-        server.repository.prepare(write.change(id))
+    if write.id and write.patch is None:
+        server.repository.prepare(write.change(write.id))
+        return
+    with suppress(Problem):  # the head alone decides what is refused
+        target = await resolve(write, ViewHead(server.repository.view(request.caller)))
+        if target.id and not target.keeps:
+            server.repository.prepare(write.change(target.id, target.current))
 
 
 def outcome_of(target: Target, change: int | None) -> dict[str, Any]:

@@ -50,10 +50,18 @@ async def test_history_tells_of_each_request(client: httpx.AsyncClient) -> None:
     assert [
         ("POST", "Patient", "201", True),
         ("DELETE", "Patient/a", "204", False),
-        ("PUT", "Group/g", "200", True),
+        ("PUT", "Group/g", "201", True),
         ("PUT", "Patient/a", "200", True),
-        ("PUT", "Patient/a", "200", True),
+        ("PUT", "Patient/a", "201", True),
     ] == found
+
+
+@pytest.mark.usefixtures("written")
+@pytest.mark.parametrize("place", ["Patient/a/_history", "Patient/_history", "_history"])
+async def test_history_tells_of_a_restored_resource_as_created(client: httpx.AsyncClient, place: str) -> None:
+    await client.put("Patient/a", json={"resourceType": "Patient", "id": "a"})
+    first = (await client.get(f"{place}?_count=1")).json()["entry"][0]
+    assert ("PUT", "201 Created") == (first["request"]["method"], first["response"]["status"])
 
 
 @pytest.mark.usefixtures("written")

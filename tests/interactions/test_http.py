@@ -159,7 +159,7 @@ async def test_content_type_that_is_not_declared(client: httpx.AsyncClient) -> N
 @pytest.mark.parametrize(
     ("method", "place", "allow"),
     [
-        ("POST", "Patient/a", "DELETE, GET, HEAD, PUT"),
+        ("POST", "Patient/a", "DELETE, GET, HEAD, PATCH, PUT"),
         ("PUT", "", "GET, HEAD, POST"),
         ("GET", "_search", "POST"),
         ("POST", "Patient/a/CarePlan", "GET, HEAD"),
@@ -167,7 +167,7 @@ async def test_content_type_that_is_not_declared(client: httpx.AsyncClient) -> N
         ("PUT", "Patient/a/_history/1", "GET, HEAD"),
         ("GET", "Patient/_search", "POST"),
         ("PUT", "_history", "GET, HEAD"),
-        ("OPTIONS", "Patient", "DELETE, GET, HEAD, POST, PUT"),
+        ("OPTIONS", "Patient", "DELETE, GET, HEAD, PATCH, POST, PUT"),
     ],
 )
 async def test_method_that_a_place_does_not_take(

@@ -184,6 +184,22 @@ async def by_batch(client: httpx.AsyncClient, made: Json) -> httpx.Response:
     return httpx.Response(int(response["status"][:3]), json=response.get("outcome"))
 
 
+async def by_patch(client: httpx.AsyncClient, made: Json) -> httpx.Response:
+    """The 51st joins a team that has nobody yet."""
+    await put(client, {name: value for name, value in made.items() if name != "participant"})
+    patch = [{"op": "add", "path": "/participant", "value": made["participant"]}]
+    headers = {"Content-Type": "application/json-patch+json"}
+    return await client.patch(f"CareTeam/{made['id']}", content=json.dumps(patch), headers=headers)
+
+
+@pytest.mark.requirement("IA-04")
+async def test_a_patch_that_raises_a_count_is_refused_as_an_update_is(iowa: httpx.AsyncClient) -> None:
+    await assign(iowa, "w1")
+    made = team("w2", assigned(ANN, day(0)))
+    assert ["CareTeam.participant[0]"] == refused(await by_patch(iowa, made))["expression"]
+    assert "participant" not in (await iowa.get(f"CareTeam/{made['id']}")).json()
+
+
 @pytest.mark.requirement("IA-04")
 @pytest.mark.parametrize(
     "door", [by_put, by_post, by_transaction, by_conditional_update, by_conditional_create, by_batch]

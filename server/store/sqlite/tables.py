@@ -189,7 +189,8 @@ class Tables:
         seqs = [int(row[0]) for row in found]  # type: ignore[arg-type]
         next = str(Token(position, AFTER, seqs[count - 1])) if len(seqs) > count and count else None
         versions = [self._version_at(seq) for seq in seqs[:count]]
-        return Page(position, tuple(versions), total=total, next=next)
+        created = frozenset(Cursor(one.position, one.ordinal) for one in versions if self._is_created(one))
+        return Page(position, tuple(versions), total=total, next=next, created=created)
 
     def _level(self, type: str | None, id: str | None) -> tuple[str, tuple[int, ...]]:
         """Which versions a history is of: all, those of a type, those of a resource."""
@@ -202,6 +203,17 @@ class Tables:
     def _version_at(self, seq: int) -> Version:
         row = self.connection.execute(f"SELECT {VERSION} FROM changes c {JOIN_COMMIT} WHERE c.seq = ?", (seq,))
         return version_of(row.fetchall()[0])
+
+    def _is_created(self, version: Version) -> bool:
+        """True where nothing stood before the version."""
+        if version.method != "PUT":
+            return version.method == "POST"
+        stood = self.connection.execute(
+            "SELECT c.body IS NOT NULL FROM versions v JOIN changes c ON c.seq = v.seq "
+            "WHERE v.rid = ? AND v.seq < ? ORDER BY v.seq DESC LIMIT 1",
+            (self.rid(version.reference), seq_of(version.position, version.ordinal)),
+        ).fetchone()
+        return stood is None or not stood[0]
 
     def changes(self, after: Cursor, limit: int) -> list[Version]:
         """What the ledger has after a cursor, oldest first."""
