@@ -71,8 +71,8 @@ class Search:
 class Page(NamedTuple):
     """A page at one position. The links to others are opaque tokens that carry the position; None where there is none.
 
-    `plan` says how the page was found and what that cost, where the search asked for it. `created` are, of a history's versions,
-    those that made a resource where none was, or none any more.
+    `plan` says how the page was found and what that cost, where the search asked for it. `created` are, of a
+    history's versions, those that made a resource where none was, or none any more.
     """
 
     position: Position
