@@ -117,6 +117,7 @@ class Invoked:
             csv=request.media_type == CSV,
             key=write.key_of(request),
             fingerprint=write.fingerprint(request),
+            base_url=request.base_url,
         )
         answer = await self.operation.function(call)
         if answer.table is not None:

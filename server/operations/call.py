@@ -31,6 +31,7 @@ class Call:
     csv: bool = False  # the client asks for a table
     key: str | None = None  # Idempotency-Key
     fingerprint: bytes = b""
+    base_url: str = ""  # what a fullUrl begins with
 
     @property
     def reference(self) -> str:

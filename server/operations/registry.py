@@ -21,6 +21,7 @@ from server.operations.care_manager import care_manager
 from server.operations.caseload import caseload
 from server.operations.caseload_report import caseload_report
 from server.operations.parameters import Inputs
+from server.operations.unassigned import unassigned
 from server.operations.validate import validate
 
 PROFILES = Path(__file__).resolve().parents[2] / "profiles"
@@ -51,6 +52,7 @@ _ROWS = (
     _row("care-manager", care_manager),
     _row("caseload", caseload),
     _row("caseload-report", caseload_report),
+    _row("unassigned", unassigned),
     _row("validate", validate),
 )
 OPERATIONS: Mapping[str, Operation] = {row.definition["code"]: row for row in _ROWS}
