@@ -128,6 +128,10 @@ class View(Protocol):
         """The current version, a deletion included; None where the id was never used."""
         ...
 
+    async def vread(self, type: str, id: str, position: Position) -> Version | None:
+        """One version, which an earlier commit wrote."""
+        ...
+
     async def search(self, type: str, filter: Any, limit: int) -> list[Version]:
         """The first `limit` current resources that satisfy a search.filter.Filter."""
         ...

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from server.coordination import period
-from server.coordination.facts import ASSIGNMENT, ENROLMENT, LINK, Assignment, Enrolment, Role
+from server.coordination.facts import ASSIGNMENT, ENROLMENT, LINK, MOVE, Assignment, Enrolment, Role, Transfer
 from server.coordination.period import Interval
 from server.coordination.program import Program
 from server.coordination.programs import Programs
@@ -27,6 +27,7 @@ class Member:
     replaced: tuple[str, ...] = ()  # those of the records that another one replaced
     assignments: list[Assignment] = field(default_factory=list)
     enrolments: list[Enrolment] = field(default_factory=list)
+    transfers: list[Transfer] = field(default_factory=list)  # that are open
 
     @property
     def patient(self) -> str:
@@ -66,6 +67,8 @@ def _gather(patient: str, member: Member, rows: Mapping[str, list[Fact]], found:
                 member.assignments.append(Assignment.of(fact))
             elif kind == ENROLMENT:
                 member.enrolments.append(Enrolment.of(fact))
+            elif kind == MOVE:
+                member.transfers.append(Transfer(fact.source, *fact.data[1:]))
             else:
                 waiting.append(fact.data[1])
                 if fact.data[2] == "replaced-by":

@@ -4,7 +4,7 @@ Who holds whom, in which program, from when to when. `facts` is a pure function 
 rows beside the search index, and `View.facts` finds them by kind and key.
 
     kind          key                       data
-    member        Patient/1                 an enrolment, an assignment, a link to another record of the person
+    member        Patient/1                 an enrolment, an assignment, an open transfer, a link to another record
     team          Patient/1                 a team of the member
     manager       PractitionerRole/7        every assignment that is held in the role
     role          PractitionerRole/7        the role itself
@@ -45,7 +45,8 @@ TRANSFER_INPUT = f"{BASE}/CodeSystem/cm-transfer-input"  # Task.input.type: from
 ALL_PROGRAMS = "*"
 AREA_MANAGER = f"{BASE}/CodeSystem/cm-role|area-manager"
 
-ASSIGNMENT, ENROLMENT, LINK = "assignment", "enrolment", "link"  # what a member's fact is: the first of its data
+# what a member's fact is: the first of its data
+ASSIGNMENT, ENROLMENT, LINK, MOVE = "assignment", "enrolment", "link", "move"
 
 
 def facts(resource: Resource, base_url: str = "") -> list[FactRow]:
@@ -456,8 +457,6 @@ def _transfer(task: Resource, base_url: str) -> Iterator[FactRow]:
     own = f"Task/{task['id']}"
     member = literal(task.get("for"), base_url, ("Patient",))
     receiver = literal(task.get("owner"), base_url, ("PractitionerRole",))
-    if member is None or receiver is None:
-        return
     given = transfer_inputs(task)
     sender, organization = (literal(given.get(name), base_url) for name in ("from", "organization"))
     data = [
@@ -473,11 +472,15 @@ def _transfer(task: Resource, base_url: str) -> Iterator[FactRow]:
         task.get("restriction", {}).get("period", {}).get("end"),
         tokens([task["reasonCode"]]) if "reasonCode" in task else [],
     ]
+    if member is None or receiver is None:
+        yield "transfer", own, data
+        return
     yield "subject", own, member
     for key in dict.fromkeys((own, member, sender, receiver, organization)):
         if key:
             yield "transfer", key, data
     if data[5] in OPEN:
+        yield "member", member, [MOVE, *data]
         yield "reservation", receiver, data
 
 
@@ -494,6 +497,8 @@ def transfer_inputs(task: Resource) -> dict[str, Any]:
 def _step(task: Resource, base_url: str) -> Iterator[FactRow]:
     own = f"Task/{task['id']}"
     wholes = [found for link in task.get("partOf", ()) if (found := literal(link, base_url, ("Task",)))]
+    if member := literal(task.get("for"), base_url, ("Patient",)):
+        yield "subject", own, member
     code = next(iter(tokens([task["businessStatus"]])), None) if "businessStatus" in task else None
     for key in dict.fromkeys((own, *wholes)):
         yield "step", key, [wholes[0] if wholes else "", code, task.get("status", "")]

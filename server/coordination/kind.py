@@ -16,13 +16,54 @@ class Parameter(NamedTuple):
     default: Any = None
 
 
+class Level(NamedTuple):
+    """What the actions inside a rule's action are, and what each takes."""
+
+    name: str
+    parameters: Mapping[str, Parameter]
+
+
 class Kind(NamedTuple):
     """A kind of rule: its parameters, and the severities that it can have."""
 
     parameters: Mapping[str, Parameter]
     severities: tuple[str, ...]
     once: bool = False  # a program has at most one
+    levels: tuple[Level, ...] = ()  # of the actions inside, from the outermost
 
+
+# Who takes part in a transfer, and who learns of it
+PARTIES = ("requester", "current-manager", "new-manager", "member", "provider")
+MANAGERS = PARTIES[:3]
+
+_STEP = Level(
+    "step",
+    {
+        "owner": Parameter("code", required=True, codes=MANAGERS),
+        "completer": Parameter("code", repeats=True, codes=MANAGERS),
+        "accepts": Parameter("boolean", default=False),
+        "switches": Parameter("boolean", default=False),
+        "state": Parameter("Coding"),
+    },
+)
+_EVIDENCE = Level(
+    "evidence",
+    {
+        "min": Parameter("integer", default=1),
+        "asked-for": Parameter("Coding", repeats=True),
+        "made": Parameter("code", codes=("letter", "first-contacts", "provider-notice")),
+        "code": Parameter("Coding", repeats=True),
+        "resource": Parameter("code", repeats=True),
+        "status": Parameter("code", repeats=True),
+        "sender": Parameter("code", repeats=True, codes=PARTIES),
+        "recipient": Parameter("code", repeats=True, codes=PARTIES),
+        "medium-named": Parameter("boolean", default=False),
+        "medium": Parameter("Coding", repeats=True),
+        "mode": Parameter("Coding", repeats=True),
+        "joint-mode": Parameter("Coding", repeats=True),
+        "state": Parameter("Coding"),
+    },
+)
 
 KINDS: Mapping[str, Kind] = {
     "assignment": Kind(
@@ -42,5 +83,24 @@ KINDS: Mapping[str, Kind] = {
             "counted": Parameter("code", codes=("program", "all"), default="program"),
         },
         ("block", "report"),
+    ),
+    "transfer-opening": Kind(
+        {
+            "requester-role": Parameter("Coding", required=True, repeats=True),
+            "requester-area": Parameter("boolean", default=False),
+        },
+        ("block",),
+        once=True,
+    ),
+    "transfer": Kind(
+        {
+            "reason": Parameter("Coding", repeats=True),
+            "due-days": Parameter("integer"),
+            "opened": Parameter("Coding"),
+            "completed": Parameter("Coding"),
+        },
+        ("block",),
+        once=True,
+        levels=(_STEP, _EVIDENCE),
     ),
 }

@@ -13,9 +13,9 @@ from typing import Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from server.coordination import facts, period
-from server.coordination.kind import KINDS, Parameter
+from server.coordination.kind import KINDS, Level, Parameter
 from server.coordination.period import Interval
-from server.coordination.program import Override, Program, Rule
+from server.coordination.program import Override, Part, Program, Rule
 from server.fhir import fhirpath
 from server.ledger import Resource
 from server.outcome import Issue
@@ -120,6 +120,12 @@ class _Reader:
                 "A caseload cap counts assignments: the program needs a rule of that kind, which names the role",
                 "PlanDefinition.action",
             )
+        if "transfer" in kinds and "assignment" not in kinds:
+            self.wrong(
+                "required",
+                "A transfer moves an assignment: the program needs a rule of that kind, which names the role",
+                "PlanDefinition.action",
+            )
 
     def rule(self, action: Resource, zone: str, place: str) -> Rule | None:
         kind = self.kind(action, place)
@@ -140,7 +146,7 @@ class _Reader:
                 "required", "A rule cites its source: a documentation of type citation", f"{place}.documentation"
             )
         periods = _values(action, RULE_PERIOD, "valuePeriod")
-        parameters = self.parameters(action, kind, place)
+        parameters = self.parameters(action, kind, KINDS[kind].parameters, place)
         severity = self.severity(action, kind, place)
         if kind == "caseload-cap" and parameters.get("level") == "average" and severity != "report":
             self.wrong(
@@ -148,6 +154,9 @@ class _Reader:
                 "An average is only reported: refusing would leave a member without a manager; its severity is report",
                 f"{place}.extension('{RULE_SEVERITY}')",
             )
+        parts = self.parts(action, KINDS[kind].levels, place)
+        if kind == "transfer" and [step.parameters["switches"] for step in parts].count(True) != 1:
+            self.wrong("required", "A transfer has steps, one of which switches the manager", f"{place}.action")
         return Rule(
             id,
             kind,
@@ -163,7 +172,25 @@ class _Reader:
                 if data.get("type")
             ),
             tuple(self.conditions(action, place)),
+            parts,
         )
+
+    def parts(self, action: Resource, levels: tuple[Level, ...], place: str) -> tuple[Part, ...]:
+        """The actions inside, each known by its one code."""
+        if not levels:
+            return ()
+        found: list[Part] = []
+        for index, inner in enumerate(action.get("action", ())):
+            where = f"{place}.action[{index}]"
+            codes = facts.tokens(inner.get("code"))
+            if len(codes) != 1 or codes[0] in {part.code for part in found}:
+                self.wrong("required", f"A {levels[0].name} has one code, which no other one has", f"{where}.code")
+                continue
+            parameters = self.parameters(inner, levels[0].name, levels[0].parameters, where)
+            inside = self.parts(inner, levels[1:], where)
+            title = str(inner.get("title") or codes[0].rpartition("|")[2])
+            found.append(Part(str(inner.get("id", "")), codes[0], title, parameters, inside))
+        return tuple(found)
 
     def kind(self, action: Resource, place: str) -> str | None:
         codes = [
@@ -206,8 +233,9 @@ class _Reader:
             )
         return Override(roles, frozenset(map(facts.token, _codings(found[0], "reason"))))
 
-    def parameters(self, action: Resource, kind: str, place: str) -> dict[str, Any]:
-        declared = KINDS[kind].parameters
+    def parameters(
+        self, action: Resource, kind: str, declared: Mapping[str, Parameter], place: str
+    ) -> dict[str, Any]:
         given: dict[str, list[Any]] = {}
         for index, extension in enumerate(action.get("extension", ())):
             if extension.get("url") != RULE_PARAMETER:

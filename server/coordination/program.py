@@ -19,6 +19,17 @@ class Override(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """An action inside a rule's action, such as a step: `code` is a token."""
+
+    id: str
+    code: str
+    title: str
+    parameters: Mapping[str, Any]
+    parts: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One action. `period` is when it is in force within its program."""
 
@@ -31,6 +42,7 @@ class Rule:
     parameters: Mapping[str, Any]
     triggers: frozenset[str]  # resource types; empty: every one that the kind looks at
     conditions: tuple[Callable[[Resource], Any], ...]
+    parts: tuple[Part, ...] = ()
 
     def is_triggered(self, changes: Iterable[Change]) -> bool:
         """True where one of the changes is what the rule looks at."""

@@ -106,6 +106,9 @@ class _Asking:
     async def read(self, type: str, id: str) -> Version | None:
         return self._answer(self.view.read(type, id))
 
+    async def vread(self, type: str, id: str, position: Position) -> Version | None:
+        return self._answer(self.view.vread(type, id, position))
+
     async def search(self, type: str, filter: Any, limit: int) -> list[Version]:
         return self._answer(self.view.search(type, filter, limit))
 

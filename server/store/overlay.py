@@ -25,6 +25,9 @@ class Overlay:
         change = self.changes.get(f"{type}/{id}")
         return await self.before.read(type, id) if change is None else self._version(change)
 
+    async def vread(self, type: str, id: str, position: Position) -> Version | None:
+        return await self.before.vread(type, id, position)
+
     async def search(self, type: str, filter: Any, limit: int) -> list[Version]:
         found = await self.before.search(type, filter, limit + len(self.changes))
         kept = [version for version in found if version.reference not in self.changes]

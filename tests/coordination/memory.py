@@ -48,12 +48,16 @@ class Memory:
         self.now = now
         self.position = 0
         self.versions: dict[str, Version] = {}
+        self.past: dict[tuple[str, int], Version] = {}
         self.rows: dict[tuple[str, str], dict[str, list[Fact]]] = {}  # (kind, key) -> source -> facts
         self.keys: dict[str, set[tuple[str, str]]] = {}
         self.queries = 0
 
     async def read(self, type: str, id: str) -> Version | None:
         return self.versions.get(f"{type}/{id}")
+
+    async def vread(self, type: str, id: str, position: int) -> Version | None:
+        return self.past.get((f"{type}/{id}", position))
 
     async def search(self, type: str, filter: Any, limit: int) -> list[Version]:
         raise NotImplementedError
@@ -88,7 +92,8 @@ class Memory:
     def _apply(self, written: Change, ordinal: int) -> None:
         reference = written.reference
         body = None if written.resource is None else written.stamped(self.position, 0)
-        self.versions[reference] = Version(written.type, written.id, self.position, ordinal, written.method, 0, body)
+        version = Version(written.type, written.id, self.position, ordinal, written.method, 0, body)
+        self.versions[reference] = self.past[reference, self.position] = version
         for key in self.keys.pop(reference, ()):
             del self.rows[key][reference]
         for kind, key, data in written.facts or ():

@@ -72,6 +72,9 @@ class PinnedView:
     async def read(self, type: str, id: str) -> Version | None:
         return self._readers.point.read(type, id, self.position)
 
+    async def vread(self, type: str, id: str, position: Position) -> Version | None:
+        return self._readers.point.vread(type, id, position) if position <= self.position else None
+
     async def search(self, type: str, filter: Any, limit: int) -> list[Version]:
         return await self._readers.on_thread(lambda tables: tables.find(type, filter, limit, self.position))
 

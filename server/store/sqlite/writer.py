@@ -274,6 +274,9 @@ class HeadView:
             self._seen[place] = self._tables.read(type, id)
         return self._seen[place]
 
+    async def vread(self, type: str, id: str, position: Position) -> Version | None:
+        return self._tables.vread(type, id, position)
+
     async def search(self, type: str, filter: Any, limit: int) -> list[Version]:
         return self._writer.search(type, filter, limit)
 

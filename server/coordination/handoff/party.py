@@ -1,0 +1,108 @@
+"""Party: who takes part in a transfer: who asked for it, the present case manager, the next one; and who acts.
+
+A person is the same in every PractitionerRole of theirs. Where the present case manager has left, whoever asked for the
+transfer stands in; and in that place every other role that may open transfers there can act.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from server.coordination import facts, period
+from server.coordination.area import covers
+from server.coordination.facts import Role
+from server.coordination.handoff.protocol import Protocol
+from server.fhir import body
+from server.ledger import Resource, View
+
+
+@dataclass(slots=True)
+class Parties:
+    """The references of each party, and the roles that tell who is the same person."""
+
+    protocol: Protocol
+    patients: list[str]
+    organization: str | None
+    of: dict[str, list[str]]  # by the party's name
+    roles: dict[str, Role]
+    now: int
+
+    def person(self, reference: str) -> str:
+        role = self.roles.get(reference)
+        return role.practitioner if role and role.practitioner else reference
+
+    def are(self, reference: str, party: str) -> bool:
+        """True where a reference names one of the party."""
+        return self.person(reference) in {self.person(one) for one in self.of[party]}
+
+    def is_active(self, reference: str, at: int) -> bool:
+        """True where a PractitionerRole is there, and in service at an instant."""
+        role = self.roles.get(reference)
+        zone = self.protocol.program.zone
+        return bool(role and role.active and period.holds([period.between(role.start, role.end, zone)], at))
+
+
+async def parties(
+    view: View, protocol: Protocol, patients: list[str], organization: str | None, now: int, **named: str | None
+) -> Parties:
+    """Each party by its name, with `_` for a hyphen: current_manager="PractitionerRole/7"."""
+    of = {name.replace("_", "-"): [reference] if reference else [] for name, reference in named.items()}
+    found = Parties(protocol, patients, organization, of | {"member": patients}, {}, now)
+    await known(view, found, [reference for references in of.values() for reference in references])
+    sender = found.of["current-manager"]
+    if sender and not found.is_active(sender[0], now):
+        found.of["current-manager"] = [*sender, *found.of["requester"]]
+    return found
+
+
+async def known(view: View, found: Parties, references: Iterable[str]) -> None:
+    """Read who these references are, those that are not known yet."""
+    wanted = {one for one in references if one.startswith("PractitionerRole/") and one not in found.roles}
+    if wanted:
+        for reference, rows in (await view.facts("role", wanted)).items():
+            found.roles |= {reference: Role.of(row) for row in rows[:1]}
+
+
+async def may_act(view: View, found: Parties, actor: str | None, as_one_of: Iterable[str]) -> bool:
+    """True where who acts is of one of the parties. The local system (None) may do all."""
+    if actor is None:
+        return True
+    wanted = list(as_one_of)
+    await known(view, found, [actor])
+    if any(found.are(actor, party) for party in wanted):
+        return True
+    return "requester" in wanted and await may_open(view, found, actor)
+
+
+async def may_open(view: View, found: Parties, reference: str) -> bool:
+    """True where somebody has a role, at the member's organization and area, in which transfers are opened."""
+    if found.protocol.opening is None:
+        return True
+    roles = [reference]
+    if reference.startswith("Practitioner/"):
+        rows = (await view.facts("role", [reference]))[reference]
+        found.roles |= {row.source: Role.of(row) for row in rows}
+        roles = [row.source for row in rows]
+    await known(view, found, roles)
+    return any([await _opens(view, found, role) for role in roles])
+
+
+async def _opens(view: View, found: Parties, reference: str) -> bool:
+    opening = found.protocol.opening
+    role = found.roles.get(reference)
+    if opening is None or role is None or not found.is_active(reference, found.now):
+        return False
+    if role.organization != found.organization:
+        return False
+    resource = await _read(view, reference)
+    if set(opening.parameters["requester-role"]).isdisjoint(facts.tokens(resource.get("code"))):
+        return False
+    if not opening.parameters["requester-area"] or not resource.get("location"):
+        return True
+    return any((await covers(view, reference, found.patients)).values())
+
+
+async def _read(view: View, reference: str) -> Resource:
+    version = await view.read(*reference.split("/"))
+    return body.parse(version.body).resource if version and version.body else {}
