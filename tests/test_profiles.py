@@ -134,10 +134,13 @@ def test_rule_kinds_are_documented_with_each_parameter() -> None:
     lines = (ROOT / "docs" / "programs.md").read_text().splitlines()
     for name, kind in KINDS.items():
         for parameter, declared in kind.parameters.items():
-            assert _row(name, parameter, declared) in lines
+            assert _row(f"`{name}`", parameter, declared) in lines
+        for level in kind.levels:
+            for parameter, declared in level.parameters.items():
+                assert _row(f"`{name}`, {level.name}", parameter, declared) in lines
 
 
 def _row(kind: str, name: str, declared: Parameter) -> str:
     often = f"{int(declared.required)}..{'*' if declared.repeats else 1}"
     default = "" if declared.default is None else f"`{json.dumps(declared.default).strip(chr(34))}`"
-    return f"| `{kind}` | `{name}` | {declared.type} | {often} | {default} |"
+    return f"| {kind} | `{name}` | {declared.type} | {often} | {default} |"

@@ -82,6 +82,7 @@ class Manager:
     practitioner: str
     roles: dict[str, Role] = field(default_factory=dict)
     assignments: list[Assignment] = field(default_factory=list)
+    transfers: list[Transfer] = field(default_factory=list)  # that are open, and bring a member
 
 
 async def managers(view: View, practitioners: Iterable[str]) -> dict[str, Manager]:
@@ -90,10 +91,14 @@ async def managers(view: View, practitioners: Iterable[str]) -> dict[str, Manage
         practitioner: Manager(practitioner, {fact.source: Role.of(fact) for fact in rows})
         for practitioner, rows in (await view.facts("role", set(practitioners))).items()
     }
-    held = await view.facts("manager", [role for manager in found.values() for role in manager.roles])
+    roles = [role for manager in found.values() for role in manager.roles]
+    if not roles:
+        return found
+    held, coming = await view.facts("manager", roles), await view.facts("reservation", roles)
     for manager in found.values():
         for role in manager.roles:
             manager.assignments += map(Assignment.of, held[role])
+            manager.transfers += map(Transfer.of, coming[role])
     return found
 
 
@@ -176,6 +181,18 @@ def counted(
     joined = holding(member, assignments, programs, program)
     found = {organization: period.intersection(joined, times) for organization, times in organizations.items()}
     return {organization: intervals for organization, intervals in found.items() if intervals}
+
+
+def reserved(member: Member, transfer: Transfer, program: Program) -> dict[str, list[Interval]]:
+    """When an open transfer holds a place at who is to get the member, for each organization of an episode."""
+    if transfer.program != program.url:
+        return {}
+    low = max(period.starts(transfer.opened, program.zone), period.starts(transfer.effective, program.zone))
+    return {
+        organization: times
+        for organization, found in enrolled_at(member, program).items()
+        if (times := period.intersection(found, [Interval(low, period.NEVER)]))
+    }
 
 
 def enrolled_at(member: Member, program: Program, statuses: frozenset[str] = COUNTED) -> dict[str, list[Interval]]:

@@ -52,12 +52,15 @@ class _Place(NamedTuple):
     persons: Mapping[str, str | None]
 
 
-async def assign(view: View, wanted: Wanted, now: int, new_id: str) -> Plan:
-    """One commit that makes the manager the member's; its first change is the team that says so."""
+async def assign(view: View, wanted: Wanted, now: int, new_id: str, *, is_handoff: bool = False) -> Plan:
+    """One commit that makes the manager the member's; its first change is the team that says so.
+
+    At the end of a handoff whoever is in place is replaced; else only where the program lets that be done directly.
+    """
     place = await _place(view, wanted, now)
     others, own = _in_place(wanted, place)
     ended = list(others)
-    if others:
+    if others and not is_handoff:
         _check_change(wanted, place, others)
     for one in own:
         if one.manager == wanted.manager and _period(one, place).low <= place.when.low:

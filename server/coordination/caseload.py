@@ -8,12 +8,12 @@ somebody's count and the result exceeds a limit in force then.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from server.coordination import assignment, period
-from server.coordination.assignment import ACTIVE, Manager, Member, counted, held, in_program
-from server.coordination.facts import Assignment
+from server.coordination.assignment import ACTIVE, Manager, Member, counted, held, in_program, reserved
+from server.coordination.facts import Assignment, Transfer
 from server.coordination.period import Interval, Step
 from server.coordination.program import Program, Rule
 from server.coordination.programs import Programs
@@ -28,6 +28,7 @@ class Caseload:
 
     manager: Manager
     members: list[tuple[Member, list[Assignment]]]
+    reserved: list[tuple[Member, Transfer]] = field(default_factory=list)  # by transfers that are open
 
 
 async def caseloads(view: View, practitioners: Iterable[str]) -> dict[str, Caseload]:
@@ -37,8 +38,16 @@ async def caseloads(view: View, practitioners: Iterable[str]) -> dict[str, Casel
 
 async def _with_members(view: View, managers: Mapping[str, Manager]) -> dict[str, Caseload]:
     patients = {one.member for manager in managers.values() for one in manager.assignments}
+    patients |= {one.patient for manager in managers.values() for one in manager.transfers}
     members = await assignment.members(view, patients)
-    return {person: Caseload(manager, grouped(manager.assignments, members)) for person, manager in managers.items()}
+    return {
+        person: Caseload(
+            manager,
+            grouped(manager.assignments, members),
+            [(members[one.patient], one) for one in manager.transfers],
+        )
+        for person, manager in managers.items()
+    }
 
 
 def grouped(assignments: Iterable[Assignment], members: Mapping[str, Member]) -> list[tuple[Member, list[Assignment]]]:
@@ -57,15 +66,23 @@ def counts(
     counting = [program]
     if rule.parameters["counted"] == "all":
         counting += [programs.near(url, at) for url in programs if url != program.url]
+    times: dict[int, dict[str, list[Interval]]] = {}
+    for one in counting:
+        for member, assignments in caseload.members:
+            _add(times, member, counted(member, assignments, programs, one))
+        for member, transfer in caseload.reserved:
+            _add(times, member, reserved(member, transfer, one))
     found: dict[str, list[list[Interval]]] = {}
-    for member, assignments in caseload.members:
-        when: dict[str, list[Interval]] = {}
-        for one in counting:
-            for organization, intervals in counted(member, assignments, programs, one).items():
-                when.setdefault(organization, []).extend(intervals)
+    for when in times.values():
         for organization, intervals in when.items():
             found.setdefault(organization, []).append(period.union(intervals))
     return found
+
+
+def _add(times: dict[int, dict[str, list[Interval]]], member: Member, counting: Mapping[str, list[Interval]]) -> None:
+    when = times.setdefault(id(member), {})
+    for organization, intervals in counting.items():
+        when.setdefault(organization, []).extend(intervals)
 
 
 # The cap
@@ -139,6 +156,7 @@ async def _concerned(write: Write) -> set[str]:
             person = persons[one.manager]
             if person and _may_count(write, one):
                 concerned.add(person)
+        concerned |= {person for one in member.transfers if (person := persons[one.receiver])}
     return concerned
 
 
@@ -151,7 +169,8 @@ def _may_count(write: Write, one: Assignment) -> bool:
 
 def _most(write: Write, manager: Manager) -> int:
     """No fewer members than can count from now on."""
-    return len({one.member for one in manager.assignments if _may_count(write, one)})
+    members = {one.member for one in manager.assignments if _may_count(write, one)}
+    return len(members.union(one.patient for one in manager.transfers))
 
 
 def _first_breach(after: list[Step], before: list[Step], cap: _Cap) -> Step | None:
@@ -209,7 +228,7 @@ class Holding(NamedTuple):
     """A manager's caseload as of an instant."""
 
     members: list[str]  # Patients
-    reserved: int  # places of planned episodes, and of assignments that begin later
+    reserved: int  # places of planned episodes, of assignments that begin later, and of transfers to this manager
     limit: int | None
     remaining: int | None
 
@@ -222,15 +241,20 @@ async def holding(view: View, role: str, programs: Programs, program: Program, a
     for member, assignments in caseload.members:
         for organization, intervals in counted(member, assignments, programs, program).items():
             times.setdefault(organization, []).append((member, intervals))
+    coming: dict[str, set[str]] = {}
+    for member, transfer in caseload.reserved:
+        for organization in reserved(member, transfer, program):
+            coming.setdefault(organization, set()).add(member.patient)
     own = caseload.manager.roles[role].organization if role in caseload.manager.roles else None
-    organization = own if own in times else max(times, key=lambda one: len(times[one]), default="")
+    organization = own if own in times or own in coming else max(times, key=lambda one: len(times[one]), default="")
     there = times.get(organization, [])
     active = {
         member.patient
         for member, intervals in there
         if period.holds(intervals, at) and period.holds(in_program(member, program, ACTIVE), at)
     }
-    later = {member.patient for member, intervals in there if intervals[-1].high > at} - active
+    later = {member.patient for member, intervals in there if intervals[-1].high > at}
+    later = (later | coming.get(organization, set())) - active
     caps = [rule.parameters["limit"] for _, rule in limits(programs, program.url, at, "manager")]
     limit = min(caps, default=None)
     return Holding(sorted(active), len(later), limit, _remaining(programs, program, caseload, organization, at))

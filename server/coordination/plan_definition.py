@@ -233,9 +233,7 @@ class _Reader:
             )
         return Override(roles, frozenset(map(facts.token, _codings(found[0], "reason"))))
 
-    def parameters(
-        self, action: Resource, kind: str, declared: Mapping[str, Parameter], place: str
-    ) -> dict[str, Any]:
+    def parameters(self, action: Resource, kind: str, declared: Mapping[str, Parameter], place: str) -> dict[str, Any]:
         given: dict[str, list[Any]] = {}
         for index, extension in enumerate(action.get("extension", ())):
             if extension.get("url") != RULE_PARAMETER:

@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from server.coordination import amendment, caseload, episode, staff, team, write
+from server.coordination.handoff import hold, judgement
 from server.coordination.programs import active
 from server.ledger import Change, Context, View
 from server.outcome import Problem
 
-WATCHED = frozenset({"CareTeam", "EpisodeOfCare", "Patient", "PlanDefinition", "Practitioner", "PractitionerRole"})
+WATCHED = frozenset(
+    {"CareTeam", "EpisodeOfCare", "Patient", "PlanDefinition", "Practitioner", "PractitionerRole", "Task"}
+)
 
 # What a commit must be for its assignments to be counted, and what counting them then refuses.
 SOUND = (team.references, team.kept, episode.named, episode.past, episode.kept, staff.kept)
-COUNTED = (team.exclusive, episode.care_manager, caseload.capped)
+COUNTED = (team.exclusive, hold.kept, episode.care_manager, caseload.capped)
 
 
 async def rules(context: Context, before: View, changes: Sequence[Change], after: View) -> Sequence[Change]:
@@ -24,7 +27,7 @@ async def rules(context: Context, before: View, changes: Sequence[Change], after
     for change in changes:
         if change.type in WATCHED:
             concerning = [one for one in changes if _concerns(one)]
-            return await _judged(context, before, await _without_unlinked(before, concerning), after)
+            return await _judged(context, before, await _concerned(before, concerning), after)
     return ()
 
 
@@ -33,6 +36,8 @@ def _concerns(change: Change) -> bool:
         return change.resource is None
     if change.method == "POST" and change.type in {"Patient", "PractitionerRole"}:
         return change.type == "Patient" and _is_linked(change)
+    if change.type == "Task" and change.method == "POST":
+        return bool(change.facts)
     return change.type in WATCHED
 
 
@@ -40,14 +45,16 @@ def _is_linked(change: Change) -> bool:
     return any(kind == "member" for kind, _, _ in change.facts or ())
 
 
-async def _without_unlinked(before: View, changes: list[Change]) -> list[Change]:
-    """Patients that are no part of a merge, and were none, concern no rule."""
+async def _concerned(before: View, changes: list[Change]) -> list[Change]:
+    """Patients that are no part of a merge, Tasks that are none of a transfer, and were none, concern no rule."""
     unlinked = [change.reference for change in changes if change.type == "Patient" and not _is_linked(change)]
-    if not unlinked:
-        return changes
-    found = await before.facts("member", unlinked)
-    apart = {patient for patient in unlinked if all(fact.source != patient for fact in found[patient])}
-    return [change for change in changes if change.reference not in apart]
+    loose = [change.reference for change in changes if change.type == "Task" and not change.facts]
+    apart: set[str] = set()
+    for kind, references in (("member", unlinked), ("subject", loose)):
+        if references:
+            found = await before.facts(kind, references)
+            apart |= {one for one in references if all(fact.source != one for fact in found[one])}
+    return [change for change in changes if change.reference not in apart] if apart else changes
 
 
 async def _judged(context: Context, before: View, changes: Sequence[Change], after: View) -> Sequence[Change]:
@@ -60,7 +67,15 @@ async def _judged(context: Context, before: View, changes: Sequence[Change], aft
     programs = await active(after)
     if not programs.roles:
         return further
-    commit = await write.read(context, before, changes, after, programs)
+    tasks = [change for change in changes if change.type == "Task"]
+    opened: list[Change] = []
+    if tasks:
+        transfers = await judgement.judged(context, before, tasks, after, programs)
+        further, opened = [*further, *transfers.further], transfers.opened
+    if len(tasks) == len(changes) and not opened:
+        return further
+    assigning = [change for change in changes if change.type != "Task"] + opened
+    commit = await write.read(context, before, assigning, after, programs)
     further += await team.closings(commit)
     if further:
         return further

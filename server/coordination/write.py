@@ -32,6 +32,7 @@ _DECIDING = {
     "EpisodeOfCare": "EpisodeOfCare",
     "Patient": "Patient.link",
     "PractitionerRole": "PractitionerRole.practitioner",
+    "Task": "Task.owner",
 }
 
 
@@ -63,6 +64,7 @@ class Write:
     async def persons(self, *roles: str) -> dict[str, str | None]:
         """The Practitioner, after the commit, of each role that the members' assignments name, and of these."""
         wanted = {one.manager for member in self.members.values() for one in member.assignments}.union(roles)
+        wanted |= {one.receiver for member in self.members.values() for one in member.transfers}
         if missing := wanted - self._persons.keys():
             self._persons |= await assignment.practitioners(self.after, missing)
         return self._persons
@@ -90,7 +92,8 @@ class Write:
         return found or [
             Place(change.reference, _DECIDING[change.type])
             for change in self.changes
-            if change.type in _DECIDING and (change.reference in roles or id(self._member(change)) in members)
+            if change.type == "Task"
+            or (change.type in _DECIDING and (change.reference in roles or id(self._member(change)) in members))
         ]
 
     def _member(self, change: Change) -> Member | None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from server.coordination.care_manager import STANDS, Wanted, assign
-from server.fhir.body import Body
-from server.ledger import Change, Plan, Resource, View, instant, micros
+from server.ledger import Plan, View, micros
 from server.operations.call import Answer, Call
 from server.operations.parameters import place
+from server.operations.provenance import provenance
 from server.outcome import Problem
 from server.repository import new_id
 
@@ -33,7 +32,7 @@ async def assign_care_manager(call: Call) -> Answer:
         await call.here(view)
         plan = await assign(view, wanted, micros(now), id)
         if override is not None and plan.output != STANDS:
-            plan.changes.append(_provenance(call, plan.changes, override, now, provenance_id))
+            plan.changes.append(provenance(call, plan.changes, override, micros(now), provenance_id))
         return plan
 
     try:
@@ -50,17 +49,3 @@ def _of_inputs(problem: Problem) -> Problem:
         for issue in problem.issues
     ]
     return Problem(problem.kind, issues, problem.headers)
-
-
-def _provenance(call: Call, changes: list[Change], reason: dict[str, Any], now: datetime, id: str) -> Change:
-    """On what grounds a rule was overridden, by whom. https://hl7.org/fhir/R4/provenance.html"""
-    who = {"reference": call.caller.actor} if call.caller.actor else {"display": "The local system"}
-    made: Resource = {
-        "resourceType": "Provenance",
-        "id": id,
-        "target": [{"reference": change.reference} for change in changes],
-        "recorded": instant(micros(now)),
-        "reason": [reason],
-        "agent": [{"who": who}],
-    }
-    return Change("POST", "Provenance", id, made, Body.of(made).text(id))

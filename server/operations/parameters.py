@@ -47,6 +47,10 @@ class Inputs:
         found = self.typed(name)
         return found.value if found else None
 
+    def all(self, name: str) -> list[Any]:
+        """The values of a parameter that may stand several times."""
+        return [found.value for found in self.given.get(name, ())]
+
     def typed(self, name: str) -> Given | None:
         found = self.given.get(name)
         return found[0] if found else None

@@ -15,11 +15,13 @@ from typing import Any
 
 from server.fhir.body import Body
 from server.operations import parameters
+from server.operations.advance import advance
 from server.operations.assign_care_manager import assign_care_manager
 from server.operations.call import Answer, Call
 from server.operations.care_manager import care_manager
 from server.operations.caseload import caseload
 from server.operations.caseload_report import caseload_report
+from server.operations.handoff import handoff
 from server.operations.parameters import Inputs
 from server.operations.unassigned import unassigned
 from server.operations.validate import validate
@@ -48,10 +50,12 @@ def _row(id: str, function: Callable[[Call], Awaitable[Answer]]) -> Operation:
 
 
 _ROWS = (
+    _row("advance", advance),
     _row("assign-care-manager", assign_care_manager),
     _row("care-manager", care_manager),
     _row("caseload", caseload),
     _row("caseload-report", caseload_report),
+    _row("handoff", handoff),
     _row("unassigned", unassigned),
     _row("validate", validate),
 )

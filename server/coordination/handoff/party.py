@@ -61,7 +61,7 @@ async def known(view: View, found: Parties, references: Iterable[str]) -> None:
     wanted = {one for one in references if one.startswith("PractitionerRole/") and one not in found.roles}
     if wanted:
         for reference, rows in (await view.facts("role", wanted)).items():
-            found.roles |= {reference: Role.of(row) for row in rows[:1]}
+            found.roles.update((reference, Role.of(row)) for row in rows[:1])
 
 
 async def may_act(view: View, found: Parties, actor: str | None, as_one_of: Iterable[str]) -> bool:
@@ -98,9 +98,7 @@ async def _opens(view: View, found: Parties, reference: str) -> bool:
     resource = await _read(view, reference)
     if set(opening.parameters["requester-role"]).isdisjoint(facts.tokens(resource.get("code"))):
         return False
-    if not opening.parameters["requester-area"] or not resource.get("location"):
-        return True
-    return any((await covers(view, reference, found.patients)).values())
+    return not opening.parameters["requester-area"] or bool(await covers(view, reference, found.patients))
 
 
 async def _read(view: View, reference: str) -> Resource:

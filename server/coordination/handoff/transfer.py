@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from server.coordination import facts, period
+from server.coordination import period
 from server.coordination.facts import Step, Transfer
 from server.coordination.handoff.protocol import Protocol
 from server.fhir import body
@@ -19,7 +19,6 @@ from server.outcome import Issue, Problem
 
 ENDED = frozenset({"completed", "cancelled", "rejected", "failed", "entered-in-error"})
 GIVEN_UP = ENDED - {"completed"}
-PART_OF_IT = {facts.TRANSFER, facts.STEP}
 
 
 @dataclass(slots=True)
@@ -68,7 +67,9 @@ async def _side(view: View, references: Iterable[str], written: Mapping[str, Cha
                 side.transfers[reference] = Transfer.of(row)
     for reference, rows in (await view.facts("step", references)).items():
         side.steps[reference] = {
-            step.code or "": step for step in map(Step.of, rows) if step.task != reference and step.transfer == reference
+            step.code or "": step
+            for step in map(Step.of, rows)
+            if step.task != reference and step.transfer == reference
         }
     return side
 

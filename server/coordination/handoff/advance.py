@@ -1,0 +1,167 @@
+"""Advance: the Tasks that $advance writes: a step with its evidence, or the word that accepts or ends the transfer.
+
+Whether they may be written so is judged like any other write of a Task.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.coordination.facts import OPEN, Step, Transfer, literal
+from server.coordination.handoff import party
+from server.coordination.handoff.evidence import Judge, read
+from server.coordination.handoff.protocol import Protocol, begun_under
+from server.coordination.handoff.request import consideration
+from server.coordination.handoff.transfer import concept, conflict, put, text
+from server.coordination.program import Part
+from server.coordination.programs import active
+from server.ledger import Change, Resource, View
+from server.outcome import Issue, Problem
+
+OUTCOMES = ("completed", "accepted", "rejected", "cancelled", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What $advance is asked for; `task` is a step, or the whole transfer."""
+
+    task: str
+    evidence: tuple[str, ...] = ()
+    mode: str | None = None
+    considerations: tuple[Resource, ...] = ()
+    note: str | None = None
+    outcome: str = "completed"
+    actor: str | None = None
+
+
+@dataclass(slots=True)
+class Stage:
+    """Where a transfer stands: what $advance is called on, and by what the transfer goes."""
+
+    task: Resource
+    parent: Resource
+    transfer: Transfer
+    protocol: Protocol
+    step: Part | None  # that it is called on
+    judge: Judge
+
+
+async def stage(view: View, task: str, now: int) -> Stage:
+    """Read it. Problem unprocessable where the Task is none of a transfer, conflict where that has ended."""
+    reference, code = task, None
+    for fact in (await view.facts("step", [task]))[task]:
+        if fact.source == task:
+            step = Step.of(fact)
+            reference, code = step.transfer, step.code
+    found = [
+        one for one in map(Transfer.of, (await view.facts("transfer", [reference]))[reference]) if one.task == reference
+    ]
+    own, parent = await read(view, task), await read(view, reference)
+    protocol = await begun_under(view, parent, await active(view), now) if parent else None
+    if own is None or parent is None or not found or protocol is None:
+        raise Problem.with_issues(
+            "unprocessable", [Issue("not-supported", f"{task} is no transfer of a member, and no step of one")]
+        )
+    transfer = found[0]
+    if not transfer.is_open:
+        raise conflict(protocol, f"{reference} is {transfer.status} already.", task, "Task.status")
+    parties = await party.parties(
+        view,
+        protocol,
+        [transfer.patient],
+        transfer.organization,
+        now,
+        requester=literal(parent.get("requester")),
+        current_manager=transfer.sender,
+        new_manager=transfer.receiver,
+    )
+    judge = Judge(view, protocol, parties, transfer.patient, frozenset({reference, task}))
+    return Stage(own, parent, transfer, protocol, protocol.step(code), judge)
+
+
+async def advanced(view: View, wanted: Wanted, found: Stage, now: int) -> list[Change]:
+    """The Tasks as they are to be; the first is that which $advance is called on."""
+    if wanted.outcome == "completed":
+        return await _completed(view, wanted, found, now)
+    ended = _noted(found.task, wanted, found, now)
+    if wanted.outcome != "accepted" or found.step is None:
+        return [put({**ended, "status": wanted.outcome})]
+    return [put(ended), put({**found.parent, "status": "accepted"})]
+
+
+async def _completed(view: View, wanted: Wanted, found: Stage, now: int) -> list[Change]:
+    step, task = found.step, found.task
+    if step is None:
+        why = f"A transfer is completed by its steps, in order: call $advance on what is part of {wanted.task}."
+        raise conflict(found.protocol, why, wanted.task, "Task.status")
+    if task["status"] not in OPEN:
+        raise conflict(found.protocol, f"{wanted.task} is {task['status']} already.", wanted.task, "Task.status")
+    output = [*task.get("output", ()), *await _outputs(view, wanted, found, step)]
+    moment = text(now, found.protocol)
+    done = {
+        **_noted(task, wanted, found, now),
+        "status": "completed",
+        "executionPeriod": {"start": moment, **task.get("executionPeriod", {}), "end": moment},
+        **({"output": output} if output else {}),
+    }
+    changes = [put(done)]
+    if wanted.considerations:
+        weighed = [one for one in map(consideration, wanted.considerations) if one not in found.parent.get("input", ())]
+        changes.append(put({**found.parent, "input": [*found.parent.get("input", ()), *weighed]}))
+    return changes
+
+
+def _noted(task: Resource, wanted: Wanted, found: Stage, now: int) -> Resource:
+    if not wanted.note:
+        return task
+    who = {"authorReference": {"reference": wanted.actor}} if wanted.actor else {"authorString": "The local system"}
+    note = {**who, "time": text(now, found.protocol), "text": wanted.note}
+    reason = {} if wanted.outcome in {"completed", "accepted"} else {"statusReason": {"text": wanted.note}}
+    return {**task, **reason, "note": [*task.get("note", ()), note]}
+
+
+async def _outputs(view: View, wanted: Wanted, found: Stage, step: Part) -> list[Resource]:
+    """Task.output: each evidence under what it is evidence of, and the mode."""
+    outputs = []
+    for reference in wanted.evidence:
+        item = await _item(view, reference, found, step)
+        outputs.append({"type": concept(item.code), "valueReference": {"reference": reference}})
+    if wanted.mode is not None:
+        outputs.append(_mode(wanted.mode, step))
+    return outputs
+
+
+async def _item(view: View, reference: str, found: Stage, step: Part) -> Part:
+    """What a resource is evidence of: that which it fits and which asks for most; else what takes its type."""
+    resource = await read(view, reference)
+    if resource is None:
+        raise _invalid(f"There is no {reference}", "evidence")
+    taking = [item for item in step.parts if resource["resourceType"] in item.parameters["resource"]]
+    if not taking:
+        accepted = sorted({type for item in step.parts for type in item.parameters["resource"]})
+        raise _invalid(
+            f"{reference} is no evidence of this step; that is {' or '.join(accepted) or 'nothing'}", "evidence"
+        )
+    taking.sort(key=_demands, reverse=True)
+    for item in taking:
+        await found.judge.identify(item, [resource])
+        if found.judge.unfit(item, resource) is None and found.judge.reaches(item, resource):
+            return item
+    return taking[-1]
+
+
+def _demands(item: Part) -> int:
+    """How much an evidence asks for, whom to reach not counted."""
+    return sum(bool(item.parameters[name]) for name in ("sender", "medium", "medium-named", "mode"))
+
+
+def _mode(code: str, step: Part) -> Resource:
+    modes = {mode.rpartition("|")[2]: (item, mode) for item in step.parts for mode in item.parameters["mode"]}
+    if code not in modes:
+        raise _invalid(f"{code!r} is no mode of this step; there are {', '.join(modes) or 'none'}", "mode")
+    item, mode = modes[code]
+    return {"type": concept(item.code), "valueCodeableConcept": concept(mode)}
+
+
+def _invalid(diagnostics: str, name: str) -> Problem:
+    return Problem.invalid(diagnostics, f"Parameters.parameter.where(name='{name}')")

@@ -1,0 +1,244 @@
+"""Evidence: what shows that a step of a transfer was done: Task.output of the step, judged by what the program asks.
+
+An output's type is the evidence's code; its value is a Reference to a resource, or a code (a mode, a consideration).
+Considerations may stand on the transfer itself, as Task.input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from server.coordination import facts, notice
+from server.coordination.facts import literal
+from server.coordination.handoff.party import Parties, known
+from server.coordination.handoff.protocol import Protocol
+from server.coordination.program import Part
+from server.coordination.representative import representative
+from server.fhir import body
+from server.ledger import Resource, View
+
+PATIENT, COMMUNICATION = "Patient", "Communication"
+
+
+class Lack(NamedTuple):
+    """What a step still needs: which evidence, and why what is given is not enough."""
+
+    item: Part
+    why: str
+
+
+@dataclass(slots=True)
+class Given:
+    """What there is for one evidence: resources, and codes."""
+
+    resources: list[Resource] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)  # references that lead nowhere
+    codes: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Judge:
+    """Judges the evidence of one transfer, as the resources are after the commit."""
+
+    view: View
+    protocol: Protocol
+    parties: Parties
+    patient: str
+    tasks: frozenset[str]  # the transfer's own
+
+    async def lacking(self, step: Part, parent: Resource, task: Resource) -> list[Lack]:
+        """What the step still needs, in the order of the program; empty where it can be completed."""
+        given = await self._given(step, parent, task)
+        return [
+            Lack(item, why)
+            for item in step.parts
+            if (why := await self._why_not(item, given.get(item.code) or Given()))
+        ]
+
+    async def _given(self, step: Part, parent: Resource, task: Resource) -> dict[str, Given]:
+        found: dict[str, Given] = {}
+        for type, value in values(task.get("output", ())):
+            await self._add(found.setdefault(type, Given()), value)
+        weighed = [code for _, value in values(parent.get("input", ())) for code in _codes(value)]
+        for item in step.parts:
+            found.setdefault(item.code, Given()).codes += [code for code in weighed if code in item.parameters["code"]]
+        return found
+
+    async def _add(self, given: Given, value: Any) -> None:
+        given.codes += _codes(value)
+        reference = literal(value) if isinstance(value, dict) and "reference" in value else None
+        if reference is None:
+            return
+        resource = await read(self.view, reference)
+        if resource is None:
+            given.unknown.append(reference)
+        else:
+            given.resources.append(resource)
+
+    async def _why_not(self, item: Part, given: Given) -> str | None:
+        parameters = item.parameters
+        if given.unknown:
+            return f"there is no {' and no '.join(given.unknown)}"
+        if parameters["code"]:
+            return self._lacks_codes(item, given)
+        if not parameters["resource"]:
+            return None
+        await self.identify(item, given.resources)
+        for resource in given.resources:
+            if why := self.unfit(item, resource):
+                return f"{resource['resourceType']}/{resource['id']} {why}"
+        if len(given.resources) < parameters["min"]:
+            return f"nothing is given; it takes {self.asks(item)}"
+        if not given.resources and not self._unreached(item, given):
+            return None
+        return self._lacks_somebody(item, given)
+
+    def _lacks_codes(self, item: Part, given: Given) -> str | None:
+        accepted = set(item.parameters["code"])
+        if len(accepted.intersection(given.codes)) >= item.parameters["min"]:
+            return None
+        return f"{item.parameters['min']} of {names(item.parameters['code'])} is to be given"
+
+    async def identify(self, item: Part, resources: Iterable[Resource]) -> None:
+        """Find out who the persons are whom an evidence is to reach, and whom resources name.
+
+        The member's party is the representative where there is one; providers are those with active services.
+        """
+        await known(self.view, self.parties, [link for one in resources for link in (*sent_by(one), *reached(one))])
+        wanted = item.parameters["recipient"]
+        zone = self.protocol.program.zone
+        if "member" in wanted and "representative" not in self.parties.of:
+            told = await representative(self.view, self.patient, self.parties.now, zone=zone)
+            self.parties.of["representative"] = [told.reference]
+            if not told.reference.startswith(f"{PATIENT}/"):
+                self.parties.of["member"] = [told.reference]
+        if "provider" in wanted and "provider" not in self.parties.of:
+            managers = [one for party in ("current-manager", "new-manager") for one in self.parties.of[party]]
+            self.parties.of["provider"] = await notice.providers(
+                self.view, self.patient, self.parties.now, zone, managers
+            )
+
+    def unfit(self, item: Part, resource: Resource) -> str | None:
+        """Why a resource is not what the evidence asks for."""
+        type, parameters = resource["resourceType"], item.parameters
+        if type not in parameters["resource"]:
+            return f"is none of {', '.join(parameters['resource'])}"
+        if "status" in resource and parameters["status"] and resource["status"] not in parameters["status"]:
+            return f"is {resource['status']}; it is to be {' or '.join(parameters['status'])}"
+        subject = literal(resource.get("subject")) or literal(resource.get("for"))
+        if subject and subject not in self.parties.patients:
+            return f"is about {subject}"
+        about = [link for one in resource.get("about", ()) if (link := literal(one, types=("Task",)))]
+        if about and self.tasks.isdisjoint(about):
+            return f"is about {about[0]}"
+        senders = parameters["sender"]
+        if senders and not any(self.parties.are(one, party) for one in sent_by(resource) for party in senders):
+            return f"is not from {self.who(senders)}"
+        if type == COMMUNICATION:
+            return _lacks_medium(item, resource)
+        return None
+
+    def _unreached(self, item: Part, given: Given) -> list[str]:
+        """Whom the resources, together, do not reach."""
+        told = [link for resource in given.resources for link in reached(resource)]
+        wanted = list(item.parameters["recipient"])
+        if not set(given.codes).isdisjoint(item.parameters["joint-mode"]):
+            wanted += ["current-manager", "new-manager"]
+            told += [link for resource in given.resources for link in sent_by(resource)]
+        missing = []
+        for party in dict.fromkeys(wanted):
+            if party == "provider":
+                missing += [one for one in self.parties.of[party] if not any(self._is(link, one) for link in told)]
+            elif not any(self.parties.are(link, party) for link in told):
+                missing.append(self.who([party]))
+        return missing
+
+    def reaches(self, item: Part, resource: Resource) -> bool:
+        """True where a resource reaches one of those whom an evidence is to reach, or it is to reach nobody."""
+        wanted = item.parameters["recipient"]
+        told = reached(resource)
+        return not wanted or any(self.parties.are(link, party) for link in told for party in wanted)
+
+    def _is(self, link: str, other: str) -> bool:
+        return self.parties.person(link) == self.parties.person(other)
+
+    def _lacks_somebody(self, item: Part, given: Given) -> str | None:
+        modes = [code for code in dict.fromkeys(given.codes) if code in item.parameters["mode"]]
+        if item.parameters["mode"] and (len(modes) != 1 or len(set(given.codes)) != 1):
+            return f"exactly one mode is to be given, of {names(item.parameters['mode'])}"
+        missing = self._unreached(item, given)
+        return f"{' and '.join(missing)} did not take part or was not told" if missing else None
+
+    def who(self, parties: Iterable[str]) -> str:
+        """Parties by their names and references."""
+        return " or ".join(f"the {party} {' or '.join(self.parties.of.get(party, ()))}".rstrip() for party in parties)
+
+    def asks(self, item: Part) -> str:
+        """What an evidence asks for, in words."""
+        parameters = item.parameters
+        words = [" or ".join(parameters["resource"])]
+        words += [f"status {' or '.join(parameters['status'])}"] if parameters["status"] else []
+        words += [f"from {self.who(parameters['sender'])}"] if parameters["sender"] else []
+        words += [f"to {self.who([party])}" for party in parameters["recipient"]]
+        words += [f"medium {names(parameters['medium'])}"] if parameters["medium"] else []
+        words += ["with its medium"] if parameters["medium-named"] else []
+        words += [f"one mode of {names(parameters['mode'])}"] if parameters["mode"] else []
+        return ", ".join(words)
+
+
+def _lacks_medium(item: Part, resource: Resource) -> str | None:
+    media = facts.tokens(resource.get("medium"))
+    named = bool(media) or any(medium.get("text") for medium in resource.get("medium", ()))
+    if item.parameters["medium-named"] and not named:
+        return "does not say by which medium"
+    wanted = item.parameters["medium"]
+    return None if not wanted or not set(wanted).isdisjoint(media) else f"was not by {names(wanted)}"
+
+
+def values(given: Sequence[Resource]) -> Iterable[tuple[str, Any]]:
+    """Task.input or Task.output: each type's tokens with the value."""
+    for one in given:
+        value = next((value for name, value in one.items() if name.startswith("value")), None)
+        for type in facts.tokens([one.get("type", {})]):
+            yield type, value
+
+
+def _codes(value: Any) -> list[str]:
+    return facts.tokens([value]) if isinstance(value, dict) and "coding" in value else []
+
+
+def names(tokens: Iterable[str]) -> str:
+    """Codes as a person names them."""
+    return ", ".join(token.rpartition("|")[2] for token in tokens)
+
+
+def sent_by(resource: Resource) -> list[str]:
+    """From whom a resource is: its sender, author, or who takes part."""
+    links = [resource.get("sender"), resource.get("requester"), *resource.get("author", ())]
+    if resource["resourceType"] == "Task":
+        links.append(resource.get("owner"))
+    return _literals([*links, *_participants(resource)])
+
+
+def reached(resource: Resource) -> list[str]:
+    """Whom a resource reaches: its recipients, or who takes part."""
+    links = [*resource.get("recipient", ()), *_participants(resource)]
+    if resource["resourceType"] in {"Encounter", "Appointment"}:
+        links.append(resource.get("subject"))
+    return _literals(links)
+
+
+def _participants(resource: Resource) -> list[Any]:
+    return [one.get("individual") or one.get("actor") for one in resource.get("participant", ())]
+
+
+def _literals(links: Iterable[Any]) -> list[str]:
+    return [found for link in links if (found := literal(link))]
+
+
+async def read(view: View, reference: str) -> Resource | None:
+    """A resource as it is in a view."""
+    version = await view.read(*reference.split("/"))
+    return body.parse(version.body).resource if version and version.body else None

@@ -1,0 +1,83 @@
+"""Judgement: what a commit does to transfers, whatever door it came through: refused, or with what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from server.coordination import assignment
+from server.coordination.facts import OPEN, Transfer, literal
+from server.coordination.handoff import party
+from server.coordination.handoff.opening import opened
+from server.coordination.handoff.progress import Progress
+from server.coordination.handoff.protocol import begun_under
+from server.coordination.handoff.transfer import Side, sides
+from server.coordination.programs import Programs
+from server.coordination.write import AS_RECORDED
+from server.ledger import Change, Context, View, micros
+from server.outcome import Issue, Problem
+
+
+class Judged(NamedTuple):
+    """What transfers call for: further changes; and those of the commit's that open one, which holds a place."""
+
+    further: list[Change]
+    opened: list[Change]
+
+
+async def judged(context: Context, before: View, changes: Sequence[Change], after: View, programs: Programs) -> Judged:
+    """Judge the Tasks of a commit. What a load takes over as recorded is counted, and else let be."""
+    references, was, now = await sides(before, after, changes)
+    new = {one for one in references if one not in was.transfers or not was.transfers[one].is_open}
+    opened = [change for change in changes if change.reference in new]
+    if context.override is AS_RECORDED:
+        return Judged([], opened)
+    further: list[Change] = []
+    for reference in references:
+        stored = was.transfers.get(reference)
+        if stored is None or stored.status == "draft":
+            further += await _begun(context, after, programs, now, reference)
+        else:
+            further += await _going_on(context, before, after, programs, was, now, stored)
+    return Judged(further, opened)
+
+
+async def _begun(context: Context, after: View, programs: Programs, now: Side, reference: str) -> list[Change]:
+    transfer = now.transfers.get(reference)
+    if transfer is None:
+        step = next(iter(now.steps[reference].values()), None)
+        if step is None:
+            return []
+        raise _unprocessable(f"{reference}, which this step is part of, is no transfer", "Task.partOf", step.task)
+    if transfer.status == "draft":
+        return []
+    if transfer.status not in OPEN:
+        raise _unprocessable(f"A transfer begins as requested, not as {transfer.status}", "Task.status", reference)
+    task = await now.there(reference)
+    return await opened(context, after, programs, task, transfer, now.steps[reference])
+
+
+async def _going_on(
+    context: Context, before: View, after: View, programs: Programs, was: Side, now: Side, transfer: Transfer
+) -> list[Change]:
+    task, at = await was.there(transfer.task), micros(context.now)
+    protocol = await begun_under(before, task, programs, at)
+    if protocol is None or not was.steps[transfer.task]:
+        return []
+    member = (await assignment.members(after, [transfer.patient]))[transfer.patient]
+    parties = await party.parties(
+        after,
+        protocol,
+        member.patients,
+        transfer.organization,
+        at,
+        requester=literal(task.get("requester")),
+        current_manager=transfer.sender,
+        new_manager=transfer.receiver,
+    )
+    progress = Progress(context, before, after, protocol, transfer.task, was, now, parties, member.patients)
+    return await progress.judged()
+
+
+def _unprocessable(diagnostics: str, path: str, task: str) -> Problem:
+    return Problem.with_issues("unprocessable", [Issue("business-rule", diagnostics, (path,), resources=(task,))])
