@@ -22,6 +22,7 @@ from server.operations.care_manager import care_manager
 from server.operations.caseload import caseload
 from server.operations.caseload_report import caseload_report
 from server.operations.handoff import handoff
+from server.operations.member_file import member_file
 from server.operations.parameters import Inputs
 from server.operations.unassigned import unassigned
 from server.operations.validate import validate
@@ -56,6 +57,7 @@ _ROWS = (
     _row("caseload", caseload),
     _row("caseload-report", caseload_report),
     _row("handoff", handoff),
+    _row("member-file", member_file),
     _row("unassigned", unassigned),
     _row("validate", validate),
 )
