@@ -7,6 +7,7 @@ Pure: resources in, a Bundle out. Sections have the LOINC codes that C-CDA gives
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -216,6 +217,14 @@ def _section(file: File, section: Section, resources: Sequence[Resource]) -> Res
 # Narrative, all of it escaped
 
 
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def _escaped(text: str) -> str:
+    """A text as XML holds it: what XML has no place for is left out."""
+    return escape(_NOT_XML.sub("", text))
+
+
 def _narrative(content: str) -> Resource:
     return {"status": "generated", "div": f'<div xmlns="http://www.w3.org/1999/xhtml">{content}</div>'}
 
@@ -226,7 +235,7 @@ def _opening(file: File, called: str) -> str:
     lines.append(f"As of {period.text(file.at, file.zone)}; position {file.position} of the ledger.")
     if file.recipient:
         lines.append(f"For {file.recipient}.")
-    return "".join(f"<p>{escape(line)}</p>" for line in lines)
+    return "".join(f"<p>{_escaped(line)}</p>" for line in lines)
 
 
 def _managers(file: File) -> str:
@@ -247,8 +256,8 @@ def _rows(resources: Sequence[Resource]) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    top = "".join(f"<th>{_escaped(cell)}</th>" for cell in head)
+    body = "".join("<tr>" + "".join(f"<td>{_escaped(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
 
