@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,7 +19,7 @@ from server.coordination import demographics, directory, period, template
 from server.coordination.directory import Entry
 from server.coordination.facts import Transfer
 from server.coordination.program import Program
-from server.coordination.representative import MEMBER, Recipient, representative
+from server.coordination.representative import MEMBER, representative
 from server.fhir.body import Body
 from server.ledger import Change, Resource, View, instant, micros
 from server.outcome import Issue, Problem
@@ -51,10 +51,13 @@ async def letter(view: View, program: Program, transfer: Transfer, parameters: M
     `parameters` are those of the program's letter. Problem business_rule where the directory lacks the new manager's
     name or telecom, or where nobody is there to be written to.
     """
+    if issues := [*unnamed(await directory.manager(view, transfer.receiver, at, program.zone))]:
+        raise Problem.with_issues("business_rule", issues)
     recipient = await representative(view, transfer.patient, at, parameters["majority"], program.zone)
-    told = await words(view, program, transfer, recipient, at)
+    told = await words(view, program, transfer, at)
+    is_member = recipient.relationship == MEMBER
+    told["recipient"] = recipient.name or ("Member" if is_member else f"Family of {told['member']}")
     plan = await directory.plan(view, transfer.organization, program, at)
-    kind = "letter-text" if recipient.relationship == MEMBER else "letter-text-representative"
     return Letter(
         transfer.patient,
         transfer.task,
@@ -65,25 +68,24 @@ async def letter(view: View, program: Program, transfer: Transfer, parameters: M
         day(at, program.zone),
         tuple(filter(None, (plan.name, *plan.address, ", ".join(plan.telecom)))),
         (told["recipient"], *recipient.address),
-        template.filled(parameters[kind], told),
+        template.filled(parameters["letter-text" if is_member else "letter-text-representative"], told),
     )
 
 
 async def words(
-    view: View, program: Program, transfer: Transfer, recipient: Recipient, at: int, effective: int | None = None
+    view: View, program: Program, transfer: Transfer, at: int, effective: int | None = None
 ) -> dict[str, str]:
     """What the placeholders stand for, "" where it is not known; `effective` is the change's instant, once set."""
     zone = program.zone
     manager = await directory.manager(view, transfer.receiver, at, zone)
-    _check(manager)
     former = await directory.manager(view, transfer.sender, at, zone)
     plan = await directory.plan(view, transfer.organization, program, at)
+    member = await directory.read(view, transfer.patient)
     if effective is None and transfer.effective:
         effective = period.starts(transfer.effective, zone)
-    member = await _member(view, transfer.patient, recipient, at, zone)
     return {
-        "recipient": recipient.name or ("Member" if recipient.relationship == MEMBER else f"Family of {member}"),
-        "member": member,
+        "recipient": "",
+        "member": demographics.name(member.get("name"), at, zone) or "the member",
         "manager": manager.name,
         "telecom": " or ".join(manager.telecom),
         "former": former.name,
@@ -93,34 +95,14 @@ async def words(
     }
 
 
-async def _member(view: View, patient: str, recipient: Recipient, at: int, zone: str) -> str:
-    if recipient.relationship == MEMBER and recipient.name:
-        return recipient.name
-    person = await directory.read(view, patient)
-    return demographics.name(person.get("name"), at, zone) or "the member"
-
-
-def _check(manager: Entry) -> None:
-    """The letter is about whom to reach, and how."""
-    issues = []
+def unnamed(manager: Entry) -> Iterator[Issue]:
+    """Why nobody could be told whom to reach, and how."""
     if not manager.name:
-        issues.append(
-            Issue(
-                "business-rule",
-                f"{manager.reference} has no name to be written: give its Practitioner a name that is in force",
-                ("Practitioner.name",),
-            )
-        )
+        why = f"{manager.reference} has no name to be written: give its Practitioner a name that is in force"
+        yield Issue("business-rule", why, ("Practitioner.name",))
     if not manager.telecom:
-        issues.append(
-            Issue(
-                "business-rule",
-                f"{manager.reference} cannot be reached: give it a telecom (phone, sms or email) that is in force",
-                ("PractitionerRole.telecom",),
-            )
-        )
-    if issues:
-        raise Problem.with_issues("business_rule", issues)
+        why = f"{manager.reference} cannot be reached: give it a telecom (phone, sms or email) that is in force"
+        yield Issue("business-rule", why, ("PractitionerRole.telecom",))
 
 
 def day(at: int, zone: str) -> str:
