@@ -44,6 +44,7 @@ _STEP = Level(
         "accepts": Parameter("boolean", default=False),
         "switches": Parameter("boolean", default=False),
         "state": Parameter("Coding"),
+        "notice-text": Parameter("string", repeats=True),
     },
 )
 _EVIDENCE = Level(
@@ -61,6 +62,12 @@ _EVIDENCE = Level(
         "medium": Parameter("Coding", repeats=True),
         "mode": Parameter("Coding", repeats=True),
         "joint-mode": Parameter("Coding", repeats=True),
+        "majority": Parameter("integer", default=18),
+        "letter-title": Parameter("string"),
+        "letter-text": Parameter("string", repeats=True),
+        "letter-text-representative": Parameter("string", repeats=True),
+        "letter-language": Parameter("code", default="en"),
+        "notice-text": Parameter("string", repeats=True),
         "state": Parameter("Coding"),
     },
 )
@@ -96,6 +103,7 @@ KINDS: Mapping[str, Kind] = {
         {
             "reason": Parameter("Coding", repeats=True),
             "due-days": Parameter("integer"),
+            "former-access": Parameter("boolean", default=False),
             "opened": Parameter("Coding"),
             "completed": Parameter("Coding"),
         },

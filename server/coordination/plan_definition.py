@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from server.coordination import facts, period
+from server.coordination import facts, period, transfer_rule
 from server.coordination.kind import KINDS, Level, Parameter
 from server.coordination.period import Interval
 from server.coordination.program import Override, Part, Program, Rule
@@ -155,8 +155,9 @@ class _Reader:
                 f"{place}.extension('{RULE_SEVERITY}')",
             )
         parts = self.parts(action, KINDS[kind].levels, place)
-        if kind == "transfer" and [step.parameters["switches"] for step in parts].count(True) != 1:
-            self.wrong("required", "A transfer has steps, one of which switches the manager", f"{place}.action")
+        if kind == "transfer":
+            for found in transfer_rule.wrong(parts):
+                self.wrong(found.code, found.why, f"{place}{found.place}")
         return Rule(
             id,
             kind,

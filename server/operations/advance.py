@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from server.coordination.handoff.advance import OUTCOMES, Wanted, advanced, stage
+from server.coordination.handoff.made import Printed, Unprinted
+from server.coordination.letter import Letter
 from server.ledger import Plan, View, micros
 from server.operations.call import Answer, Call
 from server.operations.parameters import place
 from server.operations.provenance import provenance
 from server.outcome import Problem
+from server.printing.letter import printed
 from server.repository import new_id
+
+PRINTINGS = 4  # a letter is printed again where the directory changes meanwhile
 
 
 async def advance(call: Call) -> Answer:
     """The Task that the operation is called on, as it is then."""
-    wanted = _wanted(call)
     now, provenance_id = datetime.now(UTC), new_id()
     override = call.inputs.one("override")
+    letters: dict[Letter, Printed] = {}
+    wanted = _wanted(call, new_id(), letters)
 
     async def decide(view: View) -> Plan:
         await call.here(view)
@@ -27,11 +34,17 @@ async def advance(call: Call) -> Answer:
             changes.append(provenance(call, changes, override, at, provenance_id))
         return Plan(changes)
 
-    commit = await call.commit(decide, now)
-    return Answer(version=commit.versions[0])
+    for _ in range(PRINTINGS):
+        try:
+            commit = await call.commit(decide, now)
+        except Unprinted as unprinted:
+            letters[unprinted.letter] = await printed(unprinted.letter)
+        else:
+            return Answer(version=commit.versions[0])
+    raise Problem.conflict("What the letter says changed each time that it was printed: send this again")
 
 
-def _wanted(call: Call) -> Wanted:
+def _wanted(call: Call, seed: str, letters: Mapping[Letter, Printed]) -> Wanted:
     inputs = call.inputs
     outcome = inputs.one("outcome") or "completed"
     if outcome not in OUTCOMES:
@@ -44,4 +57,6 @@ def _wanted(call: Call) -> Wanted:
         inputs.one("note"),
         outcome,
         call.caller.actor,
+        seed,
+        letters,
     )

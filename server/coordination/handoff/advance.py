@@ -5,14 +5,17 @@ Whether they may be written so is judged like any other write of a Task.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from server.coordination.facts import OPEN, Step, Transfer, literal
 from server.coordination.handoff import party
 from server.coordination.handoff.evidence import Judge, read
+from server.coordination.handoff.made import Maker, Printed
 from server.coordination.handoff.protocol import Protocol, begun_under
 from server.coordination.handoff.request import consideration
 from server.coordination.handoff.transfer import concept, conflict, put, text
+from server.coordination.letter import Letter
 from server.coordination.program import Part
 from server.coordination.programs import active
 from server.ledger import Change, Resource, View
@@ -32,6 +35,8 @@ class Wanted:
     note: str | None = None
     outcome: str = "completed"
     actor: str | None = None
+    seed: str = ""  # a UUID, which names what the server makes
+    printed: Mapping[Letter, Printed] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -43,15 +48,16 @@ class Stage:
     transfer: Transfer
     protocol: Protocol
     step: Part | None  # that it is called on
+    current: Part | None  # whose turn it is
     judge: Judge
+    now: int
 
 
 async def stage(view: View, task: str, now: int) -> Stage:
     """Read it. Problem unprocessable where the Task is none of a transfer, conflict where that has ended."""
     reference, code = task, None
-    for fact in (await view.facts("step", [task]))[task]:
-        if fact.source == task:
-            step = Step.of(fact)
+    for step in map(Step.of, (await view.facts("step", [task]))[task]):
+        if step.task == task:
             reference, code = step.transfer, step.code
     found = [
         one for one in map(Transfer.of, (await view.facts("transfer", [reference]))[reference]) if one.task == reference
@@ -76,7 +82,9 @@ async def stage(view: View, task: str, now: int) -> Stage:
         new_manager=transfer.receiver,
     )
     judge = Judge(view, protocol, parties, transfer.patient, frozenset({reference, task}))
-    return Stage(own, parent, transfer, protocol, protocol.step(code), judge)
+    steps = {step.code: step.status for step in map(Step.of, (await view.facts("step", [reference]))[reference])}
+    current = next((step for step in protocol.steps if steps.get(step.code) != "completed"), None)
+    return Stage(own, parent, transfer, protocol, protocol.step(code), current, judge, now)
 
 
 async def advanced(view: View, wanted: Wanted, found: Stage, now: int) -> list[Change]:
@@ -97,6 +105,8 @@ async def _completed(view: View, wanted: Wanted, found: Stage, now: int) -> list
     if task["status"] not in OPEN:
         raise conflict(found.protocol, f"{wanted.task} is {task['status']} already.", wanted.task, "Task.status")
     output = [*task.get("output", ()), *await _outputs(view, wanted, found, step)]
+    made, outputs = await _made(view, wanted, found, step, {**task, "output": output})
+    output += outputs
     moment = text(now, found.protocol)
     done = {
         **_noted(task, wanted, found, now),
@@ -104,11 +114,28 @@ async def _completed(view: View, wanted: Wanted, found: Stage, now: int) -> list
         "executionPeriod": {"start": moment, **task.get("executionPeriod", {}), "end": moment},
         **({"output": output} if output else {}),
     }
-    changes = [put(done)]
+    changes = [put(done), *made]
     if wanted.considerations:
         weighed = [one for one in map(consideration, wanted.considerations) if one not in found.parent.get("input", ())]
         changes.append(put({**found.parent, "input": [*found.parent.get("input", ()), *weighed]}))
     return changes
+
+
+async def _made(
+    view: View, wanted: Wanted, found: Stage, step: Part, task: Resource
+) -> tuple[list[Change], list[Resource]]:
+    """What the server makes for a step whose turn it is, and Task.output for it."""
+    if step is not found.current:
+        return [], []
+    given = await found.judge.given(step, found.parent, task)
+    maker = Maker(view, found.judge, found.transfer, wanted.printed, wanted.seed, found.now)
+    changes: list[Change] = []
+    outputs: list[Resource] = []
+    for item in step.parts:
+        made = await maker.make(item, given[item.code])
+        changes += made
+        outputs += [{"type": concept(item.code), "valueReference": {"reference": one.reference}} for one in made]
+    return changes, outputs
 
 
 def _noted(task: Resource, wanted: Wanted, found: Stage, now: int) -> Resource:

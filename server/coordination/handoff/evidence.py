@@ -50,14 +50,14 @@ class Judge:
 
     async def lacking(self, step: Part, parent: Resource, task: Resource) -> list[Lack]:
         """What the step still needs, in the order of the program; empty where it can be completed."""
-        given = await self._given(step, parent, task)
+        given = await self.given(step, parent, task)
         return [
             Lack(item, why)
             for item in step.parts
             if (why := await self._why_not(item, given.get(item.code) or Given()))
         ]
 
-    async def _given(self, step: Part, parent: Resource, task: Resource) -> dict[str, Given]:
+    async def given(self, step: Part, parent: Resource, task: Resource) -> dict[str, Given]:
         found: dict[str, Given] = {}
         for type, value in values(task.get("output", ())):
             await self._add(found.setdefault(type, Given()), value)
@@ -110,7 +110,8 @@ class Judge:
         wanted = item.parameters["recipient"]
         zone = self.protocol.program.zone
         if "member" in wanted and "representative" not in self.parties.of:
-            told = await representative(self.view, self.patient, self.parties.now, zone=zone)
+            majority = item.parameters["majority"]
+            told = await representative(self.view, self.patient, self.parties.now, majority, zone)
             self.parties.of["representative"] = [told.reference]
             if not told.reference.startswith(f"{PATIENT}/"):
                 self.parties.of["member"] = [told.reference]
@@ -150,7 +151,7 @@ class Judge:
         missing = []
         for party in dict.fromkeys(wanted):
             if party == "provider":
-                missing += [one for one in self.parties.of[party] if not any(self._is(link, one) for link in told)]
+                missing += self.untold(given)
             elif not any(self.parties.are(link, party) for link in told):
                 missing.append(self.who([party]))
         return missing
@@ -160,6 +161,11 @@ class Judge:
         wanted = item.parameters["recipient"]
         told = reached(resource)
         return not wanted or any(self.parties.are(link, party) for link in told for party in wanted)
+
+    def untold(self, given: Given) -> list[str]:
+        """The providers whom the resources, together, do not reach."""
+        told = [link for resource in given.resources for link in reached(resource)]
+        return [one for one in self.parties.of["provider"] if not any(self._is(link, one) for link in told)]
 
     def _is(self, link: str, other: str) -> bool:
         return self.parties.person(link) == self.parties.person(other)
