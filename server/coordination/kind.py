@@ -62,7 +62,6 @@ _EVIDENCE = Level(
         "medium": Parameter("Coding", repeats=True),
         "mode": Parameter("Coding", repeats=True),
         "joint-mode": Parameter("Coding", repeats=True),
-        "majority": Parameter("integer", default=18),
         "letter-title": Parameter("string"),
         "letter-text": Parameter("string", repeats=True),
         "letter-text-representative": Parameter("string", repeats=True),
@@ -103,6 +102,7 @@ KINDS: Mapping[str, Kind] = {
         {
             "reason": Parameter("Coding", repeats=True),
             "due-days": Parameter("integer"),
+            "majority": Parameter("integer", default=18),
             "former-access": Parameter("boolean", default=False),
             "opened": Parameter("Coding"),
             "completed": Parameter("Coding"),

@@ -110,7 +110,7 @@ class Judge:
         wanted = item.parameters["recipient"]
         zone = self.protocol.program.zone
         if "member" in wanted and "representative" not in self.parties.of:
-            majority = item.parameters["majority"]
+            majority = self.protocol.rule.parameters["majority"]
             told = await representative(self.view, self.patient, self.parties.now, majority, zone)
             self.parties.of["representative"] = [told.reference]
             if not told.reference.startswith(f"{PATIENT}/"):

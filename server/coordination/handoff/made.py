@@ -14,6 +14,7 @@ from server.coordination import assignment, letter, notice, template
 from server.coordination.facts import Transfer
 from server.coordination.handoff import switch
 from server.coordination.handoff.evidence import Given, Judge
+from server.coordination.handoff.protocol import Protocol
 from server.coordination.letter import Letter
 from server.coordination.program import Part, Program
 from server.coordination.representative import Recipient, representative
@@ -56,20 +57,21 @@ class Maker:
         if item.parameters["made"] == "letter" and not given.resources:
             return await self._letter(item)
         if item.parameters["made"] == "first-contacts" and not given.resources:
-            return [await self._first_contacts(item)]
+            return [await self._first_contacts()]
         if item.parameters["made"] == "provider-notice":
             return await self._notices(item, given)
         return []
 
     async def _letter(self, item: Part) -> list[Change]:
-        written = await letter.letter(self.view, self.program, self.transfer, item.parameters, self.now)
+        parameters = {**self.judge.protocol.rule.parameters, **item.parameters}
+        written = await letter.letter(self.view, self.program, self.transfer, parameters, self.now)
         if written not in self.printed:
             raise Unprinted(written)
         html, pdf = self.printed[written]
         return letter.changes(written, html, pdf, (self.id("letter"), self.id("letter sent")), self.moment)
 
-    async def _first_contacts(self, item: Part) -> Change:
-        told = await self._recipient(item)
+    async def _first_contacts(self) -> Change:
+        told = await self._recipient()
         since = await self._effective()
         return notice.first_contacts(
             self.transfer.patient,
@@ -88,7 +90,7 @@ class Maker:
         untold = self.judge.untold(given)
         if not untold:
             return []
-        text = await words(self.view, self.program, self.transfer, item, await self._effective(), self.now)
+        text = await words(self.view, self.judge.protocol, self.transfer, item, await self._effective(), self.now)
         return [
             notice.notice(
                 self.transfer.patient,
@@ -102,8 +104,8 @@ class Maker:
             for provider in untold
         ]
 
-    async def _recipient(self, item: Part) -> Recipient:
-        majority = item.parameters["majority"]
+    async def _recipient(self) -> Recipient:
+        majority = self.judge.protocol.rule.parameters["majority"]
         return await representative(self.view, self.transfer.patient, self.now, majority, self.program.zone)
 
     async def _effective(self) -> int:
@@ -111,9 +113,9 @@ class Maker:
         return switch.instant(self.program, self.transfer, member, self.now)
 
 
-async def words(view: View, program: Program, transfer: Transfer, part: Part, effective: int, now: int) -> str:
+async def words(view: View, protocol: Protocol, transfer: Transfer, part: Part, effective: int, now: int) -> str:
     """A part's notice-text, filled."""
-    majority = part.parameters.get("majority", 18)
+    program, majority = protocol.program, protocol.rule.parameters["majority"]
     told = await representative(view, transfer.patient, now, majority, program.zone)
     known = await letter.words(view, program, transfer, told, now, effective)
     return "\n".join(template.filled(part.parameters["notice-text"], known))
