@@ -8,8 +8,8 @@ from html import escape
 from server.coordination.letter import Letter
 
 STYLE = (
-    "body{font:1rem/1.5 sans-serif;max-width:40rem;margin:2rem auto;padding:0 1rem;color:#111;background:#fff}"
-    "address{font-style:normal;margin:2rem 0}h1{font-size:1.25rem}"
+    "body{font:1rem/1.5 sans-serif;max-width:40rem;margin:2rem auto;padding:0 1rem;color:#111;background:#fff;"
+    "overflow-wrap:anywhere}address{font-style:normal;margin:2rem 0}h1{font-size:1.25rem}"
 )
 
 
