@@ -115,7 +115,5 @@ class Maker:
 
 async def words(view: View, protocol: Protocol, transfer: Transfer, part: Part, effective: int, now: int) -> str:
     """A part's notice-text, filled."""
-    program, majority = protocol.program, protocol.rule.parameters["majority"]
-    told = await representative(view, transfer.patient, now, majority, program.zone)
-    known = await letter.words(view, program, transfer, told, now, effective)
+    known = await letter.words(view, protocol.program, transfer, now, effective)
     return "\n".join(template.filled(part.parameters["notice-text"], known))
