@@ -16,6 +16,7 @@ from typing import Any
 from server.auth.access import Caller
 from server.ledger import Change, Commit, Context, Cursor, Decide, Position, Version, View
 from server.outcome import Problem
+from server.search.concepts import Terminology, no_terminology, resolved
 from server.search.include import Include
 from server.search.query import Query
 from server.store.engine import Follow, Page, Projections, Search, Sort, Store
@@ -30,9 +31,10 @@ MAX_COUNT = 1000
 class Repository:
     """Reads and writes of one partition."""
 
-    def __init__(self, store: Store, projections: Projections) -> None:
+    def __init__(self, store: Store, projections: Projections, terminology: Terminology = no_terminology) -> None:
         self.store = store
         self.projections = projections
+        self.terminology = terminology
 
     def read(self, caller: Caller, type: str, id: str, at: Position | None = None) -> Version:
         """The current version (or that at a position). Problem not_found, or gone where it was deleted."""
@@ -50,7 +52,13 @@ class Repository:
 
     async def search(self, caller: Caller, query: Query, page: str | None = None) -> Page:
         """A page of matches and what they include. A page's token holds the position that it was taken at."""
-        return await self.store.search(_search(query), page)
+        search = _search(query)
+        return await self.store.search(await self._resolved(search) if query.asks else search, page)
+
+    async def _resolved(self, search: Search) -> Search:
+        """The search with the codes that its filters ask the terminology for."""
+        parts = [(type, await resolved(filter, self.terminology)) for type, filter in search.parts]
+        return replace(search, filter=parts[0][1], others=tuple(parts[1:]))
 
     async def history(
         self,

@@ -161,6 +161,10 @@ def condition(type: str, criteria: Sequence[tuple[str, str]], base_url: str, pla
     if any(not value for _, value in criteria):
         raise Problem.of("precondition_failed", "A parameter of the condition has no value", place)
     found = query.parse(type, criteria, base_url=base_url, lenient=False)
+    if found.asks:
+        raise Problem.invalid(
+            "A condition is decided by codes; name them in the place of a value set or hierarchy", place
+        )
     if found.filter == ALL:
         raise Problem.of("precondition_failed", "The condition is empty; it would match every resource", place)
     return found

@@ -91,6 +91,14 @@ def test(parameter: Parameter, modifier: str | None) -> Test:
     return matched
 
 
+def related(index: str, relation: str, value: str) -> Filter:
+    """What overlaps a date's interval ("po"), or holds all of it ("co"), as `_filter` asks."""
+    prefix, sought = asked(value)
+    if prefix != "eq":
+        raise Problem.invalid(f"{value!r} has a prefix; after {relation} stands a date alone")
+    return either(_filters(index, "ap" if relation == "po" else relation, sought, long=True))
+
+
 def updated(value: str, base_url: str) -> Filter:
     """`_lastUpdated`: the moment of the stored version."""
     prefix, (low, high) = asked(value)
@@ -142,6 +150,8 @@ def spans(prefix: str, sought: Interval) -> tuple[Span, ...]:
             return (Span(high, _AFTER_ALL),)
         case "eb":
             return (Span(_FIRST, low, None, _bytes(sought.low + 1)),)
+        case "co":
+            return (Span(_FIRST, _bytes(sought.low + 1), high, None),)
     return (Span(_FIRST, high, _bytes(sought.low + 1), None),)
 
 

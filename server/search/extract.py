@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from server.ledger import IndexRow, Resource
-from server.search import composite, date, number, quantity, reference, string, token, uri
+from server.search import composite, date, near, number, quantity, reference, string, token, uri
 from server.search.parameter import Parameter, Path, Step, Write, chosen, parameters
 
 VERSIONED = frozenset({"_id", "_lastUpdated"})  # what the stored version tells without an index
@@ -27,6 +27,7 @@ _WRITES: Mapping[str, Callable[[Parameter, Path], Write]] = {
     "quantity": quantity.write,
     "reference": reference.write,
     "uri": uri.write,
+    "special": near.write,
 }
 
 

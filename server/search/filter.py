@@ -10,7 +10,7 @@ Each node below tests one resource; `Chain` and `Has` step to others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 
@@ -40,6 +40,16 @@ class Contains:
     index: str
     text: bytes
     tail: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A row of `index` whose key is a place at most so many metres from a point, in degrees."""
+
+    index: str
+    latitude: float
+    longitude: float
+    metres: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +109,19 @@ class Not:
     filter: Filter
 
 
-Filter = Equal | Range | Contains | Present | Ids | Updated | Chain | Has | And | Or | Not
+@dataclass(frozen=True, slots=True)
+class Concepts:
+    """What a terminology is to be asked: the codes "in" a value set, or "below" or "above" one; `filter` tests them.
+
+    It stands for that filter until `concepts.resolved` has put it there: no engine sees it.
+    """
+
+    relation: str
+    value: str
+    filter: Callable[[Collection[tuple[str, str]]], Filter]  # (system, code) of each
+
+
+Filter = Equal | Range | Contains | Near | Present | Ids | Updated | Chain | Has | And | Or | Not | Concepts
 ALL = And(())  # every resource of the type
 
 # The key of a value that is there but that no search can name (a Reference with only a display): `Present` sees it.

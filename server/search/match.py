@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from server.ledger import IndexRow
-from server.search.filter import And, Contains, Equal, Filter, Ids, Not, Or, Present, Range, Updated
+from server.search import near
+from server.search.filter import And, Contains, Equal, Filter, Ids, Near, Not, Or, Present, Range, Updated
 
 
 def matches(filter: Filter, type: str, id: str, updated: int, rows: Iterable[IndexRow]) -> bool:
@@ -40,6 +41,9 @@ def _matches(filter: Filter, id: str, updated: int, index: dict[str, list[bytes 
             return name in index
         case Range():
             return any(isinstance(key, bytes) and _in_range(filter, key) for key in index.get(filter.index, ()))
+        case Near(name, latitude, longitude, metres):
+            places = (key for key in index.get(name, ()) if isinstance(key, bytes))
+            return any(near.distance(key, latitude, longitude) <= metres for key in places)
         case Contains(name, text, tail):
             return any(isinstance(key, bytes) and text in key[: len(key) - tail] for key in index.get(name, ()))
         case _:

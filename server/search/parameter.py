@@ -84,9 +84,20 @@ UNSUPPORTED = MappingProxyType(
     {
         "_content": "full text is not indexed",
         "_text": "narrative is not indexed",
-        "near": "places are not indexed by their coordinates",
     }
 )
+_NO_PARAMETERS = MappingProxyType(
+    {
+        **UNSUPPORTED,
+        "_query": "no named queries are defined",
+        "_contained": "contained resources are not searched",
+        "_containedType": "contained resources are not searched",
+    }
+)
+
+
+class Unknown(Exception):  # noqa: N818 - not an error where the client is lenient
+    """A name that the type does not have."""
 
 
 @cache
@@ -98,6 +109,17 @@ def parameters(type_name: str) -> Mapping[str, Parameter]:
         if code not in UNSUPPORTED
     }
     return MappingProxyType({code: _without_own_rows(parameter, found) for code, parameter in found.items()})
+
+
+def searched(type_name: str, code: str) -> Parameter:
+    """The parameter that a search names. Raises Unknown, with what the type has."""
+    found = parameters(type_name).get(code)
+    if found is None:
+        if code in _NO_PARAMETERS:
+            raise Unknown(f"{code!r} is not supported: {_NO_PARAMETERS[code]}")
+        known = ", ".join(sorted(parameters(type_name)))
+        raise Unknown(f"{type_name} has no search parameter {code!r}; it has {known}")
+    return found
 
 
 def not_supported(parameter: Parameter, modifier: str, *accepted: str) -> Problem:
@@ -225,6 +247,7 @@ SEARCHED: Mapping[str, frozenset[str]] = MappingProxyType(
         ),
         "reference": frozenset({"Reference", "canonical", "uri", "Resource"}),
         "uri": frozenset({"uri", "url", "canonical", "oid", "uuid"}),
+        "special": frozenset({"Location.position"}),
         "composite": frozenset(),
     }
 )

@@ -19,9 +19,12 @@ from server.outcome import Issue, Problem
 from server.search import (
     compartment,
     composite,
+    concepts,
     date,
+    expression,
     extract,
     include,
+    near,
     number,
     quantity,
     reference,
@@ -32,7 +35,7 @@ from server.search import (
 from server.search.escaping import split, unescape
 from server.search.filter import And, Chain, Equal, Filter, Has, Ids, Not, Or, Present, either
 from server.search.include import Include
-from server.search.parameter import UNSUPPORTED, Parameter, Test, parameters
+from server.search.parameter import Parameter, Test, Unknown, searched
 
 TYPE = "_type"
 MAX_STEPS = 8  # of a chain
@@ -62,7 +65,8 @@ class Sort:
 class Query:
     """What was asked. `applied` is what the self link shows; `ignored` warns of what was left out.
 
-    `others` are further types that are searched too, each with its filter.
+    `others` are further types that are searched too, each with its filter; `asks` is True where a filter asks a
+    terminology, which `concepts.resolved` does.
     """
 
     type: str
@@ -76,6 +80,7 @@ class Query:
     elements: tuple[str, ...] = ()
     summary: str | None = None
     explain: bool = False
+    asks: bool = False
     applied: tuple[tuple[str, str], ...] = ()
     ignored: tuple[Issue, ...] = ()
 
@@ -85,10 +90,6 @@ class Criterion(NamedTuple):
 
     filter: Callable[[list[str], str], Filter]  # (values, our base URL)
     ways: int = 1
-
-
-class _Unknown(Exception):  # noqa: N818 - not an error where the client is lenient
-    """A name that the type does not have."""
 
 
 def parse(
@@ -158,7 +159,7 @@ class _Parser:
             else:
                 self._criterion(name, value)
             self.applied.append((name, value))
-        except _Unknown as unknown:
+        except Unknown as unknown:
             self._unknown(name, str(unknown))
         except Problem as problem:
             issues = [replace(issue, expression=(f"http.{name}",)) for issue in problem.issues]
@@ -173,16 +174,20 @@ class _Parser:
         if self.tests > MAX_TESTS:
             raise _too_costly(f"The search makes more than {MAX_TESTS} tests, values times the types of a chain")
         made = {type: criterion.filter(values, self.base_url) for type, criterion in criteria.items()}
+        self._add(made, self.tests <= _FEW)
+
+    def _add(self, made: Mapping[str, Filter], are_few: bool) -> None:
         for type, filter in made.items():
-            self._check_size(type, filter)
+            if not are_few:
+                self._check_size(type, filter)
+            self.query.asks |= concepts.asks(filter)
         for type, filter in made.items():
             self.filters[type].append(filter)
 
     def _check_size(self, type: str, filter: Filter) -> None:
-        if self.tests > _FEW:
-            nodes, keys = self.sizes[type] = _grown(filter, *self.sizes[type])
-            if nodes > MAX_NODES or keys > MAX_KEYS:
-                raise _too_costly("The search asks for too much at once; give fewer values, or the types of a chain")
+        nodes, keys = self.sizes[type] = _grown(filter, *self.sizes[type])
+        if nodes > MAX_NODES or keys > MAX_KEYS:
+            raise _too_costly("The search asks for too much at once; give fewer values, or the types of a chain")
 
     def _unknown(self, name: str, diagnostics: str) -> None:
         if self.lenient:
@@ -231,11 +236,15 @@ class _Parser:
             raise Problem.invalid(f"At most {MAX_INCLUDES} includes are taken")
         return new
 
+    def filter(self, name: str, value: str) -> None:
+        _plain(name)
+        self._add({type: expression.compile(type, value, self.base_url) for type in self.filters}, are_few=False)
+
     def type(self, name: str, value: str) -> None:
         """What `types_of` has read."""
         _plain(name)
         if not self.several:
-            raise _Unknown(f"{TYPE} is for searches of several types: GET [base]?{TYPE}=Patient,CarePlan")
+            raise Unknown(f"{TYPE} is for searches of several types: GET [base]?{TYPE}=Patient,CarePlan")
 
     def explain(self, name: str, value: str) -> None:
         self.query.explain = _one_of(("1", "true", "0", "false"), name, value) in ("1", "true")
@@ -250,16 +259,10 @@ CONTROLS: Mapping[str, Callable[[_Parser, str, str], None]] = {
     "_include": _Parser.include,
     "_revinclude": _Parser.revinclude,
     "_explain": _Parser.explain,
+    "_filter": _Parser.filter,
     TYPE: _Parser.type,
 }
 IGNORED = frozenset({"_format", "_pretty"})  # the representation's, not the search's
-_UNSUPPORTED = {
-    **UNSUPPORTED,
-    "_filter": "the filter language is not read",
-    "_query": "no named queries are defined",
-    "_contained": "contained resources are not searched",
-    "_containedType": "contained resources are not searched",
-}
 _TESTS: Mapping[str, Callable[[Parameter, str | None], Test]] = {
     "string": string.test,
     "token": token.test,
@@ -269,13 +272,14 @@ _TESTS: Mapping[str, Callable[[Parameter, str | None], Test]] = {
     "reference": reference.test,
     "uri": uri.test,
     "composite": composite.test,
+    "special": near.test,
 }
 
 
 @lru_cache(maxsize=2048)
 def _criterion(type: str, name: str) -> Criterion:
     if len(name) > MAX_NAME:
-        raise _Unknown(f"{name[:40]!r}… is no search parameter")
+        raise Unknown(f"{name[:40]!r}… is no search parameter")
     return _Compiler().compile(type, name, 0)
 
 
@@ -289,7 +293,7 @@ class _Compiler:
         if (type, name) not in self.known:
             try:
                 self.known[type, name] = self._step(type, name, steps)
-            except (_Unknown, Problem) as refused:
+            except (Unknown, Problem) as refused:
                 self.known[type, name] = refused
         found = self.known[type, name]
         if isinstance(found, Exception):
@@ -309,7 +313,7 @@ class _Compiler:
     def _chain(self, type: str, link: str, rest: str, steps: int) -> Criterion:
         """`subject:Patient.name`: what the reference names satisfies the rest; untyped, each type that has the rest."""
         code, _, named = link.partition(":")
-        parameter = _parameter(type, code)
+        parameter = searched(type, code)
         if parameter.kind != "reference" or "Reference" not in parameter.datatypes:
             raise Problem.invalid(f"{code!r} of {type} names no resources, so that nothing can follow its dot")
         if named and named not in parameter.targets:
@@ -320,7 +324,7 @@ class _Compiler:
         for target in (named,) if named else sorted(parameter.targets):
             try:
                 found.append((target, self.compile(target, rest, steps)))
-            except _Unknown as unknown:
+            except Unknown as unknown:
                 refused.append(unknown)
             except Problem as problem:
                 if problem.kind != "invalid":
@@ -338,7 +342,7 @@ class _Compiler:
         _, source, code, rest = (*name.split(":", 3), "", "", "")[:4]
         if source not in RESOURCE_TYPES or not code or not rest:
             raise Problem.invalid(f"{name!r} is incomplete; accepted is such as _has:Observation:patient:code")
-        parameter = _parameter(source, code)
+        parameter = searched(source, code)
         if parameter.kind != "reference" or type not in parameter.targets:
             raise Problem.invalid(f"{code!r} of {source} does not name {type}")
         inner = self.compile(source, rest, steps)
@@ -360,11 +364,11 @@ def _last(type: str, name: str) -> Criterion:
         return _versioned(code, modifier)
     if code == "_list":
         return _listed(modifier)
-    parameter = _parameter(type, code)
+    parameter = searched(type, code)
     if modifier == "missing" and parameter.kind != "composite":
         return Criterion(partial(_missing, parameter))
     test = _TESTS[parameter.kind](parameter, modifier or None)
-    return Criterion(partial(_none_of if modifier == "not" else _any_of, test))
+    return Criterion(partial(_none_of if modifier in ("not", "not-in") else _any_of, test))
 
 
 _FEW = 16  # so few tests are never too much
@@ -386,15 +390,6 @@ def _grown(filter: Filter, nodes: int, keys: int) -> tuple[int, int]:
 
 def _too_costly(diagnostics: str) -> Problem:
     return Problem.of("too_costly", diagnostics)
-
-
-def _parameter(type: str, code: str) -> Parameter:
-    found = parameters(type).get(code)
-    if found is None:
-        if code in _UNSUPPORTED:
-            raise _Unknown(f"{code!r} is not supported: {_UNSUPPORTED[code]}")
-        raise _Unknown(f"{type} has no search parameter {code!r}; it has {', '.join(sorted(parameters(type)))}")
-    return found
 
 
 def _any_of(test: Test, values: list[str], base_url: str) -> Filter:
@@ -450,7 +445,7 @@ def _sort(type: str, key: str) -> Sort:
     code, descending = key.removeprefix("-"), key.startswith("-")
     if code in extract.VERSIONED:
         return Sort(code, "", descending)
-    parameter = _parameter(type, code)
+    parameter = searched(type, code)
     if parameter.kind == "composite":
         raise Problem.invalid(f"{code!r} is composite and has no order; sort by its parts")
     if parameter.kind in _IN_ORDER and not parameter.union:

@@ -18,12 +18,14 @@ from server.ledger import IndexRow
 from server.outcome import Problem
 from server.search.digest import digest6
 from server.search.escaping import unescape
-from server.search.filter import NAMELESS, And, Contains, Equal, Filter, Range, either
+from server.search.filter import NAMELESS, And, Contains, Equal, Filter, Or, Range, either
 from server.search.parameter import Parameter, Path, Test, Write, has_value, not_supported
 
 LENGTH = 128
 _TAIL = 7
-_NEVER_EXACT = b"\0" + bytes(6)  # the tail of a key that is only a part of what was written
+_PART = b"\1" + bytes(7)  # the tail of a key that is only a part of what was written
+_AFTER_PARTS = b"\2"  # the last 8 bytes of any other key are from here on
+_FIRST, _LAST = b"\1", b"\xff"
 
 # The parts of type string, in the specification's order.
 _PARTS: Mapping[str, tuple[str, ...]] = {
@@ -63,7 +65,7 @@ def write(parameter: Parameter, path: Path) -> Write:
 
     def family(value: Any, rows: list[IndexRow], base_url: str) -> None:
         rows.append((index, key(value)))
-        rows.extend((index, normalized(word) + _NEVER_EXACT) for word in _words(value)[1:])
+        rows.extend((index, normalized(word) + _PART) for word in _words(value)[1:])
 
     def parts(value: Any, rows: list[IndexRow], base_url: str) -> None:
         before = len(rows)
@@ -103,6 +105,36 @@ def matching(index: str, text: str, modifier: str | None = None) -> Filter:
     if modifier == "contains":
         return Contains(index, sought, _TAIL)
     return Range(index, sought, sought[:-1] + bytes((sought[-1] + 1,)))
+
+
+def compared(index: str, operator: str, text: str) -> Filter:
+    """As `_filter` compares strings: whole, without case. https://hl7.org/fhir/R4/search_filter.html#ops"""
+    sought = normalized(text)
+    after = sought + b"\1"
+    match operator:
+        case "eq":
+            return Range(index, sought + b"\0", after)
+        case "ne":
+            return Or((_whole(index, _FIRST, sought + b"\0"), _whole(index, after, _LAST)))
+        case "co":
+            return matching(index, text, "contains")
+        case "sw":
+            return matching(index, text)
+        case "ew":
+            return Contains(index, sought + b"\0", _TAIL - 1)
+        case "gt":
+            return _whole(index, after, _LAST)
+        case "ge":
+            return _whole(index, sought, _LAST)
+        case "lt":
+            return _whole(index, _FIRST, sought + b"\0")
+        case "le":
+            return _whole(index, _FIRST, after)
+    raise ValueError(operator)
+
+
+def _whole(index: str, low: bytes, high: bytes) -> Range:
+    return Range(index, low, high, _AFTER_PARTS)
 
 
 def _strings(value: Mapping[str, Any], names: Iterable[str]) -> Iterator[tuple[str, str]]:

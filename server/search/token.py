@@ -9,7 +9,7 @@ type. Codes keep their case; what is a mere string does not, as the specificatio
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -18,7 +18,7 @@ from server.outcome import Problem
 from server.search import string
 from server.search.digest import SHORT, digest6, digest8
 from server.search.escaping import split, unescape
-from server.search.filter import NAMELESS, Equal, Filter, Present, Range, either
+from server.search.filter import NAMELESS, Concepts, Equal, Filter, Present, Range, either
 from server.search.parameter import Parameter, Path, Test, Write, has_value, not_supported, values
 
 NO_SYSTEM = bytes(6)
@@ -159,7 +159,7 @@ def labels(parameter: Parameter, resource: Any) -> Iterator[str]:
 
 
 def test(parameter: Parameter, modifier: str | None) -> Test:
-    """How one value is matched; `:not` is the query's, which turns around all the values at once."""
+    """How one value is matched; the `not` of `:not` and `:not-in` is the query's, which turns all values around."""
     if modifier in (None, "not"):
         return _coded(parameter)
     if modifier == "text":
@@ -168,7 +168,37 @@ def test(parameter: Parameter, modifier: str | None) -> Test:
         )
     if modifier == "of-type" and "Identifier" in parameter.datatypes:
         return _of_type(parameter)
-    raise not_supported(parameter, modifier or "", "not", "text", *_of_type_where(parameter))
+    if modifier in _RELATIONS and not _CONCEPTS.isdisjoint(parameter.datatypes):
+        return _of_concepts(parameter, _RELATIONS[modifier])
+    raise not_supported(
+        parameter, modifier or "", "not", "text", *_of_type_where(parameter), *_concepts_where(parameter)
+    )
+
+
+_CONCEPTS = frozenset({"code", "Coding", "CodeableConcept"})
+_RELATIONS = {"in": "in", "not-in": "in", "below": "below", "above": "above"}
+
+
+def _concepts_where(parameter: Parameter) -> tuple[str, ...]:
+    return () if _CONCEPTS.isdisjoint(parameter.datatypes) else tuple(_RELATIONS)
+
+
+def _of_concepts(parameter: Parameter, relation: str) -> Test:
+    def matched(value: str, base_url: str) -> Filter:
+        if relation == "in":
+            return Concepts(relation, unescape(value), any_of)
+        system, code = read(value)
+        if not system or code is None:
+            raise Problem.invalid(
+                f"{value!r} names no concept; accepted is system|code, of a code system that is loaded"
+            )
+        return Concepts(relation, f"{system}|{code}", any_of)
+
+    def any_of(codes: Collection[tuple[str, str]]) -> Filter:
+        sought = tuple(dict.fromkeys(key for system, code in codes for key in keys(parameter, system, code)))
+        return either([Equal(index, sought) for index in parameter.indexes])
+
+    return matched
 
 
 def identified(index: str) -> Test:

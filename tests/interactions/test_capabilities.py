@@ -65,8 +65,8 @@ async def test_server_takes_every_parameter_that_it_lists(client: httpx.AsyncCli
 
 
 def test_statement_leaves_out_what_is_not_searched(statement: dict[str, Any]) -> None:
-    assert "near" in search_parameters("Location")
-    assert "near" not in {one["name"] for one in resource(statement, "Location")["searchParam"]}
+    assert "_text" in search_parameters("Location")
+    assert "_text" not in {one["name"] for one in resource(statement, "Location")["searchParam"]}
 
 
 async def test_server_takes_every_include_that_it_lists(client: httpx.AsyncClient, statement: dict[str, Any]) -> None:

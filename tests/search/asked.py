@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from server.ledger import Resource
 from server.outcome import Problem
-from server.search import extract, match, query
+from server.search import concepts, extract, match, query
+from server.search.filter import Filter
+from tests.search import naive
 
 BASE = "https://care.example.org/fhir"
 UPDATED = 1_700_000_000_123_456  # 2023-11-14T22:13:20.123456Z
@@ -13,14 +15,28 @@ UPDATED = 1_700_000_000_123_456  # 2023-11-14T22:13:20.123456Z
 def finds(resource: Resource, *parameters: tuple[str, str]) -> bool:
     """Whether a search of the resource's type by these parameters has the resource among its matches."""
     type = resource["resourceType"]
-    filter = query.parse(type, parameters, base_url=BASE, lenient=False).filter
+    filter = told(query.parse(type, parameters, base_url=BASE, lenient=False).filter)
     return match.matches(filter, type, resource.get("id", ""), UPDATED, extract.rows(resource, BASE))
 
 
-def refused(type: str, *parameters: tuple[str, str]) -> Problem:
+def told(filter: Filter) -> Filter:
+    """The filter with the codes that tests/search/naive.py says."""
+    asking = concepts.resolved(filter, terminology)
+    try:
+        asking.send(None)
+    except StopIteration as answered:
+        found: Filter = answered.value
+    return found
+
+
+async def terminology(relation: str, value: str) -> concepts.Codes:
+    return naive.CONCEPTS[relation, value]
+
+
+def refused(type: str, *parameters: tuple[str, str], lenient: bool = False) -> Problem:
     """The problem that these parameters are refused with."""
     try:
-        query.parse(type, parameters, base_url=BASE, lenient=False)
+        query.parse(type, parameters, base_url=BASE, lenient=lenient)
     except Problem as problem:
         return problem
     raise AssertionError(f"{parameters} were accepted")

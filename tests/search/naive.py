@@ -23,6 +23,8 @@ def satisfies(resource: Json, name: str, value: str) -> bool:
     if modifier == "missing":
         return (not found) == (value == "true")
     sought = value.split(",")
+    if modifier == "not-in":
+        return not any(token(element, "in", each) for element in found for each in sought)
     if modifier == "not":
         return not any(MATCHES[kind](element, "", each) for element in found for each in sought)
     return any(MATCHES[kind](element, modifier, each) for element in found for each in sought)
@@ -77,8 +79,23 @@ def token(element: Any, modifier: str, value: str) -> bool:
         system, code, identifier = value.split("|")
         types = element.get("type", {}).get("coding", [])
         return element.get("value") == identifier and {"system": system, "code": code} in types
+    if modifier in ("in", "below", "above"):
+        return any((have[0], have[1]) in CONCEPTS[modifier, value] for have in _codes(element))
     system, bar, code = value.rpartition("|")
     return any(_token(have, bar, system, code) for have in _codes(element))
+
+
+GENDER = "http://hl7.org/fhir/administrative-gender"
+# What a terminology may say, as (relation, value) -> concepts
+CONCEPTS = {
+    ("in", "urn:vs:few"): [("urn:a", "M"), (GENDER, "female")],
+    ("in", "urn:vs:many"): [("urn:a", "M"), ("urn:a", "m"), ("urn:b", "8480-6"), (GENDER, "male")],
+    ("in", "urn:vs:none"): [],
+    ("below", "urn:a|M"): [("urn:a", "M"), ("urn:a", "m")],
+    ("below", "urn:a|m"): [("urn:a", "m")],
+    ("above", "urn:a|M"): [("urn:a", "M")],
+    ("above", "urn:a|m"): [("urn:a", "m"), ("urn:a", "M")],
+}
 
 
 def _token(have: tuple[str | None, str | None], bar: str, system: str, code: str) -> bool:
@@ -100,6 +117,13 @@ def _codes(element: Any) -> Iterator[tuple[str | None, str | None]]:
         yield from ((coding.get("system"), coding.get("code")) for coding in element.get("coding", []))
     else:
         yield element.get("system"), element.get("value", element.get("code"))
+
+
+def _items(element: Any) -> list[Any]:
+    """The codings of a concept, each by itself; those that name no code are none."""
+    if isinstance(element, dict) and ("coding" in element or "text" in element):
+        return [coding for coding in element.get("coding", []) if coding.get("code")]
+    return [element] if not isinstance(element, dict) or element.get("value", element.get("code")) else []
 
 
 def _readable(element: Any) -> list[str]:
@@ -130,16 +154,21 @@ def day(text: str) -> Interval:
     return low, low + timedelta(seconds=1 if clock.count(":") == 2 else 60)
 
 
+def covered(element: Any) -> Interval:
+    """What a date, a period or a timing covers."""
+    if isinstance(element, str):
+        return day(element)
+    if "event" in element:
+        return min(day(e)[0] for e in element["event"]), max(day(e)[1] for e in element["event"])
+    start = day(element["start"])[0] if "start" in element else datetime.min.replace(tzinfo=UTC)
+    end = day(element["end"])[1] if "end" in element else datetime.max.replace(tzinfo=UTC)
+    return start, end
+
+
 def date(element: Any, modifier: str, value: str) -> bool:
     prefix, text = (value[:2], value[2:]) if value[0].isalpha() else ("eq", value)
     low, high = day(text)
-    if isinstance(element, str):
-        start, end = day(element)
-    elif "event" in element:
-        start, end = min(day(e)[0] for e in element["event"]), max(day(e)[1] for e in element["event"])
-    else:
-        start = day(element["start"])[0] if "start" in element else datetime.min.replace(tzinfo=UTC)
-        end = day(element["end"])[1] if "end" in element else datetime.max.replace(tzinfo=UTC)
+    start, end = covered(element)
     contained = low <= start and end <= high
     match prefix:
         case "eq":
@@ -247,6 +276,57 @@ def uri(element: Any, modifier: str, value: str) -> bool:
         host = value.index("/", value.index("//") + 2) if value.count("/") > 2 else len(value)
         return element == value or (len(element.rstrip("/")) >= host and value.startswith(element.rstrip("/") + "/"))
     return bool(element == value)
+
+
+# _filter
+
+
+def compares(resource: Json, code: str, operator: str, value: str) -> bool:
+    """Whether `code operator value` holds: https://hl7.org/fhir/R4/search_filter.html#ops"""
+    kind, select = PARAMETERS[resource["resourceType"], code]
+    found = [element for element in select(resource) if _says_something(element)]
+    if operator == "pr":
+        return bool(found) == (value == "true")
+    match kind, operator:
+        case "string", _:
+            whole = [text for element in found for text, is_whole in _texts(element) if is_whole]
+            return any(_compares_text(folded(text), operator, folded(value)) for text in whole)
+        case "date", "po" | "co":
+            return any(_compares_period(element, operator, day(value)) for element in found)
+        case "token", "ne":
+            return any(not token(item, "", value) for element in found for item in _items(element))
+        case "token", "ni":
+            return not any(token(element, "in", value) for element in found)
+        case "token", _:
+            modifier = {"eq": "", "in": "in", "ss": "below", "sb": "above"}[operator]
+            return any(token(element, modifier, value) for element in found)
+        case "uri", "ne":
+            return any(element != value for element in found)
+        case (("uri" | "reference"), _):
+            return any(MATCHES[kind](element, "", value) for element in found)
+    return any(MATCHES[kind](element, "", operator + value) for element in found)
+
+
+def _compares_text(text: str, operator: str, value: str) -> bool:
+    encoded, sought = text.encode(), value.encode()
+    return {
+        "eq": text == value,
+        "ne": text != value,
+        "co": value in text,
+        "sw": text.startswith(value),
+        "ew": text.endswith(value),
+        "gt": encoded > sought,
+        "ge": encoded >= sought,
+        "lt": encoded < sought,
+        "le": encoded <= sought,
+    }[operator]
+
+
+def _compares_period(element: Any, operator: str, sought: Interval) -> bool:
+    start, end = covered(element)
+    if operator == "po":
+        return bool(start < sought[1] and end > sought[0])
+    return bool(start <= sought[0] and end >= sought[1])
 
 
 MATCHES: dict[str, Callable[[Any, str, str], bool]] = {

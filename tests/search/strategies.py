@@ -5,6 +5,8 @@ Not every resource is valid, but each of its values is.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -139,9 +141,12 @@ def resource(type: str) -> Strategy:
 PREFIX = some("", *sorted(PREFIXES))
 UNITS = some("", "||mg", "||milligram", "||g", "|urn:a|mg", "|urn:b|g", "||")
 TOKENS = CODES | st.builds("{}|{}".format, SYSTEMS, CODES) | CODES.map("|{}".format) | SYSTEMS.map("{}|".format)
+VALUE_SETS = some("urn:vs:few", "urn:vs:many", "urn:vs:none")
+KNOWN = some("urn:a|M", "urn:a|m")
 ASKED: dict[str, list[tuple[str, Strategy]]] = {
     "string": [("", TEXTS), (":exact", TEXTS), (":contains", TEXTS | some("an", "mar", "ñ", "Z"))],
     "token": [("", TOKENS), (":not", TOKENS), (":text", TEXTS)],
+    "concept": [(":in", VALUE_SETS), (":not-in", VALUE_SETS), (":below", KNOWN), (":above", KNOWN)],
     "date": [("", st.builds("{}{}".format, PREFIX, ASKED_MOMENTS))],
     "number": [("", st.builds("{}{}".format, PREFIX, NUMBERS))],
     "quantity": [("", st.builds("{}{}{}".format, PREFIX, NUMBERS, UNITS))],
@@ -155,6 +160,7 @@ MORE: dict[str, list[tuple[str, Strategy]]] = {
 }
 
 
+CONCEPTS = {"Patient.gender", "Patient.language", "Observation.code", "Observation.combo-code"}
 PAIRS = sorted(naive.PARAMETERS)  # (type, code)
 
 
@@ -166,6 +172,8 @@ def asked(draw: st.DrawFn, type: str, code: str) -> tuple[str, str]:
         *MORE.get(f"{type}.{code}", []),
         (":missing", some("true", "false")),
     ]
+    if f"{type}.{code}" in CONCEPTS:
+        ways += ASKED["concept"]
     modifier, values = draw(st.sampled_from(ways))
     count = 1 if modifier == ":missing" else draw(st.integers(1, 2))
     return code + modifier, ",".join(draw(values) for _ in range(count))
@@ -190,3 +198,66 @@ def stepping(type: str) -> Strategy:
     if type == "Patient":
         return asked_of("Observation").map(lambda found: (f"_has:Observation:subject:{found[0]}", found[1]))
     return st.nothing()
+
+
+# _filter
+
+Asks = Callable[[dict[str, Any]], bool]
+
+OPERATORS: dict[str, list[tuple[str, Strategy]]] = {
+    "string": [("eq ne co sw ew gt ge lt le", TEXTS | some("an", "mar", "Z", "maría", "x)"))],
+    "token": [("eq", TOKENS), ("ne", TOKENS.filter(lambda token: not token.endswith("|")))],
+    "concept": [("in ni", VALUE_SETS), ("ss sb", KNOWN)],
+    "date": [("eq ne gt ge lt le sa eb co po", ASKED_MOMENTS)],
+    "number": [("eq ne gt ge lt le sa eb ap", NUMBERS)],
+    "quantity": [("eq ne gt ge lt le sa eb ap", st.builds("{}{}".format, NUMBERS, UNITS))],
+    "reference": [("re eq", ASKED["reference"][0][1])],
+    "uri": [("eq ne", URLS)],
+}
+
+
+@st.composite
+def comparisons(draw: st.DrawFn, type: str) -> tuple[str, Asks]:
+    """(text, what it says of a resource)"""
+    code = draw(st.sampled_from([code for of, code in PAIRS if of == type]))
+    kind = naive.PARAMETERS[type, code][0]
+    ways = [*OPERATORS[kind], ("pr", some("true", "false"))]
+    if f"{type}.{code}" in CONCEPTS:
+        ways += OPERATORS["concept"]
+    operators, values = draw(st.sampled_from(ways))
+    operator, value = draw(st.sampled_from(operators.split())), draw(values)
+    written = json.dumps(value, ensure_ascii=draw(st.booleans())) if kind == "string" else value
+    return f"{code} {operator} {written}", lambda resource: naive.compares(resource, code, operator, value)
+
+
+def expressions(type: str) -> Strategy:
+    """(text, what it says of a resource): and and or are taken from left to right."""
+    return st.recursive(comparisons(type), _logical, max_leaves=5)
+
+
+def _logical(part: Strategy) -> Strategy:
+    negated = part.map(lambda found: (f"not({found[0]})", lambda resource: not found[1](resource)))
+    grouped = part.map(lambda found: (f"( {found[0]})", found[1]))
+    further = st.lists(st.tuples(some("and", "or"), negated | grouped), min_size=1, max_size=3)
+    return negated | st.tuples(negated | grouped, further).map(lambda found: _joined(*found))
+
+
+def _joined(first: tuple[str, Asks], further: list[tuple[str, tuple[str, Asks]]]) -> tuple[str, Asks]:
+    text = " ".join([first[0], *(f"{word} {part[0]}" for word, part in further)])
+
+    def asks(resource: dict[str, Any]) -> bool:
+        found = first[1](resource)
+        for word, (_, part) in further:
+            found = (found and part(resource)) if word == "and" else (found or part(resource))
+        return found
+
+    return text, asks
+
+
+@st.composite
+def filtered(draw: st.DrawFn) -> tuple[dict[str, Any], str, bool]:
+    """(resource, an expression, whether it holds)"""
+    type = draw(st.sampled_from(sorted(RESOURCES)))
+    found = draw(resource(type))
+    text, asks = draw(expressions(type))
+    return found, text, asks(found)

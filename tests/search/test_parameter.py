@@ -21,11 +21,10 @@ def test_parameters_compile_every_definition_of_every_type() -> None:
     assert 1375 == len(definitions)
     assert {
         "http://hl7.org/fhir/SearchParameter/DomainResource-text",
-        "http://hl7.org/fhir/SearchParameter/Location-near",
         "http://hl7.org/fhir/SearchParameter/Resource-content",
         "http://hl7.org/fhir/SearchParameter/Resource-query",
     } == definitions - compiled
-    assert {"_text", "near", "_content"} == set(UNSUPPORTED)
+    assert {"_text", "_content"} == set(UNSUPPORTED)
 
 
 def test_parameters_have_a_composition_for_each_composite() -> None:

@@ -16,6 +16,7 @@ import pytest
 from server.fhir import body
 from server.ledger import Change, Commit, Context, Cursor, Decide, FactRow, IndexRow, Plan, Resource, Version, View
 from server.outcome import Problem
+from server.search import near
 from server.search.filter import (
     ALL,
     NAMELESS,
@@ -26,6 +27,7 @@ from server.search.filter import (
     Filter,
     Has,
     Ids,
+    Near,
     Not,
     Or,
     Present,
@@ -38,13 +40,15 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 def rows(resource: Resource) -> list[IndexRow]:
-    """A small index: identifier (code), name (text), subject (reference), number (ordered)."""
+    """A small index: identifier (code), title (text), subject (reference), number (ordered), place (near)."""
     type = resource["resourceType"]
     found: list[IndexRow] = [(f"{type}.identifier", each["value"].encode()) for each in resource.get("identifier", ())]
     if "title" in resource:
         found.append((f"{type}.title", resource["title"].encode()))
     if "subject" in resource:
         found.append((f"{type}.subject", resource["subject"].get("reference", NAMELESS)))
+    if "place" in resource:
+        found.append((f"{type}.place", near.key(*resource["place"])))
     if "number" in resource:
         found.append((f"{type}.number", resource["number"].to_bytes(8, "big") + b"\0" * 8))
     return found
@@ -388,8 +392,8 @@ class StoreContract:
     async def population(self, store: Store) -> Store:
         await write(
             store,
-            patient("p1", "one", title="anna", number=3),
-            patient("p2", "two", title="annabel", number=1),
+            patient("p1", "one", title="anna", number=3, place=(41.5868, -93.625)),
+            patient("p2", "two", title="annabel", number=1, place=(41.9779, -91.6656)),
             patient("p3", title="bob", number=2),
         )
         await write(
@@ -412,6 +416,10 @@ class StoreContract:
             ("Patient", Range("Patient.number", b"\0", b"\xff", b"\1" * 8), ""),
             ("Patient", Contains("Patient.title", b"nab"), "p2"),
             ("Patient", Contains("Patient.title", b"ob", 1), ""),
+            ("Patient", Near("Patient.place", 41.6, -93.6, 20_000), "p1"),
+            ("Patient", Near("Patient.place", 41.6, -93.6, 200_000), "p1 p2"),
+            ("Patient", And((Near("Patient.place", 41.6, -93.6, 200_000), Ids(("p2", "p3")))), "p2"),
+            ("Patient", Not(Near("Patient.place", 41.6, -93.6, 20_000)), "p2 p3"),
             ("Patient", Present("Patient.identifier"), "p1 p2"),
             ("Patient", Not(Present("Patient.identifier")), "p3"),
             ("Patient", Not(Equal("Patient.identifier", (b"one",))), "p2 p3"),

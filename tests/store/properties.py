@@ -25,7 +25,8 @@ from server.search.filter import Filter
 from server.search.query import parse
 from server.store.engine import Page, Projections, Search, Store
 from tests.search import naive
-from tests.search.strategies import PAIRS, RESOURCES, asked_of, resource, stepping
+from tests.search.asked import terminology, told
+from tests.search.strategies import PAIRS, RESOURCES, Asks, asked_of, expressions, resource, stepping
 from tests.store.contract import PROJECTIONS, context, put, write
 from tests.store.replay import Replay, Standing, State
 from tests.store.strategies import HOUR, IDS, TYPES, VALUES, Write, asked, histories, moments, searches
@@ -192,7 +193,8 @@ def in_history(replay: Replay, type: str | None, id: str | None, since: int | No
 
 
 FHIR = Projections(partial(extract.rows, base_url=naive.BASE), lambda resource: (), "fhir")
-FhirSearch = tuple[str, list[tuple[str, str]], str]  # type, parameters, what to sort by
+# type; parameters, those that are expressions with what they say of a resource; what to sort by
+FhirSearch = tuple[str, list[tuple[Any, ...]], str]
 
 stored = st.builds(
     lambda resource, id: put({**resource, "id": id}),
@@ -204,7 +206,8 @@ stored = st.builds(
 @st.composite
 def fhir_searches(draw: st.DrawFn) -> FhirSearch:
     type = draw(st.sampled_from(sorted(RESOURCES)))
-    parameters = draw(st.lists(asked_of(type) | stepping(type), min_size=1, max_size=2))
+    asked = asked_of(type) | stepping(type) | expressions(type).map(lambda found: ("_filter", *found))
+    parameters = draw(st.lists(asked, min_size=1, max_size=2))
     code = draw(st.sampled_from([code for of, code in PAIRS if of == type]))
     return type, parameters, draw(st.sampled_from([code, f"-{code}"]))
 
@@ -288,9 +291,10 @@ class StoreProperties:
             replay = Replay(FHIR)
             for change in written:
                 replay.add((await write(store, change)).versions)
-            repository = Repository(store, FHIR)
+            repository = Repository(store, FHIR, terminology)
             for type, parameters, sort in asked_for:
-                query = parse(type, [*parameters, ("_sort", sort)], base_url=naive.BASE, lenient=False)
+                sent = [(name, value) for name, value, *_ in parameters]
+                query = parse(type, [*sent, ("_sort", sort)], base_url=naive.BASE, lenient=False)
                 page = await repository.search(SYSTEM, query)
                 state = replay.at(store.head())
                 expected = satisfying(state, type, parameters)
@@ -298,20 +302,22 @@ class StoreProperties:
                 keys = [sort_key(state.standing[version.reference].resource, sort) for version in page.matches]
                 assert in_order(keys, sort.startswith("-")) == keys
                 for position in range(store.head()):
-                    found = await ids(store.view(position), type, query.filter)
+                    found = await ids(store.view(position), type, told(query.filter))
                     assert satisfying(replay.at(position), type, parameters) == found
 
 
-def satisfying(state: State, type: str, parameters: Iterable[tuple[str, str]]) -> set[str]:
+def satisfying(state: State, type: str, parameters: Iterable[tuple[Any, ...]]) -> set[str]:
     """The ids of the resources that a search finds, as the specification's words have it."""
     return {
         each.id
         for each in state.standing.values()
-        if each.type == type and all(_satisfies(state, each, name, value) for name, value in parameters)
+        if each.type == type and all(_satisfies(state, each, *parameter) for parameter in parameters)
     }
 
 
-def _satisfies(state: State, one: Standing, name: str, value: str) -> bool:
+def _satisfies(state: State, one: Standing, name: str, value: str, says: Asks | None = None) -> bool:
+    if says is not None:
+        return says(one.resource)
     chain, has = name.partition("subject:Patient."), name.partition("_has:Observation:subject:")
     if chain[1]:
         linked = [each for each in state.standing.values() if each.type == "Patient" and _names(one, each)]

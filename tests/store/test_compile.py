@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server.search.filter import And, Chain, Equal, Filter, Has, Ids, Not, Present, Range, Updated
+from server.search.filter import And, Chain, Equal, Filter, Has, Ids, Near, Not, Present, Range, Updated
 from server.store.engine import Sort
 from server.store.sqlite import order, schema
 from server.store.sqlite.compile import Compiler
@@ -45,6 +45,8 @@ def tables(tmp_path: Path) -> Tables:
         Not(Chain("CarePlan.subject", "Patient", Chain("Patient.link", "Patient", IDENTIFIER))),
         And((SUBJECT, Not(Has("Goal", "Goal.subject", DATE)))),
         And((Has("Goal", "Goal.subject", Equal("Goal.identifier", (b"1",))), CODE)),
+        Near("CarePlan.place", 41.6, -93.6, 1000),
+        And((SUBJECT, Near("CarePlan.place", 41.6, -93.6, 1000))),
     ],
 )
 def test_set_seeks_the_whole_key(tables: Tables, filter: Filter, at: int | None) -> None:

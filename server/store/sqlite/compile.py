@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol
 
+from server.search import near
 from server.search.filter import (
     And,
     Chain,
@@ -18,6 +19,7 @@ from server.search.filter import (
     Filter,
     Has,
     Ids,
+    Near,
     Not,
     Or,
     Present,
@@ -42,6 +44,7 @@ class Lookup(Protocol):
         ...
 
 
+DISTANCE = "place_distance"  # our function: metres from a key's place to a point
 TYPE_KEY = 0  # the key of a resource's row in the index named as its type: the list of the type's resources
 
 
@@ -111,6 +114,10 @@ class Compiler:
                 if filter.tail_high is not None:
                     test += f" AND substr(key, -8) < {self.bind(filter.tail_high)}"
                 return test
+            case Near():
+                low, high = map(self.bind, near.band(filter))
+                place = f"{self.bind(filter.latitude)}, {self.bind(filter.longitude)}"
+                return f"key >= {low} AND key < {high} AND {DISTANCE}(key, {place}) <= {self.bind(filter.metres)}"
             case Contains():
                 return f"instr(substr(key, 1, length(key) - {int(filter.tail)}), {self.bind(filter.text)}) > 0"
             case _:
@@ -207,6 +214,7 @@ class Compiler:
         Equal: _rows_set,
         Range: _rows_set,
         Contains: _rows_set,
+        Near: _rows_set,
         Present: _rows_set,
         Ids: _ids_set,
         Updated: _updated_set,
@@ -218,6 +226,7 @@ class Compiler:
         Equal: _rows_probe,
         Range: _rows_probe,
         Contains: _rows_probe,
+        Near: _rows_probe,
         Present: _rows_probe,
         Updated: _updated_probe,
         Chain: _chain_probe,
@@ -262,7 +271,7 @@ def _told(filter: Filter) -> str:
             return f"{type(filter).__name__} {index} with {target}: {plan(inner)}"
         case Equal(index, keys):
             return f"Equal {index}, {len(keys)} keys"
-        case Range(index) | Contains(index) | Present(index):
+        case Range(index) | Contains(index) | Near(index) | Present(index):
             return f"{type(filter).__name__} {index}"
     return type(filter).__name__
 
@@ -282,6 +291,7 @@ _RANKS: dict[type, int] = {
     Chain: 30,
     Has: 35,
     Range: 40,
+    Near: 40,
     Updated: 50,
     Contains: 60,
     Present: 70,

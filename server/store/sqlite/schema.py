@@ -11,6 +11,8 @@ import os
 import apsw
 
 from server.outcome import Problem
+from server.search import near
+from server.store.sqlite.compile import DISTANCE
 
 SCHEMA = 1
 APPLICATION = 0x43504C4E  # "CPLN"
@@ -72,6 +74,7 @@ def connect(path: str) -> apsw.Connection:
     connection.pragma("cache_size", -32_768)
     connection.pragma("wal_autocheckpoint", 4096)
     connection.pragma("journal_size_limit", 128 << 20)
+    connection.create_scalar_function(DISTANCE, near.distance, 3, deterministic=True)  # type: ignore[arg-type]
     return connection
 
 
