@@ -1,0 +1,448 @@
+"""Transfers and assignments at random, at four server processes on one store, one of them killed and started again.
+
+Afterwards the whole history is read and judged, position by position, by a checker that knows nothing of the server's
+own counting: no manager ever holds and is promised more members than the cap, a transfer goes through legal states
+only, and who was transferred had one manager at every instant.
+
+CAREPLAN_TEST_SECONDS says how long (15 by default).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+import pytest
+
+from server.app import server_of
+from server.settings import Settings
+from tests.answers import entry, transaction
+from tests.coordination.memory import (
+    BASE,
+    IA_HCBS,
+    assigned,
+    coding,
+    episode,
+    limited,
+    organization,
+    patient,
+    practitioner,
+    role,
+    team,
+)
+from tests.process import STARTED, base_of, killed, start
+
+Json = dict[str, Any]
+
+SECONDS = float(os.environ.get("CAREPLAN_TEST_SECONDS", "15"))
+PROCESSES = 4
+ACTORS = 8
+CAP = 5
+MANAGERS = [f"cm{n}" for n in range(6)]
+HELD, WAITING = 20, 6  # members; the managers have 30 places
+EXPECTED = {200, 201, 409, 412, 422}  # a race is won, or lost with a reason
+
+
+# The race
+
+
+@dataclass(slots=True)
+class Race:
+    """What the actors share: the servers, and what they have seen."""
+
+    store: str
+    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+    clients: list[httpx.AsyncClient] = field(default_factory=list)
+    members: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    transfers: set[str] = field(default_factory=set)  # Tasks
+    answers: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+    async def ask(self, random: Random, method: str, url: str, json: Json | None = None) -> Any:
+        """One request at one of the servers; None where it was killed meanwhile, or refuses."""
+        try:
+            answer = await random.choice(self.clients).request(method, url, json=json)
+        except (httpx.TransportError, RuntimeError):  # RuntimeError: the client was closed, for its server is gone
+            self.answers["lost"] += 1
+            return None
+        what = url.rpartition("$")[2] if "$" in url else method
+        self.answers[f"{what} {answer.status_code}"] += 1
+        if answer.status_code not in EXPECTED:
+            self.wrong.append(f"{method} {url}: {answer.status_code} {answer.text[:300]}")
+        return answer.json() if answer.is_success else None
+
+
+def parameters(*given: Json) -> Json:
+    return {"resourceType": "Parameters", "parameter": list(given)}
+
+
+async def handoff(race: Race, random: Random) -> None:
+    member, to = random.choice(race.members), random.choice(MANAGERS)
+    asked = parameters(
+        {"name": "program", "valueCanonical": IA_HCBS},
+        {"name": "to", "valueReference": {"reference": f"PractitionerRole/{to}"}},
+        {"name": "reason", "valueCodeableConcept": coding("ia-transfer-reason", "ratio-realignment")},
+    )
+    if opened := await race.ask(random, "POST", f"Patient/{member}/$handoff", asked):
+        race.transfers.add(opened["id"])
+
+
+async def advance(race: Race, random: Random) -> None:
+    """The next step of some transfer with its evidence; at times another one, or without."""
+    if not race.transfers:
+        return
+    id = random.choice(sorted(race.transfers))
+    found = await race.ask(random, "GET", f"Task?_id={id}&_revinclude=Task:part-of")
+    if not found:
+        return
+    parent, *parts = [one["resource"] for one in found["entry"]]
+    steps = {code_of(one): one for one in parts}
+    due = [code for code in sorted(steps) if steps[code]["status"] in OPEN]
+    if not due:
+        race.transfers.discard(id)
+        return
+    code = due[0] if random.random() < 0.9 else random.choice(sorted(steps))
+    shown = await evidence(race, random, parent, code) if random.random() < 0.9 else []
+    await race.ask(random, "POST", f"Task/{steps[code]['id']}/$advance", parameters(*shown))
+
+
+async def evidence(race: Race, random: Random, parent: Json, code: str) -> list[Json]:
+    """What a step of Iowa's takes, as parameters of $advance."""
+    sender, receiver, member = given_of(parent)["from"], parent["owner"]["reference"], parent["for"]["reference"]
+    if code == "2":
+        weighed = coding("ia-reassign-consideration", "cm-location")
+        return [{"name": "consideration", "valueCodeableConcept": weighed}]
+    if code == "3":
+        made = [told(member, None, sender, receiver), told(member, sender, receiver, medium="PHONE")]
+    elif code == "4":
+        made = [
+            told(member, sender, receiver, member, medium="PHONE"),
+            told(member, None, member, medium="MAILWRIT"),
+            first_contact(member, receiver),
+        ]
+    else:
+        return []
+    stored = [await race.ask(random, "POST", one["resourceType"], one) for one in made]
+    found: list[Json] = [
+        {"name": "evidence", "valueReference": {"reference": reference_of(one)}} for one in stored if one
+    ]
+    return found + ([{"name": "mode", "valueCode": "phone-both"}] if code == "4" else [])
+
+
+def told(member: str, sender: str | None, *recipients: str, medium: str | None = None) -> Json:
+    mode = {"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationMode", "code": medium}
+    return {
+        "resourceType": "Communication",
+        "status": "completed",
+        "subject": {"reference": member},
+        "recipient": [{"reference": one} for one in recipients],
+        **({"sender": {"reference": sender}} if sender else {}),
+        **({"medium": [{"coding": [mode]}]} if medium else {}),
+    }
+
+
+def first_contact(member: str, manager: str) -> Json:
+    return {
+        "resourceType": "CommunicationRequest",
+        "status": "active",
+        "subject": {"reference": member},
+        "sender": {"reference": manager},
+        "recipient": [{"reference": member}],
+    }
+
+
+async def give_up(race: Race, random: Random) -> None:
+    if race.transfers:
+        id = random.choice(sorted(race.transfers))
+        asked = parameters({"name": "outcome", "valueCode": random.choice(["cancelled", "rejected"])})
+        await race.ask(random, "POST", f"Task/{id}/$advance", asked)
+        race.transfers.discard(id)
+
+
+async def assign(race: Race, random: Random) -> None:
+    if not race.waiting:
+        return
+    member, manager = random.choice(race.waiting), random.choice(MANAGERS)
+    asked = parameters(
+        {"name": "program", "valueCanonical": IA_HCBS},
+        {"name": "manager", "valueReference": {"reference": f"PractitionerRole/{manager}"}},
+    )
+    if await race.ask(random, "POST", f"Patient/{member}/$assign-care-manager", asked):
+        with suppress(ValueError):  # another actor was first to hear of it
+            race.waiting.remove(member)
+            race.members.append(member)
+
+
+async def come_and_go(race: Race, random: Random) -> None:
+    """One member leaves the program, another enrols: there is always somebody to assign."""
+    if len(race.waiting) > WAITING or len(race.members) < HELD:
+        return
+    gone = race.members.pop(random.randrange(len(race.members)))
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    await race.ask(random, "PUT", f"EpisodeOfCare/{gone}", episode(gone, end=now, status="finished"))
+    id = f"n{random.getrandbits(48):x}"
+    if await race.ask(random, "POST", "", put(*member(id))):
+        race.waiting.append(id)
+
+
+ACTS = [handoff] * 4 + [advance] * 12 + [give_up] + [assign] * 2 + [come_and_go]
+
+
+async def act(race: Race, random: Random, until: float) -> None:
+    loop = asyncio.get_running_loop()
+    while loop.time() < until:
+        await random.choice(ACTS)(race, random)
+
+
+async def kill_one(race: Race, after: float) -> None:
+    """End one of the processes as a power switch would, and start another on its store."""
+    await asyncio.sleep(after)
+    await asyncio.to_thread(killed, race.processes[0])
+    race.processes[0] = start(store=race.store)
+    base = await asyncio.to_thread(base_of, race.processes[0])
+    former, race.clients[0] = race.clients[0], client_of(base)
+    await former.aclose()
+
+
+def client_of(base: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=f"{base}/", timeout=60)
+
+
+def member(id: str) -> list[Json]:
+    return [patient(id, name=[{"text": f"Member {id}"}]), episode(id)]
+
+
+def put(*resources: Json) -> Json:
+    return transaction(*(entry("PUT", reference_of(one), one) for one in resources))
+
+
+@pytest.fixture
+def race(tmp_path: Path) -> Iterator[Race]:
+    """Four servers on one store."""
+    made = Race(f"sqlite:///{tmp_path}/careplan.db")
+    try:
+        for _ in range(PROCESSES):
+            made.processes.append(start(store=made.store))
+        made.clients = [client_of(base_of(process)) for process in made.processes]
+        yield made
+    finally:
+        for process in made.processes:
+            process.terminate()
+        for process in made.processes:
+            process.wait(STARTED)
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+async def prepare(race: Race) -> None:
+    """Members with a manager each, and some who wait for one."""
+    phone = [{"system": "phone", "value": "1-515-555-0100"}]
+    resources: list[Json] = [organization()]
+    for id in MANAGERS:
+        resources += [practitioner(id), role(id, telecom=phone)]
+    for n in range(HELD + WAITING):
+        id = f"m{n}"
+        resources += member(id)
+        if n < HELD:
+            resources.append(team(id, assigned(f"PractitionerRole/{MANAGERS[n % len(MANAGERS)]}")))
+        (race.members if n < HELD else race.waiting).append(id)
+    for bundle in (put(limited(CAP)), put(*resources)):
+        answer = await race.clients[0].post("", json=bundle)
+        assert answer.is_success, answer.text
+
+
+@pytest.mark.requirement("IA-04", "IA-07", "IA-27")
+async def test_transfers_and_assignments_at_random_never_break_what_must_hold(race: Race) -> None:
+    await prepare(race)
+    until = asyncio.get_running_loop().time() + SECONDS
+    await asyncio.gather(kill_one(race, SECONDS / 2), *(act(race, Random(seed), until) for seed in range(ACTORS)))
+    assert [] == race.wrong
+    commits = await history(race.clients[-1])
+    for client in race.clients:
+        await client.aclose()
+    checker = Checker()
+    for position in sorted(commits):
+        checker.apply(position, commits[position])
+    checker.finish()
+    print(f"{len(commits)} commits, {checker.completed} transfers completed, {dict(sorted(race.answers.items()))}")
+    assert [] == checker.wrong
+    assert (True, CAP) == (checker.completed > 0, checker.fullest)
+    assert [] == list(server_of(Settings(store=race.store)).repository.store.verify())
+
+
+# The checker
+
+
+def reference_of(resource: Json) -> str:
+    return f"{resource['resourceType']}/{resource['id']}"
+
+
+def code_of(task: Json) -> str:
+    """Which step it is."""
+    return str(task["businessStatus"]["coding"][0]["code"])
+
+
+def given_of(task: Json) -> dict[str, str]:
+    """The references of Task.input, by the code of its type."""
+    return {
+        one["type"]["coding"][0]["code"]: one["valueReference"]["reference"]
+        for one in task.get("input", ())
+        if "valueReference" in one
+    }
+
+
+def is_transfer(resource: Json) -> bool:
+    codings = resource.get("code", {}).get("coding", ()) if resource["resourceType"] == "Task" else ()
+    return {"system": f"{BASE}/CodeSystem/cm-task", "code": "case-manager-transfer"} in codings
+
+
+async def history(client: httpx.AsyncClient) -> dict[int, list[Json]]:
+    """Every version of every resource, by position."""
+    commits: dict[int, list[Json]] = defaultdict(list)
+    url: str | None = "_history?_count=1000"
+    while url:
+        page = (await client.get(url)).raise_for_status().json()
+        for one in page["entry"]:
+            commits[int(one["response"]["etag"][3:-1])].append(one["resource"])
+        url = next((link["url"] for link in page["link"] if link["relation"] == "next"), None)
+    assert set(range(1, max(commits) + 1)) == set(commits)
+    return commits
+
+
+OPEN = {"requested", "accepted", "in-progress"}
+GIVEN_UP = {"cancelled", "rejected"}
+FOLLOWING = {  # what Task.status of a transfer may become
+    None: {"requested"},
+    "requested": {"requested", "accepted", *GIVEN_UP},
+    "accepted": {"accepted", "in-progress", *GIVEN_UP},
+    "in-progress": {"in-progress", "completed", *GIVEN_UP},
+    "completed": {"completed"},
+    "cancelled": {"cancelled"},
+    "rejected": {"rejected"},
+}
+
+
+def at(instant: str) -> datetime:
+    found = datetime.fromisoformat(instant)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+class Span:
+    """A participant who manages a member, from when to when."""
+
+    def __init__(self, participant: Json) -> None:
+        self.manager = str(participant["member"]["reference"])
+        self.start = at(participant["period"]["start"])
+        end = participant["period"].get("end")
+        self.end = at(end) if end else datetime.max.replace(tzinfo=UTC)
+
+
+class Checker:
+    """Replays commits in their order; `wrong` tells what never may be."""
+
+    def __init__(self) -> None:
+        self.now: dict[str, Json] = {}
+        self.wrong: list[str] = []
+        self.completed = 0
+        self.fullest = 0
+
+    def apply(self, position: int, written: list[Json]) -> None:
+        before = {reference_of(one): self.now.get(reference_of(one)) for one in written}
+        self.now |= {reference_of(one): one for one in written}
+        for one in written:
+            if is_transfer(one):
+                self.transfer(position, before[reference_of(one)], one, before)
+            elif one["resourceType"] == "Task":
+                self.step(position, before[reference_of(one)], one)
+        self.caps(position, at(written[0]["meta"]["lastUpdated"]))
+
+    def caps(self, position: int, moment: datetime) -> None:
+        """Whom each manager has, and whom each is promised: together no more than the cap."""
+        there: dict[str, set[str]] = defaultdict(set)
+        for one in self.now.values():
+            if one["resourceType"] == "CareTeam" and self.is_enrolled(one["subject"]["reference"]):
+                for span in map(Span, one["participant"]):
+                    if span.end > moment:
+                        there[span.manager].add(one["subject"]["reference"])
+            elif is_transfer(one) and one["status"] in OPEN and self.is_enrolled(one["for"]["reference"]):
+                there[one["owner"]["reference"]].add(one["for"]["reference"])
+        for manager, members in there.items():
+            self.fullest = max(self.fullest, len(members))
+            if len(members) > CAP:
+                self.wrong.append(f"{position}: {manager} has or is promised {len(members)}")
+
+    def is_enrolled(self, member: str) -> bool:
+        return bool(self.now[member.replace("Patient", "EpisodeOfCare")]["status"] == "active")
+
+    def transfer(self, position: int, was: Json | None, task: Json, before: dict[str, Json | None]) -> None:
+        name, steps = f"{position}: {reference_of(task)}", self.steps(task)
+        if task["status"] not in FOLLOWING[was["status"] if was else None]:
+            self.wrong.append(f"{name} goes from {was and was['status']} to {task['status']}")
+        if [code_of(one) for one in steps] != list("12345"):
+            self.wrong.append(f"{name} has the steps {[code_of(one) for one in steps]}")
+        statuses = {one["status"] for one in steps}
+        if task["status"] == "completed" and (was is None or was["status"] != "completed"):
+            self.completed += 1
+            self.switch(position, task, before)
+            if statuses != {"completed"}:
+                self.wrong.append(f"{name} is completed, its steps are {statuses}")
+        elif any(reference.startswith("CareTeam/") for reference in before):
+            self.wrong.append(f"{name} is {task['status']}, and a CareTeam is written with it")
+        if task["status"] in GIVEN_UP and statuses & OPEN:
+            self.wrong.append(f"{name} is given up, its steps are {statuses}")
+
+    def steps(self, task: Json) -> list[Json]:
+        whole = {"reference": reference_of(task)}
+        found = [one for one in self.now.values() if one["resourceType"] == "Task" and whole in one.get("partOf", ())]
+        return sorted(found, key=code_of)
+
+    def step(self, position: int, was: Json | None, step: Json) -> None:
+        name = f"{position}: {reference_of(step)}"
+        if was and was["status"] not in OPEN and was["status"] != step["status"]:
+            self.wrong.append(f"{name} goes from {was['status']} to {step['status']}")
+        earlier = [one for one in self.steps(self.now[step["partOf"][0]["reference"]]) if code_of(one) < code_of(step)]
+        if step["status"] == "completed" and any(one["status"] != "completed" for one in earlier):
+            self.wrong.append(f"{name} is completed before those that come before it")
+
+    def switch(self, position: int, task: Json, before: dict[str, Json | None]) -> None:
+        """One period ends, and at that instant the next one starts."""
+        teams = [one for one in before if one.startswith("CareTeam/")]
+        name = teams[0] if teams else "CareTeam"
+        former = before.get(name)
+        if len(teams) != 1 or former is None or former["subject"] != task["for"]:
+            self.wrong.append(f"{position}: the switch of {task['for']['reference']} writes {teams}")
+            return
+        *kept, ended, started = self.now[name]["participant"]
+        if kept != former["participant"][:-1] or "end" in former["participant"][-1]["period"]:
+            self.wrong.append(f"{position}: the switch of {name} changes more than the one in force")
+        if ended["period"].get("end") != started["period"]["start"]:
+            self.wrong.append(f"{position}: {name} has nobody, or two, at the switch")
+        who = (ended["member"]["reference"], started["member"]["reference"])
+        if (given_of(task)["from"], task["owner"]["reference"]) != who:
+            self.wrong.append(f"{position}: {name} goes from {who[0]} to {who[1]}")
+
+    def finish(self) -> None:
+        """From the first on, each member has one manager at every instant."""
+        for one in self.now.values():
+            if one["resourceType"] != "CareTeam":
+                continue
+            spans = sorted(map(Span, one["participant"]), key=lambda span: span.start)
+            self.wrong += [
+                f"{reference_of(one)}: {former.end} is followed by {following.start}"
+                for former, following in pairwise(spans)
+                if former.end != following.start
+            ]
+            if spans[-1].end != datetime.max.replace(tzinfo=UTC):
+                self.wrong.append(f"{reference_of(one)} ends on {spans[-1].end}")
