@@ -111,7 +111,7 @@ async def capped(write: Write) -> list[Issue]:
     caps = [
         _Cap(*found)
         for found in write.programs.in_force("caseload-cap", write.now)
-        if found[2].severity == "block" and found[2].is_triggered(write.changes)
+        if found[2].severity == "block" and (write.of_type("Task") or found[2].is_triggered(write.changes))
     ]
     if not caps:
         return []

@@ -65,14 +65,12 @@ async def _judged(context: Context, before: View, changes: Sequence[Change], aft
     if len(written) == len(changes):
         return further
     programs = await active(after)
-    if not programs.roles:
-        return further
     tasks = [change for change in changes if change.type == "Task"]
     opened: list[Change] = []
     if tasks:
         transfers = await judgement.judged(context, before, tasks, after, programs)
         further, opened = [*further, *transfers.further], transfers.opened
-    if len(tasks) == len(changes) and not opened:
+    if not programs.roles or (len(tasks) == len(changes) and not opened):
         return further
     assigning = [change for change in changes if change.type != "Task"] + opened
     commit = await write.read(context, before, assigning, after, programs)

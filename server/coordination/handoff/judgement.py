@@ -75,8 +75,7 @@ async def _going_on(
         current_manager=transfer.sender,
         new_manager=transfer.receiver,
     )
-    progress = Progress(context, before, after, protocol, transfer.task, was, now, parties, member.patients)
-    return await progress.judged()
+    return await Progress(context, before, after, protocol, transfer.task, was, now, parties).judged()
 
 
 def _unprocessable(diagnostics: str, path: str, task: str) -> Problem:

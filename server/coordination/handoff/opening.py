@@ -141,7 +141,8 @@ def _former(member: Member, protocol: Protocol, persons: Mapping[str, str | None
 
 
 async def _check(context: Context, after: View, found: Opening) -> None:
-    others = [one for one in found.member.transfers if one.task != found.reference]
+    url = found.protocol.program.url
+    others = [one for one in found.member.transfers if one.task != found.reference and one.program == url]
     if others:
         raise conflict(
             found.protocol,

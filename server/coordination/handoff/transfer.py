@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from server.coordination import period
-from server.coordination.facts import Step, Transfer
+from server.coordination.facts import OPEN, Step, Transfer
 from server.coordination.handoff.protocol import Protocol
+from server.coordination.program import Part
 from server.fhir import body
 from server.fhir.body import Body
 from server.ledger import Change, Fact, Resource, View
@@ -19,6 +20,16 @@ from server.outcome import Issue, Problem
 
 ENDED = frozenset({"completed", "cancelled", "rejected", "failed", "entered-in-error"})
 GIVEN_UP = ENDED - {"completed"}
+
+ANYBODY = ("requester", "current-manager", "new-manager")
+BY_WORD = {  # a status that somebody gives the transfer -> from which, by whom; all others follow from its steps
+    "received": (frozenset({"requested"}), ("new-manager",)),
+    "accepted": (frozenset({"requested", "received"}), ("new-manager",)),
+    "rejected": (OPEN, ("new-manager",)),
+    "cancelled": (OPEN, ("requester",)),
+    "entered-in-error": (OPEN, ("requester",)),
+    "failed": (OPEN, ANYBODY),
+}
 
 
 @dataclass(slots=True)
@@ -85,6 +96,11 @@ def coding(token: str) -> dict[str, str]:
     """A token as a Coding."""
     system, _, code = token.rpartition("|")
     return {"system": system, "code": code} if system else {"code": code}
+
+
+def name(part: Part) -> str:
+    """A step as a person names it."""
+    return f"{part.code.rpartition('|')[2]} ({part.title})"
 
 
 def concept(token: str, text: str | None = None) -> dict[str, Any]:
