@@ -1,4 +1,4 @@
-"""What Iowa Medicaid watches, over HTTP: numbers as of any date and over time, of one plan and of all, with evidence."""
+"""What Iowa Medicaid watches, over HTTP: numbers of any date and over time, of one plan and of all, with evidence."""
 
 from __future__ import annotations
 
