@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import gc
-import logging
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,21 +13,24 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server import guide, metrics
+from server import guide, log, metrics
 from server.coordination.facts import facts
 from server.coordination.rule import rules
+from server.fhir.definition import RESOURCE_TYPES
 from server.interactions import exchange, write
-from server.interactions.exchange import Server
+from server.interactions.cors import Cors
+from server.interactions.exchange import ALL_TYPES, Server
 from server.interactions.headers import CSV
 from server.interactions.http import Base
 from server.interactions.routes import DISPATCH
 from server.operations.call import Call
 from server.operations.registry import OPERATIONS, Operation
+from server.outcome import Problem
+from server.protocol import BoundedProtocol
 from server.repository import Repository
 from server.search import extract
 from server.settings import Settings
@@ -52,22 +53,33 @@ PLACES = {
 def create_app(settings: Settings | None = None) -> ASGIApp:
     """The ASGI application on the store that the settings name; its lifespan opens and closes it."""
     settings = settings or Settings()
-    log_to_stderr(settings.log_level)
+    log.to_stderr(settings.log_level)
+    BoundedProtocol.patience = settings.patience
     _stop_after_parent()
     return application(server_of(settings), settings)
 
 
 def application(server: Server, settings: Settings) -> ASGIApp:
     """FHIR's own traffic goes straight to its base, all else through FastAPI."""
-    base = Base(server, PATH, settings.base_url, settings.trust_proxy, settings.max_body, metrics.observe)
+    base = Base(
+        server,
+        PATH,
+        settings.base_url,
+        settings.trust_proxy,
+        settings.max_body,
+        metrics.observe,
+        Cors(frozenset(settings.cors.split())),
+        settings.patience,
+    )
     beside = _beside(server.repository)
+    headed = Headed(beside)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await beside(scope, receive, send)
             return
         path = scope["path"]
-        inner = base if path.startswith(PATH) and path[len(PATH) :][:1] in {"", "/"} else beside
+        inner = base if path.startswith(PATH) and path[len(PATH) :][:1] in {"", "/"} else headed
         try:
             await inner(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - uvicorn would log it with its own words, which may quote a client's
@@ -93,7 +105,27 @@ def server_of(settings: Settings) -> Server:
         search_timeout=settings.search_timeout,
         page_horizon=settings.page_horizon,
     )
-    return Server(Repository(store, derived), DISPATCH, {code: Invoked(row) for code, row in OPERATIONS.items()})
+    versioned = frozenset(settings.versioned.split())
+    if unknown := versioned - RESOURCE_TYPES - {ALL_TYPES}:
+        raise Problem.invalid(f"CAREPLAN_VERSIONED names {', '.join(sorted(unknown))}, which are no types of FHIR R4")
+    operations = {code: Invoked(row) for code, row in OPERATIONS.items()}
+    return Server(Repository(store, derived), DISPATCH, operations, versioned)
+
+
+@dataclass(frozen=True, slots=True)
+class Headed:
+    """HEAD wherever there is GET. https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2"""
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def without_body(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        if scope["method"] == "HEAD":
+            await self.app({**scope, "method": "GET"}, receive, without_body)
+        else:
+            await self.app(scope, receive, send)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,19 +175,6 @@ async def _open(repository: Repository) -> AsyncIterator[None]:
         yield
     finally:
         await repository.store.close()
-
-
-def log_to_stderr(level: str) -> None:
-    """One JSON object a line. No query string, no body and no error's own words are ever logged."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 def _stop_after_parent() -> None:

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
-from server import metrics
+from server import log, metrics
 from server.app import PLACES, opened, server_of
 from server.coordination.write import AS_RECORDED
 from server.load import shipped
@@ -47,6 +47,7 @@ def serve() -> None:
     """Start the server on the store that CAREPLAN_STORE names."""
     signal.signal(signal.SIGTERM, _ended)
     settings = settings_of_environment()
+    log.to_stderr(settings.log_level)
     listening = _listen(settings.host, settings.port, settings.workers)
     asyncio.run(_made_ready(settings))
     _tell(listening[0])
@@ -228,6 +229,7 @@ def _config(settings: Settings) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         access_log=False,
+        log_config=None,
         log_level="warning",
         timeout_graceful_shutdown=GRACE,
         timeout_worker_healthcheck=GRACE,

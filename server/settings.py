@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -45,6 +46,18 @@ class Settings(BaseSettings):
     max_body: Annotated[int, Field(ge=1024)] = Field(
         default=64 * 1024 * 1024, description="The largest request body, in bytes, after decompression."
     )
+    patience: Annotated[float, Field(gt=0)] = Field(
+        default=30, description="Seconds that a client has to send a request's head, and again its body; then 408."
+    )
+    cors: str = Field(
+        default="",
+        description="Origins whose web pages may use the API, such as `https://app.example.org`, with blanks between; "
+        "`*`: all; none by default.",
+    )
+    versioned: str = Field(
+        default="",
+        description="Types, with blanks between, whose changes must name a version by `If-Match`, else 428; `*`: all.",
+    )
     search_timeout: Annotated[float, Field(gt=0)] = Field(
         default=10, description="Seconds that one search may take; then it is broken off, and answered with 503."
     )
@@ -73,6 +86,14 @@ class Settings(BaseSettings):
         if base_url and not base_url.startswith(("http://", "https://")):
             raise ValueError("the base URL is absolute, such as https://fhir.example.org/fhir")
         return base_url.rstrip("/")
+
+    @field_validator("cors")
+    @classmethod
+    def _origins(cls, cors: str) -> str:
+        for origin in cors.split():
+            if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
+                raise ValueError(f"{origin!r} is no origin: scheme and host, such as https://app.example.org, or *")
+        return cors
 
     @model_validator(mode="after")
     def _loopback(self) -> Settings:

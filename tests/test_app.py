@@ -35,6 +35,16 @@ async def test_health_says_ready(beside: httpx.AsyncClient) -> None:
     assert {"live": True} == (await beside.get("/health/live")).json()
 
 
+@pytest.mark.parametrize("place", ["/", "/health", "/metrics", "/docs", "/openapi.json"])
+async def test_head_is_taken_where_get_is(beside: httpx.AsyncClient, place: str) -> None:
+    got, headed = await beside.get(place), await beside.head(place)
+    assert (got.status_code, got.headers["content-type"], b"") == (
+        headed.status_code,
+        headed.headers["content-type"],
+        headed.content,
+    )
+
+
 async def test_failure_is_logged_without_its_words(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

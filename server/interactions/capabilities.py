@@ -91,7 +91,7 @@ def _resource(server: Server, type: str) -> dict[str, Any]:
         "type": type,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{type}",
         "interaction": [{"code": code} for place, code in TYPE_INTERACTIONS.items() if place in server.dispatch],
-        "versioning": "versioned",
+        "versioning": "versioned-update" if server.is_versioned(type) else "versioned",
         "readHistory": True,
         "updateCreate": True,
         "conditionalCreate": True,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import traceback
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl
@@ -18,7 +19,7 @@ from server.auth.access import SYSTEM, Caller
 from server.fhir import body
 from server.fhir.body import Body
 from server.fhir.definition import RESOURCE_TYPES
-from server.interactions.headers import FHIR_JSON, Headers, Prefer, prefer
+from server.interactions.headers import ACCEPT_PATCH, FHIR_JSON, Headers, Prefer, prefer
 from server.ledger import Version
 from server.outcome import Issue, Problem, outcome
 from server.repository import Repository
@@ -41,8 +42,11 @@ SYSTEM_OPERATION = "$[name]"
 TYPE_OPERATION = "[type]/$[name]"
 INSTANCE_OPERATION = "[type]/[id]/$[name]"
 
+ALL_TYPES = "*"
 MAX_PARAMETERS = 1000
 MAX_QUERY = 1 << 20  # bytes of a query string or a form: more than any search that is not too costly needs
+
+REQUEST_ID: ContextVar[bytes] = ContextVar("request_id", default=b"")  # X-Request-Id of the request in hand
 
 _log = structlog.get_logger("interactions")
 
@@ -133,6 +137,7 @@ def logged(error: Exception) -> str:
     _log.error(
         "unexpected",
         id=id,
+        request=REQUEST_ID.get().decode("latin-1"),
         error=type(error).__name__,
         at=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
     )
@@ -155,19 +160,36 @@ class Operation(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Server:
-    """What every interaction works with. `dispatch` is (method, shape) -> Handler, `operations` code -> Operation."""
+    """What every interaction works with. `dispatch` is (method, shape) -> Handler, `operations` code -> Operation.
+
+    `versioned` are the types whose changes must name, by If-Match, the version that they are of.
+    """
 
     repository: Repository
     dispatch: Mapping[tuple[str, str], Handler]
     operations: Mapping[str, Operation] = field(default_factory=dict)
+    versioned: frozenset[str] = frozenset()
+
+    def is_versioned(self, type: str) -> bool:
+        return not self.versioned.isdisjoint((type, ALL_TYPES))
 
     def allowed(self, shape: str) -> list[str]:
         """The methods that a place takes, as the Allow header lists them."""
         methods = {method for method, of in self.dispatch if of == shape}
-        return sorted(methods | {"HEAD"} if "GET" in methods else methods)
+        return sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
+
+    def options(self, shape: str) -> Response:
+        """What a place takes. https://www.rfc-editor.org/rfc/rfc9110#section-9.3.7"""
+        methods = self.allowed(shape)
+        lines = [(b"allow", ", ".join(methods).encode())]
+        if "PATCH" in methods:
+            lines.append((b"accept-patch", ACCEPT_PATCH.encode()))
+        return Response(204, headers=tuple(lines))
 
     async def perform(self, request: Request) -> Response:
         """Find the interaction and do it. Problem not_supported (405) where the place does not take the method."""
+        if request.method == "OPTIONS":
+            return self.options(request.place.shape)
         handler = self.dispatch.get(("GET" if request.method == "HEAD" else request.method, request.place.shape))
         if handler is None:
             allowed = ", ".join(self.allowed(request.place.shape))

@@ -54,13 +54,17 @@ def acceptable(accept: bytes | None, format: str | None = None, tabular: bool = 
         return sent
     if accept is None:
         return FHIR_JSON
-    ranges = sorted(map(_media_range, accept.decode("latin-1").split(",")), key=lambda found: -found[1])
-    for media_type, quality in ranges:
+    for media_type, quality in sorted(ranges(accept), key=lambda found: -found[1]):
         if quality > 0 and (media_type in WILDCARDS or not media_type):
             return FHIR_JSON
         if quality > 0 and "/" in media_type and media_type in known:
             return known[media_type]
     raise not_acceptable(accept.decode("latin-1"), "http.Accept")
+
+
+def ranges(value: bytes | None) -> list[tuple[str, float]]:
+    """The members of Accept or Accept-Encoding, each with its quality."""
+    return [_media_range(part) for part in (value or b"").decode("latin-1").split(",")]
 
 
 def _media_range(text: str) -> tuple[str, float]:
@@ -226,12 +230,3 @@ def host_name(host: str) -> str:
 
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]+)?")
-
-
-@lru_cache(256)
-def accepts_gzip(value: bytes | None) -> bool:
-    """True where Accept-Encoding names gzip with a quality above 0."""
-    return any(
-        coding in {"gzip", "x-gzip", "*"} and quality > 0
-        for coding, quality in map(_media_range, (value or b"").decode("latin-1").split(","))
-    )

@@ -9,12 +9,12 @@ are sent as they are.
 from __future__ import annotations
 
 import asyncio
-import gzip
+import itertools
+import os
 import re
 import time
-import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -22,13 +22,14 @@ from urllib.parse import urlsplit
 from server.auth.access import SYSTEM, Caller
 from server.fhir import body
 from server.fhir.reference import local
-from server.interactions.exchange import SEARCHES, Parameters, Request, Response, Server, locate, parameters
+from server.interactions import coding
+from server.interactions.cors import Cors
+from server.interactions.exchange import REQUEST_ID, SEARCHES, Parameters, Request, Response, Server, locate, parameters
 from server.interactions.headers import (
     CSV,
     FHIR_JSON,
     Headers,
     acceptable,
-    accepts_gzip,
     base_url,
     check_content_type,
     check_patch_type,
@@ -46,8 +47,9 @@ Observe = Callable[[str, str, int, float], None]  # method, shape, status, secon
 
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 ACTORS = frozenset({"PractitionerRole", "Practitioner", "Patient", "Organization"})
-COMPRESSED = 1400  # bytes from which an answer is compressed: less than that fits one packet anyway
-LARGE = 256 * 1024  # bytes from which that is done on a thread
+FORM_DATA = b"application/x-www-form-urlencoded"
+SLOWEST = 10_000  # bytes a second of a body
+PRIVATE = (b"cache-control", b"private, no-cache")  # to be kept by the client alone, and to be asked about again
 
 
 class Gone(Exception):  # noqa: N818 - the client is
@@ -71,23 +73,34 @@ class Base:
     trust_proxy: bool
     max_body: int
     observe: Observe
+    cors: Cors = field(default_factory=Cors)
+    patience: float = 30  # seconds until a body must be there
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         method: str = scope["method"]
         headers = _headers(scope["headers"])
+        id = _request_id(headers.get(b"x-request-id"))
+        REQUEST_ID.set(id)
         form, shape, url = Form(), "", ""
         try:
             place = locate(scope["path"][len(self.path) :])
             shape = place.shape
-            form, asked = _form(headers, scope["query_string"], bool(place.operation))
+            content, asked = b"", parameters(scope["query_string"])
+            if shape in SEARCHES and method == "POST":
+                asked = [*asked, *_form_data(headers, await self._content(headers, receive))]
+            form, asked = _form(headers.get(b"accept"), asked, bool(place.operation))
             url = self._url(scope, headers)
             caller = _caller(headers.get(b"x-acting-as"))
-            request = Request(method, place, url, asked, headers, caller)
-            request.media_type = form.media_type
-            if method in WITH_BODY:
-                request.content = await self._content(method, headers, shape, receive)
+            if method in WITH_BODY and shape not in SEARCHES:
+                content = await self._content(headers, receive)
+                if content:
+                    check = check_patch_type if method == "PATCH" else check_content_type
+                    check(headers.get(b"content-type"))
+            request = Request(method, place, url, asked, headers, caller, content, media_type=form.media_type)
             response = await self.server.perform(request)
+            if method == "OPTIONS" and b"access-control-request-method" in headers:
+                response.headers += self.cors.preflight(headers.get(b"origin"), ", ".join(self.server.allowed(shape)))
         except Problem as problem:
             response = Response.refused(problem)
         except Gone:
@@ -96,6 +109,7 @@ class Base:
             response = Response.failed(error)
         if form.media_type == CSV and not response.media_type:
             form = Form()  # no table, but an outcome
+        response.headers += ((b"x-request-id", id), *self.cors.lines(headers.get(b"origin")))
         await _answer(send, method, headers, response, form, url)
         self.observe(method, shape, response.status, time.perf_counter() - started)
 
@@ -110,17 +124,14 @@ class Base:
             scheme or scope["scheme"], host or headers.get(b"host", b"localhost").decode("latin-1"), self.path
         )
 
-    async def _content(self, method: str, headers: Headers, shape: str, receive: Receive) -> bytes:
+    async def _content(self, headers: Headers, receive: Receive) -> bytes:
         """The request's body, decompressed. Problem too_costly (413), unsupported_media (415)."""
         length = headers.get(b"content-length", b"0")
         if len(length) > 15 or not length.isdigit() or int(length) > self.max_body:
-            raise _too_large(self.max_body)
-        content = await _received(receive, self.max_body)
-        if (coding := headers.get(b"content-encoding")) is not None:
-            content = await _decompressed(content, coding.strip().lower(), self.max_body)
-        if content and shape not in SEARCHES:
-            check = check_patch_type if method == "PATCH" else check_content_type
-            check(headers.get(b"content-type"))
+            raise coding.too_large(self.max_body)
+        content = await _received(receive, self.max_body, self.patience)
+        if (packed := headers.get(b"content-encoding")) is not None:
+            content = await coding.decoded(content, packed, self.max_body)
         return content
 
 
@@ -151,12 +162,18 @@ def _headers(pairs: list[tuple[bytes, bytes]]) -> Headers:
     return {name: b", ".join(values) for name, values in several.items()}
 
 
-def _form(headers: Headers, query: bytes, tabular: bool) -> tuple[Form, Parameters]:
+def _form_data(headers: Headers, content: bytes) -> Parameters:
+    """The parameters that the body of a _search gives. Problem unsupported_media (415) where it is no form."""
+    media_type = headers.get(b"content-type", FORM_DATA).partition(b";")[0].strip().lower()
+    if content and media_type != FORM_DATA:
+        raise Problem.of("unsupported_media", f"_search takes {FORM_DATA.decode()}", "http.Content-Type")
+    return parameters(content)
+
+
+def _form(accept: bytes | None, asked: Parameters, tabular: bool) -> tuple[Form, Parameters]:
     """How to write the answer, and the parameters that are not about that."""
-    accept = headers.get(b"accept")
-    if not query:
+    if not asked:
         return Form(acceptable(accept, None, tabular)), ()
-    asked = parameters(query)
     format, pretty, rest = None, False, []
     for pair in asked:
         if pair[0] == "_format":
@@ -183,66 +200,45 @@ def _caller(acting_as: bytes | None) -> Caller:
     return Caller(f"{actor.type}/{actor.id}")
 
 
-async def _received(receive: Receive, limit: int) -> bytes:
+async def _received(receive: Receive, limit: int, patience: float) -> bytes:
+    """The body. Problem slow (408) where it comes so slowly that it would never end, too_costly (413) where it is long.
+
+    A client has `patience` seconds, and more for what it has sent already.
+    """
+    started = asyncio.get_running_loop().time()
     chunks, size, more = [], 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Gone
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        chunks.append(chunk)
-        more = message.get("more_body", False)
-    return b"".join(chunks)
-
-
-async def _decompressed(content: bytes, coding: bytes, limit: int) -> bytes:
-    if coding in {b"", b"identity"}:
-        return content
-    if coding not in {b"gzip", b"x-gzip"}:
-        raise Problem.of(
-            "unsupported_media",
-            "A body may be compressed with gzip",
-            "http.Content-Encoding",
-            headers={"Accept-Encoding": "gzip"},
-        )
-    return await asyncio.to_thread(_gunzip, content, limit)
-
-
-def _gunzip(content: bytes, limit: int) -> bytes:
-    """The content of a gzip of at most `limit` bytes: what would be more is never made."""
-    decompressor = zlib.decompressobj(wbits=31)
     try:
-        found = decompressor.decompress(content, limit + 1)
-    except zlib.error:
-        raise Problem.malformed("The body is declared as gzip and is none", "http.Content-Encoding") from None
-    if len(found) > limit:
-        raise _too_large(limit)
-    if not decompressor.eof or decompressor.unused_data:
-        raise Problem.malformed("The body's gzip is cut off, or more follows it", "http.Content-Encoding")
-    return found
-
-
-def _too_large(limit: int) -> Problem:
-    return Problem.of(
-        "too_costly", f"A body may have {limit} bytes; send less at once", headers={"Connection": "close"}
-    )
+        async with asyncio.timeout_at(started + patience) as deadline:
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Gone
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                if size > limit:
+                    raise coding.too_large(limit)
+                chunks.append(chunk)
+                more = message.get("more_body", False)
+                deadline.reschedule(started + patience + size / SLOWEST)
+    except TimeoutError:
+        raise Problem.of(
+            "slow", f"The body did not come within {patience:g} seconds", headers={"Connection": "close"}
+        ) from None
+    return b"".join(chunks)
 
 
 async def _answer(send: Send, method: str, headers: Headers, response: Response, form: Form, url: str) -> None:
     content, lines = response.body, list(response.headers)
     if content:
         lines.append((b"content-type", response.media_type or form.media_type))
-        zipped = False
-        if len(content) >= COMPRESSED:
+        packed = b""
+        if len(content) >= coding.SMALL:
             lines.append((b"vary", b"accept-encoding"))
-            zipped = accepts_gzip(headers.get(b"accept-encoding"))
-        if zipped:
-            lines.append((b"content-encoding", b"gzip"))
-        if zipped or form.pretty:
-            content = await _written(content, form.pretty and not response.media_type, zipped)
+            packed = coding.chosen(headers.get(b"accept-encoding"))
+        if packed:
+            lines.append((b"content-encoding", packed))
+        if packed or form.pretty:
+            content = await _written(content, form.pretty and not response.media_type, packed)
     if response.status not in {204, 304}:
         lines.append((b"content-length", b"%d" % len(content)))
     if (version := response.version) is not None:
@@ -251,18 +247,25 @@ async def _answer(send: Send, method: str, headers: Headers, response: Response,
     if response.location:
         name = b"location" if response.status == 201 or method == "POST" else b"content-location"
         lines.append((name, f"{url}/{response.location}".encode()))
-    if (id := headers.get(b"x-request-id")) is not None and _REQUEST_ID.fullmatch(id):
-        lines.append((b"x-request-id", id))
+    lines.append(PRIVATE)
     await send({"type": "http.response.start", "status": response.status, "headers": lines})
     await send({"type": "http.response.body", "body": b"" if method == "HEAD" else content})
 
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
-
-
-async def _written(content: bytes, pretty: bool, zipped: bool) -> bytes:
+async def _written(content: bytes, pretty: bool, packed: bytes) -> bytes:
     def written() -> bytes:
         text = body.indented(content) if pretty else content
-        return gzip.compress(text, 1, mtime=0) if zipped else text
+        return coding.compressed(text, packed) if packed else text
 
-    return written() if len(content) < LARGE else await asyncio.to_thread(written)
+    return written() if len(content) < coding.LARGE else await asyncio.to_thread(written)
+
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
+_started, _numbers = os.urandom(6).hex(), itertools.count(1)
+
+
+def _request_id(asked: bytes | None) -> bytes:
+    """The client's own X-Request-Id, where it is one that a log may hold; else a new one."""
+    if asked is not None and _REQUEST_ID(asked):
+        return asked
+    return b"%b-%x" % (_started.encode(), next(_numbers))

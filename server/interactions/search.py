@@ -5,14 +5,15 @@ https://hl7.org/fhir/R4/http.html#search, https://hl7.org/fhir/R4/search.html
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
 from server.fhir import body, bundle, summary
 from server.fhir.definition import RESOURCE_TYPES
-from server.interactions.exchange import Parameters, Place, Request, Response, Server, parameters
+from server.interactions.exchange import Parameters, Place, Request, Response, Server
 from server.interactions.read import subset
-from server.ledger import Version
+from server.ledger import Position, Version
 from server.outcome import Issue, Problem, outcome
 from server.search import query
 from server.search.compartment import types
@@ -21,25 +22,17 @@ from server.store.engine import Page
 
 PAGE = "_page"  # our own parameter: the token of a next page
 MAX_URL = 60_000  # characters: HTTP servers take little more
-FORM = b"application/x-www-form-urlencoded"
 
 
 async def search(server: Server, request: Request) -> Response:
-    """GET [base]/[type]?[parameters], [base]?[parameters], [base]/[compartment]/[id]/[type]?[parameters]."""
-    return await _answer(server, request, request.parameters)
+    """GET [base]/[type]?[parameters], [base]?[parameters], [base]/[compartment]/[id]/[type]?[parameters].
 
-
-async def search_by_post(server: Server, request: Request) -> Response:
-    """POST [base]/[type]/_search: the parameters are a form, in the URL, or both."""
-    media_type = request.headers.get(b"content-type", FORM).partition(b";")[0].strip().lower()
-    if request.content and media_type != FORM:
-        raise Problem.of("unsupported_media", f"_search takes {FORM.decode()}", "http.Content-Type")
-    return await _answer(server, request, [*request.parameters, *parameters(request.content)])
-
-
-async def _answer(server: Server, request: Request, asked: Parameters) -> Response:
-    page = next((value for name, value in asked if name == PAGE), None)
-    criteria = [(name, value) for name, value in asked if name != PAGE]
+    Or POST to _search below these, the parameters in a form, in the URL, or in both.
+    """
+    page = next((value for name, value in request.parameters if name == PAGE), None)
+    if page is None and _is_known(request, tag := _tag(request, server.repository.head(request.caller))):
+        return Response(304, headers=((b"etag", tag),))
+    criteria = [(name, value) for name, value in request.parameters if name != PAGE]
     found = query.parse(
         _types(request.place, criteria),
         criteria,
@@ -49,7 +42,20 @@ async def _answer(server: Server, request: Request, asked: Parameters) -> Respon
     )
     summary.check(found.summary)
     result = await server.repository.search(request.caller, found, page)
-    return Response(200, _searchset(request, found, result))
+    headers = ((b"etag", _tag(request, result.position)),) if request.method != "POST" else ()
+    return Response(200, _searchset(request, found, result), headers=headers)
+
+
+def _tag(request: Request, position: Position) -> bytes:
+    """The ETag of an answer: what was asked, and the ledger's position that it was answered from."""
+    asked = repr((request.base_url, request.place, list(request.parameters), request.caller, request.prefer))
+    return b'W/"%d-%08x"' % (position, zlib.crc32(asked.encode()))
+
+
+def _is_known(request: Request, tag: bytes) -> bool:
+    """True where the client has the answer already: nothing at all was written since."""
+    known = request.headers.get(b"if-none-match")
+    return known is not None and request.method != "POST" and tag in {part.strip() for part in known.split(b",")}
 
 
 def _types(place: Place, asked: Parameters) -> str | Sequence[str]:

@@ -35,6 +35,7 @@ from server.interactions.write import (
     Target,
     Write,
     answer,
+    check_versioned,
     commit,
     condition,
     key_of,
@@ -86,7 +87,7 @@ async def _transact(server: Server, request: Request, entries: Sequence[body.Ent
     pause = Pause()
     found, writes = await _prepared(request, entries, pause)
     await _rehearse(server, found, OF_ITS_OWN if writes else frozenset())
-    together = Together(writes, found, request.base_url, server.repository.prepare)
+    together = Together(server, writes, found, request.base_url)
     made = None
     if writes:
         await _foresee(server, request, together, pause)
@@ -214,11 +215,9 @@ def _part(asked: Entry) -> Part:
 class Together:
     """The writes of one transaction. `decide` may run more than once; what it makes it keeps."""
 
-    def __init__(
-        self, parts: Sequence[Part], entries: Sequence[Entry], base_url: str, derive: Callable[[Change], Change]
-    ) -> None:
+    def __init__(self, server: Server, parts: Sequence[Part], entries: Sequence[Entry], base_url: str) -> None:
+        self.server = server
         self.now = micros(datetime.now(UTC))
-        self.derive = derive  # fills a change's rows
         self.parts = sorted(parts, key=lambda part: ORDER[part.write.method])
         self.reads = [
             found for found in entries if found.request.place.shape in OF_ITS_OWN and found.request.method in READS
@@ -270,8 +269,9 @@ class Together:
     async def _target(self, part: Part, head: TransactionHead) -> Target:
         try:
             target = await part.resolve(part.write, head)
+            check_versioned(self.server, part.write, target)
             if part.write.patch is not None and part.write.type in self.searched:
-                part.rows = self.derive(part.write.change(target.id, target.current)).rows or ()
+                part.rows = self.server.repository.prepare(part.write.change(target.id, target.current)).rows or ()
             head.place(part, target)
         except Problem as problem:
             raise entry.placed(problem, part.entry.index) from None

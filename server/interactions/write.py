@@ -191,6 +191,20 @@ def check_preconditions(write: Write, current: Version | None) -> None:
         )
 
 
+def check_versioned(server: Server, write: Write, target: Target) -> None:
+    """Problem precondition_required (428) where a change must name the version that it is of, and names none."""
+    current = target.current
+    if write.if_match is None and write.method != "POST" and current is not None and current.body is not None:
+        if not server.is_versioned(write.type):
+            return
+        raise Problem.of(
+            "precondition_required",
+            f"A change of a {write.type} names the version that it is of: read {current.reference}, and send its ETag "
+            "as If-Match",
+            "http.If-Match",
+        )
+
+
 def multiple_matches(query: Query) -> Problem:
     return Problem.of("multiple_matches", f"More than one {query.type} matches the condition; it must select one")
 
@@ -202,6 +216,7 @@ async def perform(server: Server, request: Request, write: Write, resolve: Resol
 
     async def decide(view: View) -> Plan:
         target = await resolve(write, ViewHead(view))
+        check_versioned(server, write, target)
         if target.keeps:
             return Plan([], outcome_of(target, None))
         return Plan([write.change(target.id, target.current)], outcome_of(target, 0))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import brotli
 import httpx
 import pytest
 from starlette.types import ASGIApp
@@ -16,11 +18,12 @@ from server.app import create_app
 from server.interactions.exchange import INSTANCE, Request, Response, Server
 from server.interactions.routes import DISPATCH
 from server.settings import Settings
-from tests.answers import places, refusal
+from tests.answers import entry, places, refusal, statuses, transaction
 from tests.conftest import lifespan
 
 PATIENT = {"resourceType": "Patient", "id": "a", "name": [{"family": "Doe"}]}
 LONG = {"resourceType": "Patient", "id": "a", "name": [{"family": "Doe" * 1000}]}
+GROUP = {"resourceType": "Group", "id": "a", "type": "person", "actual": True}
 JSON = {"Content-Type": "application/fhir+json"}
 FHIR = "application/fhir+json;charset=utf-8"
 
@@ -159,15 +162,14 @@ async def test_content_type_that_is_not_declared(client: httpx.AsyncClient) -> N
 @pytest.mark.parametrize(
     ("method", "place", "allow"),
     [
-        ("POST", "Patient/a", "DELETE, GET, HEAD, PATCH, PUT"),
-        ("PUT", "", "GET, HEAD, POST"),
-        ("GET", "_search", "POST"),
-        ("POST", "Patient/a/CarePlan", "GET, HEAD"),
-        ("DELETE", "metadata", "GET, HEAD"),
-        ("PUT", "Patient/a/_history/1", "GET, HEAD"),
-        ("GET", "Patient/_search", "POST"),
-        ("PUT", "_history", "GET, HEAD"),
-        ("OPTIONS", "Patient", "DELETE, GET, HEAD, PATCH, POST, PUT"),
+        ("POST", "Patient/a", "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"),
+        ("PUT", "", "GET, HEAD, OPTIONS, POST"),
+        ("GET", "_search", "OPTIONS, POST"),
+        ("POST", "Patient/a/CarePlan", "GET, HEAD, OPTIONS"),
+        ("DELETE", "metadata", "GET, HEAD, OPTIONS"),
+        ("PUT", "Patient/a/_history/1", "GET, HEAD, OPTIONS"),
+        ("GET", "Patient/_search", "OPTIONS, POST"),
+        ("PUT", "_history", "GET, HEAD, OPTIONS"),
     ],
 )
 async def test_method_that_a_place_does_not_take(
@@ -209,7 +211,34 @@ async def test_head_answers_without_a_body(client: httpx.AsyncClient) -> None:
     await client.put("Patient/a", json=PATIENT)
     got, headed = await client.get("Patient/a"), await client.head("Patient/a")
     assert (200, b"") == (headed.status_code, headed.content)
-    assert got.headers == headed.headers
+    assert unnumbered(got) == unnumbered(headed)
+
+
+@pytest.mark.parametrize("place", ["", "Patient", "metadata", "_history", "Patient/a/_history/1", "Patient/nobody"])
+async def test_head_is_taken_where_get_is(client: httpx.AsyncClient, place: str) -> None:
+    await client.put("Patient/a", json=PATIENT)
+    got, headed = await client.get(place), await client.head(place)
+    assert (got.status_code, unnumbered(got), b"") == (headed.status_code, unnumbered(headed), headed.content)
+
+
+def unnumbered(response: httpx.Response) -> dict[str, str]:
+    """The headers but the request's own id."""
+    return {name: value for name, value in response.headers.items() if name != "x-request-id"}
+
+
+@pytest.mark.parametrize(
+    ("place", "allow", "patch"),
+    [
+        ("Patient/a", "DELETE, GET, HEAD, OPTIONS, PATCH, PUT", True),
+        ("Patient", "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT", True),
+        ("", "GET, HEAD, OPTIONS, POST", False),
+        ("metadata", "GET, HEAD, OPTIONS", False),
+    ],
+)
+async def test_options(client: httpx.AsyncClient, place: str, allow: str, patch: bool) -> None:
+    response = await client.options(place)
+    assert (204, allow, b"") == (response.status_code, response.headers["allow"], response.content)
+    assert patch == ("application/json-patch+json" in response.headers.get("accept-patch", ""))
 
 
 async def test_large_answers_are_compressed(client: httpx.AsyncClient) -> None:
@@ -223,14 +252,42 @@ async def test_large_answers_are_compressed(client: httpx.AsyncClient) -> None:
     assert int(compressed.headers["content-length"]) < 1000
 
 
+@pytest.mark.parametrize(
+    ("accept", "coding"),
+    [
+        ("br", "br"),
+        ("gzip, deflate, br, zstd", "br"),
+        ("gzip;q=1.0, br;q=0.5", "gzip"),
+        ("*", "br"),
+        ("br;q=0, *;q=0.1", "gzip"),
+        ("br;q=0", None),
+        ("zstd", None),
+        ("", None),
+    ],
+)
+async def test_coding_that_the_client_likes_best(client: httpx.AsyncClient, accept: str, coding: str | None) -> None:
+    await client.put("Patient/a", json=LONG)
+    async with client.stream("GET", "Patient/a", headers={"Accept-Encoding": accept}) as response:
+        raw = b"".join([chunk async for chunk in response.aiter_raw()])
+    unpacked = {"br": brotli.decompress, "gzip": gzip.decompress, None: bytes}[coding](raw)
+    assert (coding, "Doe" * 1000) == (
+        response.headers.get("content-encoding"),
+        json.loads(unpacked)["name"][0]["family"],
+    )
+    assert int(response.headers["content-length"]) == len(raw)
+
+
 async def test_small_answers_are_not_compressed(client: httpx.AsyncClient) -> None:
     await client.put("Patient/a", json=PATIENT)
     assert "content-encoding" not in (await client.get("Patient/a", headers={"Accept-Encoding": "gzip"})).headers
 
 
-async def test_compressed_request(client: httpx.AsyncClient) -> None:
-    content = gzip.compress(json.dumps(PATIENT).encode())
-    response = await client.put("Patient/a", content=content, headers=JSON | {"Content-Encoding": "gzip"})
+@pytest.mark.parametrize(
+    ("coding", "compress"), [("gzip", gzip.compress), ("br", brotli.compress), ("GZip", gzip.compress)]
+)
+async def test_compressed_request(client: httpx.AsyncClient, coding: str, compress: Callable[[bytes], bytes]) -> None:
+    content = compress(json.dumps(PATIENT).encode())
+    response = await client.put("Patient/a", content=content, headers=JSON | {"Content-Encoding": coding})
     assert (201, "Doe") == (response.status_code, response.json()["name"][0]["family"])
 
 
@@ -241,7 +298,10 @@ async def test_compressed_request(client: httpx.AsyncClient) -> None:
         (gzip.compress(b"{}")[:-4], "gzip", (400, ["structure"])),
         (gzip.compress(b"{}") * 2, "gzip", (400, ["structure"])),
         (zlib.compress(b"{}"), "deflate", (415, ["not-supported"])),
-        (b"{}", "br", (415, ["not-supported"])),
+        (b"{}", "br", (400, ["structure"])),
+        (brotli.compress(b"{}" * 500)[:-1], "br", (400, ["structure"])),
+        (brotli.compress(b"{}") + b"x", "br", (400, ["structure"])),
+        (gzip.compress(gzip.compress(b"{}")), "gzip, gzip", (415, ["not-supported"])),
     ],
 )
 async def test_compressed_request_that_is_not_read(
@@ -273,17 +333,118 @@ async def test_body_beyond_the_limit(small: httpx.AsyncClient) -> None:
     assert [(413, ["too-costly"])] * 2 == [refusal(declared), refusal(streamed)]
 
 
-async def test_body_that_unpacks_beyond_the_limit(small: httpx.AsyncClient) -> None:
-    bomb = gzip.compress(b" " * 1_000_000)
+@pytest.mark.parametrize(("coding", "compress"), [("gzip", gzip.compress), ("br", brotli.compress)])
+async def test_body_that_unpacks_beyond_the_limit(
+    small: httpx.AsyncClient, coding: str, compress: Callable[[bytes], bytes]
+) -> None:
+    bomb = compress(b" " * 1_000_000)
     assert len(bomb) < 2000
-    response = await small.put("Patient/a", content=bomb, headers=JSON | {"Content-Encoding": "gzip"})
+    response = await small.put("Patient/a", content=bomb, headers=JSON | {"Content-Encoding": coding})
     assert (413, ["too-costly"]) == refusal(response)
+
+
+async def test_body_that_does_not_come_is_not_waited_for(settings: Settings) -> None:
+    async def receive() -> Any:
+        await asyncio.sleep(60)
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    application = create_app(settings.model_copy(update={"patience": 0.05}))
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json"), (b"content-length", b"100")]
+    scope = {"type": "http", "method": "PUT", "scheme": "http", "path": "/fhir/Patient/a", "query_string": b""}
+    async with lifespan(application):
+        await application({**scope, "headers": headers}, receive, send)
+    assert (408, (b"connection", b"close")) == (sent[0]["status"], sent[0]["headers"][0])
+
+
+async def test_answers_are_kept_by_the_client_alone(client: httpx.AsyncClient) -> None:
+    assert "private, no-cache" == (await client.get("Patient")).headers["cache-control"]
+
+
+PAGE = {"Origin": "https://app.example.org"}
+PREFLIGHT = PAGE | {"Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": "if-match"}
+
+
+async def test_pages_of_other_sites_are_let_in_by_nobody(client: httpx.AsyncClient) -> None:
+    for response in (await client.get("Patient", headers=PAGE), await client.options("Patient/a", headers=PREFLIGHT)):
+        assert [] == [name for name in response.headers if name.startswith("access-control-")]
+
+
+@pytest.mark.parametrize(
+    ("cors", "allowed"),
+    [
+        ("*", "*"),
+        ("https://app.example.org", "https://app.example.org"),
+        ("https://a.example https://app.example.org", "https://app.example.org"),
+        ("https://a.example", None),
+        ("https://app.example.org.evil.example", None),
+    ],
+)
+async def test_pages_of_other_sites(settings: Settings, cors: str, allowed: str | None) -> None:
+    application = create_app(settings.model_copy(update={"cors": cors}))
+    async with lifespan(application), client_of(application) as client:
+        got = await client.get("Patient/nobody", headers=PAGE)
+        asked = await client.options("Patient/a", headers=PREFLIGHT)
+    assert [(404, allowed), (204, allowed)] == [
+        (one.status_code, one.headers.get("access-control-allow-origin")) for one in (got, asked)
+    ]
+    assert (cors != "*") == ("origin" in got.headers.get("vary", ""))
+    if allowed:
+        exposed = got.headers["access-control-expose-headers"]
+        assert all(name in exposed for name in ("ETag", "Location", "Content-Location", "X-Request-Id"))
+        assert "PATCH" in asked.headers["access-control-allow-methods"]
+        assert "If-Match" in asked.headers["access-control-allow-headers"]
+    else:
+        assert "access-control-allow-methods" not in asked.headers
+
+
+@pytest.fixture
+async def versioned(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a server that demands If-Match for changes of CarePlans and Patients, with Patient/a at version 1."""
+    application = create_app(settings.model_copy(update={"versioned": "CarePlan Patient"}))
+    async with lifespan(application), client_of(application) as found:
+        assert 201 == (await found.put("Patient/a", json=PATIENT)).status_code
+        yield found
+
+
+async def test_change_that_names_no_version(versioned: httpx.AsyncClient) -> None:
+    patch = {"content": "[]", "headers": {"Content-Type": "application/json-patch+json"}}
+    answers = [
+        await versioned.put("Patient/a", json=PATIENT),
+        await versioned.patch("Patient/a", **patch),  # type: ignore[arg-type]
+        await versioned.delete("Patient/a"),
+        await versioned.put("Patient?name=Doe", json=PATIENT),
+        await versioned.post("", json=transaction(entry("DELETE", "Patient/a"))),
+    ]
+    assert [(428, ["required"])] * 5 == [refusal(answer) for answer in answers]
+    batched = await versioned.post("", json=transaction(entry("DELETE", "Patient/a"), type="batch"))
+    assert ["428"] == statuses(batched)
+
+
+async def test_change_that_names_its_version(versioned: httpx.AsyncClient) -> None:
+    changed = await versioned.put("Patient/a", json=PATIENT | {"active": True}, headers={"If-Match": 'W/"1"'})
+    beside = [await versioned.put("Group/a", json=GROUP | {"active": active}) for active in (True, False)]
+    new = await versioned.post("Patient", json=PATIENT)
+    assert [200, 201, 200, 201] == [found.status_code for found in (changed, *beside, new)]
+    assert 204 == (await versioned.delete("Patient/a", headers={"If-Match": 'W/"2"'})).status_code
+    assert 201 == (await versioned.put("Patient/a", json=PATIENT)).status_code
+    rest = (await versioned.get("metadata")).json()["rest"][0]
+    told = {found["type"]: found["versioning"] for found in rest["resource"]}
+    assert ("versioned-update", "versioned") == (told["CarePlan"], told["Group"])
 
 
 async def test_request_id_is_told_back(client: httpx.AsyncClient) -> None:
     told = await client.get("Patient/nobody", headers={"X-Request-Id": "a-1"})
-    untold = await client.get("Patient/nobody", headers={"X-Request-Id": "a b"})
-    assert ("a-1", None) == (told.headers.get("x-request-id"), untold.headers.get("x-request-id"))
+    assert "a-1" == told.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Request-Id": "a b"}, {"X-Request-Id": ""}, {"X-Request-Id": "a" * 129}])
+async def test_request_id_is_made_where_there_is_none(client: httpx.AsyncClient, headers: dict[str, str]) -> None:
+    made = [(await client.get("Patient/nobody", headers=headers)).headers["x-request-id"] for _ in range(2)]
+    assert 2 == len({*made, *headers.values()} - set(headers.values()))
 
 
 @pytest.mark.parametrize("actor", ["PractitionerRole/7", "Practitioner/7", "Patient/7", "Organization/7"])
@@ -306,7 +467,7 @@ async def test_failure_shows_an_id_and_nothing_else(
     monkeypatch.setitem(DISPATCH, ("GET", INSTANCE), broken)  # type: ignore[arg-type]
     application = create_app(settings)
     async with lifespan(application), client_of(application) as client:
-        response = await client.get("Patient/a")
+        response = await client.get("Patient/a", headers={"X-Request-Id": "mine"})
         entries = {
             "resourceType": "Bundle",
             "type": "batch",
@@ -318,6 +479,7 @@ async def test_failure_shows_an_id_and_nothing_else(
     logged = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [("KeyError", "error")] * 2 == [(line["error"], line["level"]) for line in logged]
     assert logged[0]["id"] in response.text
+    assert ["mine", batched.headers["x-request-id"]] == [line["request"] for line in logged]
     assert "Doe" not in response.text + json.dumps(logged)
 
 

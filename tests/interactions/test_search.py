@@ -293,3 +293,27 @@ async def test_search_in_a_batch_is_of_any_place(client: httpx.AsyncClient) -> N
     asked = [entry("GET", url) for url in ("?_type=Patient", "Patient/joe/*", "Patient/joe/Goal")]
     answer = await client.post("", json=transaction(*asked, type="batch"))
     assert [1, 1, 0] == [each["resource"]["total"] for each in answer.json()["entry"]]
+
+
+async def test_search_is_known_until_something_is_written(client: httpx.AsyncClient) -> None:
+    await client.put("Patient/a", json={"resourceType": "Patient", "id": "a"})
+    tag = (await client.get("Patient?_count=1")).headers["etag"]
+    known = await client.get("Patient?_count=1", headers={"If-None-Match": tag})
+    other = await client.get("Patient?_count=2", headers={"If-None-Match": tag})
+    assert (304, b"", tag, 200) == (known.status_code, known.content, known.headers["etag"], other.status_code)
+    await client.put("Patient/b", json={"resourceType": "Patient", "id": "b"})
+    changed = await client.get("Patient?_count=1", headers={"If-None-Match": tag})
+    assert (200, True) == (changed.status_code, changed.headers["etag"] not in {tag, other.headers["etag"]})
+    following = next(link["url"] for link in changed.json()["link"] if link["relation"] == "next")
+    page = await client.get(following)
+    assert (200, 1) == (page.status_code, len(page.json()["entry"]))
+
+
+@pytest.mark.parametrize("parameter", ["_format=json", "_format=application/json&_pretty=true"])
+async def test_form_says_how_the_answer_is_written(client: httpx.AsyncClient, parameter: str) -> None:
+    headers = {"Accept": "application/fhir+xml", "Content-Type": "application/x-www-form-urlencoded"}
+    response = await client.post("Patient/_search", content=f"_id=a&{parameter}", headers=headers)
+    assert (200, "_pretty" in parameter) == (response.status_code, "\n" in response.text)
+    assert [] == [issue for issue in response.json().get("entry", ()) if issue["search"]["mode"] == "outcome"]
+    refused = await client.post("Patient/_search", content="_format=xml", headers=headers | {"Accept": "*/*"})
+    assert (406, ["not-supported"]) == refusal(refused)
