@@ -172,9 +172,9 @@ async def _item(view: View, reference: str, found: Stage, step: Part) -> Part:
     taking.sort(key=_demands, reverse=True)
     for item in taking:
         await found.judge.identify(item, [resource])
-        if found.judge.unfit(item, resource) is None and found.judge.reaches(item, resource):
-            return item
-    return taking[-1]
+    fitting = [item for item in taking if found.judge.unfit(item, resource) is None]
+    reaching = [item for item in fitting if found.judge.reaches(item, resource)]
+    return (reaching or fitting or taking[-1:])[0]
 
 
 def _demands(item: Part) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from server.coordination import facts, notice
+from server.coordination import directory, facts, letter, notice
 from server.coordination.facts import literal
 from server.coordination.handoff.party import Parties, known
 from server.coordination.handoff.protocol import Protocol
@@ -93,7 +93,15 @@ class Judge:
             return f"nothing is given; it takes {self.asks(item)}"
         if not given.resources and not self._unreached(item, given):
             return None
-        return self._lacks_somebody(item, given)
+        return self._lacks_somebody(item, given) or await self._lacks_name(item)
+
+    async def _lacks_name(self, item: Part) -> str | None:
+        """A letter, whoever wrote it, says who the next case manager is, and how to reach them."""
+        if item.parameters["made"] != "letter":
+            return None
+        zone = self.protocol.program.zone
+        found = await directory.manager(self.view, self.parties.of["new-manager"][0], self.parties.now, zone)
+        return "; ".join(issue.diagnostics for issue in letter.unnamed(found)) or None
 
     def _lacks_codes(self, item: Part, given: Given) -> str | None:
         accepted = set(item.parameters["code"])

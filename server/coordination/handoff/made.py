@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from server.coordination import assignment, letter, notice, template
@@ -15,10 +15,13 @@ from server.coordination.facts import Transfer
 from server.coordination.handoff import switch
 from server.coordination.handoff.evidence import Given, Judge
 from server.coordination.handoff.protocol import Protocol
+from server.coordination.handoff.transfer import coding
 from server.coordination.letter import Letter
 from server.coordination.program import Part, Program
 from server.coordination.representative import Recipient, representative
+from server.coordination.write import refusal
 from server.ledger import EPOCH, Change, View
+from server.outcome import Problem
 
 Printed = tuple[bytes, bytes]  # HTML, PDF
 
@@ -64,11 +67,28 @@ class Maker:
 
     async def _letter(self, item: Part) -> list[Change]:
         parameters = {**self.judge.protocol.rule.parameters, **item.parameters}
-        written = await letter.letter(self.view, self.program, self.transfer, parameters, self.now)
+        try:
+            written = await letter.letter(self.view, self.program, self.transfer, parameters, self.now)
+        except Problem as problem:
+            raise self._cited(problem, item) from None
         if written not in self.printed:
             raise Unprinted(written)
         html, pdf = self.printed[written]
         return letter.changes(written, html, pdf, (self.id("letter"), self.id("letter sent")), self.moment)
+
+    def _cited(self, problem: Problem, item: Part) -> Problem:
+        """What the directory lacks, with the evidence that it is lacking for and the rule that asks for it."""
+        rule = self.judge.protocol.rule
+        details = {"coding": [coding(item.code)], "text": f"{self.program.canonical}#{item.id or rule.id}"}
+        cited = [
+            replace(
+                refusal(self.program, rule, f"{item.id} {item.title}: {issue.diagnostics}."),
+                expression=issue.expression,
+                details=details,
+            )
+            for issue in problem.issues
+        ]
+        return Problem.with_issues(problem.kind, cited)
 
     async def _first_contacts(self) -> Change:
         told = await self._recipient()
