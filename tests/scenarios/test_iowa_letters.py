@@ -141,7 +141,7 @@ async def test_the_letter_is_one_content_as_html_and_as_pdf(iowa: httpx.AsyncCli
             base64.b64decode(one["hash"]),
             one["language"],
         )
-        assert "Manager bob" in one["title"]
+        assert "Your new case manager" == one["title"]
     assert base64.b64decode(attachments[1]["data"]).startswith(b"%PDF-")
 
 
