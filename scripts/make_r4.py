@@ -6,8 +6,8 @@ https://hl7.org/fhir/R4/downloads.html
     python scripts/make_r4.py --check    exits 1 where the committed table differs from a fresh one
 
 The definitions come from the Maven package ca.uhn.hapi.fhir:hapi-fhir-validation-resources-r4, fetched with `mvn`
-where the local repository lacks it. Only facts are taken: names, cardinalities, types, targets, codes and search
-parameters; none of HL7's texts. Each file is JSON with one line per type, so that a change shows as one line.
+where the local repository lacks it. Only facts are taken: names, cardinalities, types, targets, codes with their
+displays, and search parameters; none of HL7's texts. Each file is JSON with one line per type, so that a change shows as one line.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element as Xml
@@ -75,6 +75,8 @@ def files(package: Path) -> list[tuple[Path, str]]:
         "codes": codes(types, terminology),
         "search_parameters": search_parameters(types, [entry["resource"] for entry in parameters["entry"]]),
         "compartments": compartments(resources),
+        "code_systems": terminology_of(terminology, "CodeSystem", code_system),
+        "value_sets": terminology_of(terminology, "ValueSet", value_set),
     }
     return [(TABLE / f"{name}.json", lines(table)) for name, table in tables.items()]
 
@@ -218,6 +220,69 @@ def descendants(node: Xml, root: str) -> Iterator[str]:
             yield from concept_codes(concept)
         else:
             yield from descendants(concept, root)
+
+
+# Code systems and value sets, as FHIR's JSON with what their codes rest on
+
+
+def terminology_of(bundles: list[Xml], resource_type: str, made: Callable[[Xml], Table]) -> Table:
+    """Canonical URL -> the resource. Where two files have one, the first counts: valuesets.xml is R4's own."""
+    found: Table = {}
+    for node in of_type(bundles, resource_type):
+        found.setdefault(value(node, "url"), made(node))
+    return found
+
+
+def code_system(node: Xml) -> Table:
+    row = {"resourceType": "CodeSystem", **simple(node, "url", "version", "name", "status", "content")}
+    row |= {name: True for name in ("caseSensitive",) if value(node, name) == "true"}
+    row |= simple(node, "hierarchyMeaning", "supplements")
+    properties = [simple(part, "code", "uri", "type") for part in each(node, "property")]
+    concepts = [concept(part) for part in each(node, "concept")]
+    return row | present(property=properties, concept=concepts)
+
+
+def concept(node: Xml) -> Table:
+    properties = [concept_property(part) for part in each(node, "property")]
+    return simple(node, "code", "display") | present(
+        property=properties, concept=[concept(part) for part in each(node, "concept")]
+    )
+
+
+def concept_property(node: Xml) -> Table:
+    row: Table = simple(node, "code")
+    for child in node:
+        name = child.tag.removeprefix(FHIR)
+        if name.startswith("value"):
+            text = child.attrib.get("value", "")
+            row[name] = text == "true" if name == "valueBoolean" else text
+            if name == "valueCoding":
+                row[name] = simple(child, "system", "code")
+    return row
+
+
+def value_set(node: Xml) -> Table:
+    row = {"resourceType": "ValueSet", **simple(node, "url", "version", "name", "status")}
+    parts = {
+        name: [clause(part) for part in each(node, f"compose/{name}")] for name in ("include", "exclude")
+    }
+    return row | present(compose=present(**parts))
+
+
+def clause(node: Xml) -> Table:
+    return simple(node, "system", "version") | present(
+        concept=[simple(part, "code", "display") for part in each(node, "concept")],
+        filter=[simple(part, "property", "op", "value") for part in each(node, "filter")],
+        valueSet=values(node, "valueSet"),
+    )
+
+
+def simple(node: Xml, *names: str) -> Table:
+    return {name: found for name in names if (found := value(node, name))}
+
+
+def present(**members: Any) -> Table:
+    return {name: found for name, found in members.items() if found}
 
 
 # Search parameters

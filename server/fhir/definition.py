@@ -180,3 +180,4 @@ RESOURCE_TYPES = frozenset(
     name for name, row in _table("elements").items() if row.get("kind") == "resource" and not row.get("abstract")
 )
 PRIMITIVE_TYPES = frozenset(name for name, row in _table("elements").items() if row.get("kind") == "primitive-type")
+TYPES = frozenset(name for name in _table("elements") if "." not in name)  # abstract ones too

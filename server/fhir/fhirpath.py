@@ -7,9 +7,13 @@ fhirpathpy evaluates; its parser mends what it cannot read, so an expression is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, NoReturn, cast
+
+Rule = Callable[[Any, str, dict[str, Any]], bool]
 
 
 @lru_cache(maxsize=1024)
@@ -23,6 +27,64 @@ def compiled(expression: str) -> Callable[[dict[str, Any]], list[Any]]:
 
     _check(expression)
     return cast(Callable[[dict[str, Any]], list[Any]], compile(expression, model=models["r4"]))
+
+
+@lru_cache(maxsize=4096)
+def rule(expression: str) -> Rule:
+    """An invariant as a function of (value, its type, the resource that holds it). ValueError where it is no FHIRPath.
+
+    It may raise whatever its evaluation raises: what the evaluator does not know cannot be judged. An empty result
+    does not break a rule: https://hl7.org/fhir/R4/conformance-rules.html#constraints
+    """
+    from fhirpathpy import compile
+    from fhirpathpy.engine.nodes import ResourceNode
+    from fhirpathpy.models import models
+
+    text = _spoken(expression)
+    _check(text)
+    evaluate = cast(Callable[[Any, dict[str, Any]], list[Any]], compile(text, models["r4"], {"userInvocationTable": _OWN}))
+
+    def holds(value: Any, type_name: str, resource: dict[str, Any]) -> bool:
+        token = _container.set(resource)
+        try:
+            found = evaluate(ResourceNode.create_node(value, type_name), {"resource": resource, "rootResource": resource})
+        finally:
+            _container.reset(token)
+        return found in ([], [True])
+
+    return holds
+
+
+def _spoken(expression: str) -> str:
+    """Rules write `a or b` where either element will do, and System's name of a type where FHIR's is meant."""
+    if _ELEMENTS(expression):
+        expression = " or ".join(f"{name}.exists()" for name in expression.split(" or "))
+    return _SYSTEM_TYPE(lambda found: f"is {found[1][0].lower()}{found[1][1:]}", expression)
+
+
+_ELEMENTS = re.compile(r"\w+(?: or \w+)+").fullmatch
+_SYSTEM_TYPE = re.compile(r"\bis (DateTime|Date|Time|Boolean|String|Integer|Decimal)\b").sub
+_container: ContextVar[dict[str, Any]] = ContextVar("container")
+
+
+def _resolved(references: list[Any]) -> list[Any]:
+    """resolve(), as far as one resource goes: what it contains, and else the type that a reference names."""
+    found = []
+    contained = {f"#{one.get('id')}": one for one in _container.get().get("contained", ())}
+    for reference in references:
+        text = reference.get("reference", "") if type(reference) is dict else str(reference)
+        parts = text.split("/")
+        if text in contained:
+            found.append(contained[text])
+        elif len(parts) > 1 and not text.startswith("#"):
+            found.append({"resourceType": parts[-4] if parts[-2] == "_history" and len(parts) > 3 else parts[-2]})
+    return found
+
+
+_OWN = {
+    "resolve": {"fn": _resolved, "arity": {0: []}},
+    "htmlChecks": {"fn": lambda _: [True], "arity": {0: []}},  # txt-1 and txt-2 are checked of every narrative
+}
 
 
 def _check(expression: str) -> None:

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 from server.fhir.datatype import PRIMITIVES
 from server.fhir.definition import RESOURCE_TYPES, SPECIFICATION, Element, elements, kind, lineage, page, value_set
 from server.outcome import Issue
-from server.validation import contained, reference, terminology
+from server.validation import contained, reference
+from server.validation.terminology import required as terminology
 from server.validation.invariant import INVARIANTS, PROFILES, Invariant, has
 
 MOST = 100  # issues reported of one resource

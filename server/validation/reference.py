@@ -12,7 +12,7 @@ from collections.abc import Collection
 
 from server.fhir.definition import RESOURCE_TYPES
 from server.fhir.reference import is_id
-from server.validation.terminology import LISTED, closest
+from server.validation.terminology.required import LISTED, closest
 
 
 def leads_to(reference: str, targets: Collection[str]) -> bool:

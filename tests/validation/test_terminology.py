@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from server.fhir.definition import value_set
-from server.validation.terminology import closest, has_member, is_member, words
+from server.validation.terminology.required import closest, has_member, is_member, words
 
 CLINICAL = "http://hl7.org/fhir/ValueSet/condition-clinical"
 SYSTEM = "http://terminology.hl7.org/CodeSystem/condition-clinical"

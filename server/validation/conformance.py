@@ -1,0 +1,183 @@
+"""Conformance: the definitions that are loaded, found by canonical URL and version when somebody asks for them.
+
+https://hl7.org/fhir/R4/conformance-module.html
+
+Definitions are resources like all others: the store has them, and keeps one fact of each under its url. What is read
+from one is kept under the digest of its content, so that a changed one counts at once and all workers agree.
+
+Who asks is a plain function of `Definitions`; what it asks for and is not at hand is noted, fetched, all at once, and
+the function is called again. Once it is known what a question needs, it is fetched before and asked once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar, cast
+
+from server.fhir import body, canonical, published
+from server.fhir.canonical import Canonical, version_key
+from server.ledger import Fact, FactRow, Resource, View
+from server.outcome import Problem
+
+T = TypeVar("T")
+
+FACT = "canonical"
+PACKAGE = "package"
+TYPES = frozenset({"StructureDefinition", "ValueSet", "CodeSystem", "ConceptMap"})
+MOST_WAVES = 64  # times that a question may lead to further definitions
+KEPT = 4096  # definitions read, over all versions
+
+Asked = tuple[str, str]  # a resource type and a canonical
+Read = Callable[[Resource], Any]
+
+
+class Known(NamedTuple):
+    """A definition that is there: its fact, and what was read from it."""
+
+    source: str  # "StructureDefinition/us-core-careplan"; "" where it is R4's own
+    url: str
+    version: str
+    digest: str
+    read: Any
+
+
+def facts(resource: Resource) -> list[FactRow]:
+    """One row for a definition under its url, and one for a package under its id."""
+    kind = resource["resourceType"]
+    if kind in TYPES and "url" in resource:
+        about = [kind, resource.get("version", ""), resource.get("status", ""), digest(resource)]
+        return [(FACT, resource["url"], about)]
+    if kind == "ImplementationGuide" and "packageId" in resource:
+        return [(PACKAGE, resource["packageId"], resource.get("version", ""))]
+    return []
+
+
+def digest(resource: Resource) -> str:
+    """What tells one content from another; id and meta, which the server sets, are no part of it."""
+    content = {name: value for name, value in resource.items() if name not in ("id", "meta")}
+    return hashlib.blake2b(body.dumps(content), digest_size=16).hexdigest()
+
+
+class Definitions:
+    """What is loaded, as far as it was fetched. `find` notes what it lacks."""
+
+    def __init__(self) -> None:
+        self._known: dict[Asked, Known | None] = {}
+        self._reads: dict[Asked, Read] = {}
+        self._lacking: dict[Asked, Read] = {}
+
+    def find(self, type: str, name: str, read: Read) -> Known | None:
+        """The definition under a canonical, read by `read`; None where it is not loaded, or not fetched yet."""
+        key = (type, name)
+        if key not in self._known:
+            self._lacking[key] = read
+            return None
+        return self._known[key]
+
+    def remembered(self, kept: dict[str, Made], key: str, make: Callable[[Definitions], T]) -> T:
+        """What is made from definitions, made again only where one of those that it was made from is another now."""
+        found = kept.get(key)
+        if found is not None and all(self._mark(type, name, read) == mark for (type, name), (read, mark) in found.of.items()):
+            return cast(T, found.made)
+        recorder = _Recorder(self)
+        made = make(recorder)
+        if self.whole:
+            if len(kept) >= KEPT:
+                kept.clear()
+            kept[key] = Made(recorder.of, made)
+        return made
+
+    def _mark(self, type: str, name: str, read: Read) -> str | None:
+        known = self.find(type, name, read)
+        return known.digest if known else None
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that was asked for had been fetched."""
+        return not self._lacking
+
+    @property
+    def asked(self) -> Mapping[Asked, Read]:
+        """All that was asked for: what the same question will need again."""
+        return self._reads
+
+    async def fetch(self, view: View, wanted: Mapping[Asked, Read] | None = None) -> None:
+        """Fetch what was found lacking, or what is named, by one question for facts."""
+        wanted, self._lacking = wanted or self._lacking, {}
+        self._reads.update(wanted)
+        found = await view.facts(FACT, sorted({canonical.parse(name).url for _, name in wanted}))
+        for (type, name), read in wanted.items():
+            asked = canonical.parse(name)
+            self._known[type, name] = await _known(view, type, asked, found[asked.url], read)
+
+
+class Made(NamedTuple):
+    """Something made from definitions: which, as they were, and what."""
+
+    of: dict[Asked, tuple[Read, str | None]]
+    made: Any
+
+
+class _Recorder(Definitions):
+    """Definitions that remember what was asked of them."""
+
+    def __init__(self, inner: Definitions) -> None:
+        self.inner = inner
+        self.of: dict[Asked, tuple[Read, str | None]] = {}
+
+    def find(self, type: str, name: str, read: Read) -> Known | None:
+        known = self.inner.find(type, name, read)
+        self.of[type, name] = read, known.digest if known else None
+        return known
+
+
+_READ: dict[tuple[str, str], Any] = {}  # (type, digest) -> what was read
+
+
+async def _known(view: View, type: str, asked: Canonical, facts: Iterable[Fact], read: Read) -> Known | None:
+    fact = _chosen(type, asked, facts)
+    if fact is None:
+        resource = published.find(type, *asked)
+        if resource is None:
+            return None
+        return Known("", asked.url, resource["version"], asked.url, _kept(type, asked.url, read, resource))
+    _, version, _, mark = fact.data
+    if (type, mark) in _READ:
+        return Known(fact.source, asked.url, version, mark, _READ[type, mark])
+    stored = await view.read(*fact.source.split("/"))
+    assert stored, "a fact is of a current resource"
+    assert stored.body, "a fact is of a resource that is there"
+    return Known(fact.source, asked.url, version, mark, _kept(type, mark, read, body.parse(stored.body).resource))
+
+
+def _kept(type: str, mark: str, read: Read, resource: Resource) -> Any:
+    if (type, mark) not in _READ:
+        if len(_READ) >= KEPT:
+            _READ.clear()
+        _READ[type, mark] = read(resource)
+    return _READ[type, mark]
+
+
+def _chosen(type: str, asked: Canonical, facts: Iterable[Fact]) -> Fact | None:
+    """The version asked for; where none is, the latest of those in use."""
+    fitting = [fact for fact in facts if fact.data[0] == type and asked.version in ("", fact.data[1])]
+    return max(fitting, key=lambda fact: (fact.data[2] != "retired", version_key(fact.data[1]), fact.source), default=None)
+
+
+async def answered(view: View, ask: Callable[[Definitions], T], memory: dict[Asked, Read] | None = None) -> T:
+    """The answer of a function of what is loaded. `memory` is what an earlier question of the kind needed.
+
+    Problem too_costly where definitions lead from one to the next without an end.
+    """
+    definitions = Definitions()
+    if memory:
+        await definitions.fetch(view, memory)
+    for _ in range(MOST_WAVES):
+        answer = ask(definitions)
+        if definitions.whole:
+            if memory is not None:
+                memory.update(definitions.asked)
+            return answer
+        await definitions.fetch(view)
+    raise Problem.of("too_costly", f"Definitions lead to further ones more than {MOST_WAVES} times")

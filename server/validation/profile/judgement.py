@@ -1,0 +1,89 @@
+"""Judgement: a resource against the profiles that it declares, or that somebody names.
+
+https://hl7.org/fhir/R4/profiling.html#resources, https://hl7.org/fhir/R4/validation.html
+
+A profile that is not loaded says nothing; what it would have said is never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from server.ledger import Resource
+from server.outcome import Issue
+from server.validation.conformance import Definitions
+from server.validation.profile import compiled, extension
+from server.validation.profile.item import Item
+from server.validation.profile.run import Run
+
+
+class Claim(NamedTuple):
+    """A profile that a resource is to conform to, and who says so: a place in the resource, or a parameter."""
+
+    profile: str
+    place: str
+
+
+def declared(resource: Resource, place: str = "") -> list[Claim]:
+    """What a resource says that it conforms to: meta.profile."""
+    named = resource.get("meta", {}).get("profile", ())
+    root = place or resource["resourceType"]
+    return [Claim(name, f"{root}.meta.profile[{index}]") for index, name in enumerate(named) if name is not None]
+
+
+def claims(resource: Resource) -> bool:
+    """Whether the resource, or one in it, declares a profile or has an extension that modifies it."""
+    return any(True for one, _ in within(resource) if "profile" in one.get("meta", ()))
+
+
+def within(resource: Resource) -> Iterator[tuple[Resource, str]]:
+    """The resource, those that it contains, and a Bundle's, each with its place."""
+    root = str(resource["resourceType"])
+    yield resource, root
+    for index, one in enumerate(resource.get("contained", ())):
+        yield one, f"{root}.contained[{index}]"
+    if root == "Bundle":
+        for index, entry in enumerate(resource.get("entry", ())):
+            if "resource" in entry:
+                for one, place in within(entry["resource"]):
+                    rest = place.removeprefix(str(entry["resource"]["resourceType"]))
+                    yield one, f"{root}.entry[{index}].resource{rest}"
+
+
+def judge(definitions: Definitions, resource: Resource, named: Iterable[Claim] = ()) -> list[Issue]:
+    """What is wrong with a resource, whose structure is R4's, by every profile declared in it or named."""
+    bundle = _by_url(resource)
+    issues: list[Issue] = []
+    for one, place in within(resource):
+        run = Run(definitions, compiled.compile, one, bundle, place=place)
+        item = Item(one, None, str(one["resourceType"]), "")
+        wanted = [*declared(one, place), *(named if one is resource else ())]
+        issues += [issue for claim in wanted for issue in _conforms(run, item, claim)]
+        extension.check(item, run)
+        issues += run.issues()
+    return issues
+
+
+def _conforms(run: Run, item: Item, claim: Claim) -> Iterator[Issue]:
+    found = run.profile(claim.profile)
+    if found is None:
+        words = f"{claim.profile} is not loaded, or what it rests on is not: nothing is said about it"
+        yield Issue("not-found", words, (claim.place,), "information")
+        return
+    profile, check = found
+    check(item, run)
+    for name in profile.imposed:
+        yield from _conforms(run, item, Claim(name, claim.place))
+
+
+def _by_url(resource: Resource) -> Mapping[str, Any]:
+    """A Bundle's resources, by what references within it call them."""
+    found: dict[str, Any] = {}
+    for entry in resource.get("entry", ()) if resource["resourceType"] == "Bundle" else ():
+        one = entry.get("resource")
+        if one is not None:
+            found[entry.get("fullUrl", "")] = one
+            if "id" in one:
+                found.setdefault(f"{one['resourceType']}/{one['id']}", one)
+    return found

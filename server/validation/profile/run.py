@@ -1,0 +1,98 @@
+"""Run: one resource under check: what is loaded, what the resource holds, and what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from server.fhir.reference import local
+from server.outcome import Issue, Severity
+from server.validation.conformance import Definitions, Made
+from server.validation.profile import snapshot, structure
+from server.validation.profile.item import Item
+from server.validation.profile.structure import ElementDefinition, Structure
+
+DEEPEST = 8  # profiles that lead from one resource to the next
+PLACES = 10  # named in one issue
+
+Check = Callable[[Item, "Run"], None]
+Compile = Callable[[Structure, list[ElementDefinition]], Check]
+
+_COMPILED: dict[str, Made] = {}
+
+
+@dataclass(slots=True)
+class Run:
+    """One check of one resource. Issues are of `found`; what could not be looked at is gathered in `open`."""
+
+    definitions: Definitions
+    compile: Compile
+    resource: dict[str, Any]
+    bundle: Mapping[str, dict[str, Any]] = field(default_factory=dict)  # fullUrl -> resource
+    found: dict[tuple[str, str, str], Issue] = field(default_factory=dict)
+    open: dict[str, list[str]] = field(default_factory=dict)  # why -> where
+    depth: int = 0
+    place: str = ""  # where the resource is, where it is not the root
+
+    def at(self, item_path: str) -> str:
+        return f"{self.place or self.resource['resourceType']}{item_path}"
+
+    def say(self, code: str, item_path: str, words: str, rule: str, severity: Severity = "error") -> None:
+        """One issue, once, however many definitions say so."""
+        path = self.at(item_path)
+        self.found.setdefault((code, path, words), Issue(code, f"{words} ({rule})", (path,), severity))
+
+    def leave(self, why: str, item_path: str) -> None:
+        """What is not judged, since it rests on what is not here."""
+        self.open.setdefault(why, []).append(self.at(item_path))
+
+    @property
+    def has_errors(self) -> bool:
+        return any(issue.severity == "error" for issue in self.found.values())
+
+    def issues(self) -> list[Issue]:
+        left = [Issue("not-found", why, tuple(paths[:PLACES]), "information") for why, paths in self.open.items()]
+        return [*self.found.values(), *left]
+
+    def profile(self, name: str) -> tuple[Structure, Check] | None:
+        """A profile that is loaded, compiled; None where it, or what it rests on, is not."""
+        known = structure.find(self.definitions, name)
+        if known is None:
+            return None
+        check = self.definitions.remembered(_COMPILED, known.digest, lambda found: self._made(found, known.read))
+        return (known.read, check) if check else None
+
+    def _made(self, definitions: Definitions, profile: Structure) -> Check | None:
+        elements = snapshot.elements(definitions, profile)
+        return self.compile(profile, elements) if elements else None
+
+    def trial(self, item: Item, name: str) -> bool | None:
+        """Whether a value conforms to a profile: None where that is not loaded. Nothing is said."""
+        if structure.is_own(name.partition("|")[0]):
+            return None
+        found = self.profile(name)
+        if found is None or self.depth > DEEPEST:
+            return None
+        within = Run(self.definitions, self.compile, self.resource, self.bundle, depth=self.depth + 1)
+        found[1](item, within)
+        return not within.has_errors
+
+    def resolved(self, reference: str) -> dict[str, Any] | None:
+        """The resource that a reference leads to, where it is contained or in the same Bundle."""
+        if reference.startswith("#"):
+            return next((one for one in self.resource.get("contained", ()) if f"#{one.get('id')}" == reference), None)
+        return self.bundle.get(reference)
+
+
+def target_type(reference: str, resource: dict[str, Any] | None) -> str | None:
+    """The type that a reference leads to, by the resource or by what it says."""
+    if resource is not None:
+        return str(resource.get("resourceType"))
+    link = local(reference)
+    if link is not None:
+        return link.type
+    parts = reference.partition("?")[0].split("/")
+    if len(parts) == 1 and "?" in reference:
+        return parts[0]
+    return parts[-2] if len(parts) > 2 and "//" in reference and parts[-2].isalpha() else None

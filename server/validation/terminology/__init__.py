@@ -1,0 +1,1 @@
+"""Terminology: what a code means, and which codes a value set has."""

@@ -1,0 +1,129 @@
+"""ConceptMap: what a code of one system is in another.
+
+https://hl7.org/fhir/R4/conceptmap.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from server.fhir import canonical
+from server.ledger import Resource
+from server.validation.conformance import Definitions
+
+UNRELATED = {"unmatched", "disjoint"}  # equivalences that are no translation
+
+
+class Match(NamedTuple):
+    """One translation: the equivalence reads target to source ("wider": the target's meaning is wider)."""
+
+    equivalence: str
+    system: str
+    code: str | None
+    display: str | None
+    source: str  # the map's canonical
+    products: tuple[Resource, ...] = ()
+    depends_on: tuple[Resource, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ConceptMap:
+    """A map that is read."""
+
+    url: str
+    version: str
+    source: str
+    target: str
+    groups: tuple[Resource, ...]
+
+    @property
+    def canonical(self) -> str:
+        return f"{self.url}|{self.version}" if self.version else self.url
+
+
+def read(resource: Resource) -> ConceptMap:
+    """A ConceptMap's content."""
+    return ConceptMap(
+        resource.get("url", ""),
+        resource.get("version", ""),
+        resource.get("sourceUri") or resource.get("sourceCanonical") or "",
+        resource.get("targetUri") or resource.get("targetCanonical") or "",
+        tuple(resource.get("group", ())),
+    )
+
+
+def find(definitions: Definitions, name: str) -> ConceptMap | None:
+    known = definitions.find("ConceptMap", name, read)
+    found: ConceptMap | None = known.read if known else None
+    return found
+
+
+def translations(
+    definitions: Definitions,
+    found: ConceptMap,
+    system: str,
+    code: str,
+    target_system: str | None = None,
+    *,
+    reverse: bool = False,
+    seen: frozenset[str] = frozenset(),
+) -> list[Match]:
+    """What the map says of a code; `reverse` reads it from target to source. Each group's `unmapped` counts too."""
+    ends = ("target", "source") if reverse else ("source", "target")
+    matches: list[Match] = []
+    for group in found.groups:
+        if group.get(ends[0], system) != system or target_system not in (None, group.get(ends[1])):
+            continue
+        made = list(_backwards(found, group, code) if reverse else _forwards(found, group, code))
+        if not made and not reverse and "unmapped" in group:
+            made = _unmapped(definitions, found, group, system, code, seen)
+        matches += made
+    return matches
+
+
+def _forwards(found: ConceptMap, group: Resource, code: str) -> Iterator[Match]:
+    for element in group["element"]:
+        if element.get("code") == code:
+            for target in element.get("target", ()):
+                yield Match(
+                    target["equivalence"],
+                    group.get("target", ""),
+                    target.get("code"),
+                    target.get("display"),
+                    found.canonical,
+                    tuple(target.get("product", ())),
+                    tuple(target.get("dependsOn", ())),
+                )
+
+
+_TURNED = {"wider": "narrower", "narrower": "wider", "subsumes": "specializes", "specializes": "subsumes"}
+
+
+def _backwards(found: ConceptMap, group: Resource, code: str) -> Iterator[Match]:
+    for element in group["element"]:
+        for target in element.get("target", ()):
+            if target.get("code") == code:
+                equivalence = _TURNED.get(target["equivalence"], target["equivalence"])
+                yield Match(
+                    equivalence, group.get("source", ""), element.get("code"), element.get("display"), found.canonical
+                )
+
+
+def _unmapped(
+    definitions: Definitions, found: ConceptMap, group: Resource, system: str, code: str, seen: frozenset[str]
+) -> list[Match]:
+    """https://hl7.org/fhir/R4/conceptmap.html#unmapped"""
+    unmapped: Any = group["unmapped"]
+    if unmapped["mode"] == "provided":
+        return [Match("equivalent", group.get("target", ""), code, None, found.canonical)]
+    if unmapped["mode"] == "fixed":
+        return [
+            Match("inexact", group.get("target", ""), unmapped.get("code"), unmapped.get("display"), found.canonical)
+        ]
+    name = unmapped.get("url", "")
+    other = find(definitions, name) if canonical.parse(name).url not in seen else None
+    if other is None:
+        return []
+    return translations(definitions, other, system, code, group.get("target"), seen=seen | {found.url, other.url})
