@@ -7,7 +7,8 @@ https://hl7.org/fhir/R4/downloads.html
 
 The definitions come from the Maven package ca.uhn.hapi.fhir:hapi-fhir-validation-resources-r4, fetched with `mvn`
 where the local repository lacks it. Only facts are taken: names, cardinalities, types, targets, codes with their
-displays, and search parameters; none of HL7's texts. Each file is JSON with one line per type, so that a change shows as one line.
+displays, and search parameters; none of HL7's texts. Each file is JSON with one line per type, so that a change shows
+as one line.
 """
 
 from __future__ import annotations
@@ -263,9 +264,7 @@ def concept_property(node: Xml) -> Table:
 
 def value_set(node: Xml) -> Table:
     row = {"resourceType": "ValueSet", **simple(node, "url", "version", "name", "status")}
-    parts = {
-        name: [clause(part) for part in each(node, f"compose/{name}")] for name in ("include", "exclude")
-    }
+    parts = {name: [clause(part) for part in each(node, f"compose/{name}")] for name in ("include", "exclude")}
     return row | present(compose=present(**parts))
 
 

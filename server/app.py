@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server import guide, log, metrics
 from server.coordination.facts import facts
-from server.coordination.rule import rules
+from server.coordination.rule import rules as care_rules
 from server.fhir.definition import RESOURCE_TYPES
 from server.interactions import exchange, write
 from server.interactions.cors import Cors
@@ -27,6 +27,7 @@ from server.interactions.exchange import ALL_TYPES, Server
 from server.interactions.headers import CSV
 from server.interactions.http import Base
 from server.interactions.routes import DISPATCH
+from server.ledger import Change, Context, FactRow, Resource, Rules, View
 from server.operations.call import Call
 from server.operations.registry import OPERATIONS, Operation
 from server.outcome import Problem
@@ -36,6 +37,7 @@ from server.search import extract
 from server.settings import Settings
 from server.store.engine import Projections
 from server.store.sqlite.engine import SqliteStore
+from server.validation import conformance, policy
 
 PATH = "/fhir"
 SQLITE = "sqlite:///"
@@ -71,7 +73,7 @@ def application(server: Server, settings: Settings) -> ASGIApp:
         Cors(frozenset(settings.cors.split())),
         settings.patience,
     )
-    beside = _beside(server.repository)
+    beside = _beside(server.repository, rules_of(settings))
     headed = Headed(beside)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,8 +93,24 @@ def application(server: Server, settings: Settings) -> ASGIApp:
 def projections(base_url: str) -> Projections:
     """What the store derives from each resource, absolute references under `base_url` being local ones."""
     return Projections(
-        partial(extract.rows, base_url=base_url), partial(facts, base_url=base_url), f"{PROJECTIONS} {base_url}"
+        partial(extract.rows, base_url=base_url), partial(_facts, base_url=base_url), f"{PROJECTIONS} {base_url}"
     )
+
+
+def _facts(resource: Resource, base_url: str) -> list[FactRow]:
+    """What the care rules ask of a resource, and what validation asks of a definition."""
+    return facts(resource, base_url) + conformance.facts(resource)
+
+
+def rules_of(settings: Settings) -> Rules:
+    """What every commit is held to at the ledger's head: the profiles that it declares, then the care rules."""
+    profiles = policy.parse(settings.profiles)
+
+    async def rules(context: Context, before: View, changes: Sequence[Change], after: View) -> Sequence[Change]:
+        await policy.enforced(profiles, context, before, changes, after)
+        return await care_rules(context, before, changes, after)
+
+    return rules
 
 
 def server_of(settings: Settings) -> Server:
@@ -109,7 +127,7 @@ def server_of(settings: Settings) -> Server:
     if unknown := versioned - RESOURCE_TYPES - {ALL_TYPES}:
         raise Problem.invalid(f"CAREPLAN_VERSIONED names {', '.join(sorted(unknown))}, which are no types of FHIR R4")
     operations = {code: Invoked(row) for code, row in OPERATIONS.items()}
-    return Server(Repository(store, derived), DISPATCH, operations, versioned)
+    return Server(Repository(store, derived), DISPATCH, operations, versioned, policy.parse(settings.profiles))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +182,12 @@ class Invoked:
 async def opened(settings: Settings) -> AsyncIterator[Server]:
     """The server without HTTP: for a load, and for what is to be done before the first request."""
     server = server_of(settings)
-    async with _open(server.repository):
+    async with _open(server.repository, rules_of(settings)):
         yield server
 
 
 @asynccontextmanager
-async def _open(repository: Repository) -> AsyncIterator[None]:
+async def _open(repository: Repository, rules: Rules) -> AsyncIterator[None]:
     await repository.store.open(rules)
     try:
         yield
@@ -189,12 +207,12 @@ def _stop_after_parent() -> None:
     threading.Thread(target=watch, name="careplan-parent", daemon=True).start()
 
 
-def _beside(repository: Repository) -> FastAPI:
+def _beside(repository: Repository, rules: Rules) -> FastAPI:
     """What is not FHIR: for operators, and for a person who looks in with a browser."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with _open(repository):
+        async with _open(repository, rules):
             gc.freeze()  # the tables that stay for good are not looked through again
             gc.set_threshold(10_000, 20, 50)  # a large Bundle is a million objects: fewer looks at them
             yield

@@ -86,6 +86,9 @@ def load_command(
     as_recorded: Annotated[
         bool, typer.Option("--as-recorded", help="Admit what already breaks a cap; reports flag it.")
     ] = False,
+    examples: Annotated[
+        bool, typer.Option("--examples/--no-examples", help="Take a package's examples, people made up, as well.")
+    ] = True,
     workers: Annotated[int, typer.Option(min=1, help="Processes that parse, validate and index.")] = cores(),
     report: Annotated[Path | None, typer.Option(help="Write every refusal here, as NDJSON.")] = None,
 ) -> None:
@@ -95,12 +98,14 @@ def load_command(
         with _refusals_told():
             if report is not None:
                 report.write_bytes(b"")  # so that a long load does not end without one
-            loaded = asyncio.run(_load(settings, paths, workers, AS_RECORDED if as_recorded else None))
+            loaded = asyncio.run(_load(settings, paths, workers, examples, AS_RECORDED if as_recorded else None))
     except KeyboardInterrupt:
         typer.echo("Broken off: the same command goes on from here", err=True)
         raise typer.Exit(130) from None
     for line in loaded.told():
         typer.echo(line)
+    for words in loaded.absent:
+        typer.echo(f"{words}: what it defines is not checked, and never guessed", err=True)
     if report is not None:
         report.write_bytes(b"".join(loaded.lines()))
     raise typer.Exit(1 if loaded.refused else 0)
@@ -150,14 +155,14 @@ def _refusals_told() -> Iterator[None]:
 
 
 async def _load(
-    settings: Settings, paths: list[Path], workers: int, override: Mapping[str, Any] | None = None
+    settings: Settings, paths: list[Path], workers: int, examples: bool, override: Mapping[str, Any] | None = None
 ) -> Report:
     found = files(paths)
     total = sum(path.stat().st_size for path in found)
     async with opened(settings) as server:
         await shipped.programs(server)
         with progress(total, Console(stderr=True)) as watch:
-            return await load(server, found, workers=workers, override=override, watch=watch)
+            return await load(server, found, workers=workers, override=override, examples=examples, watch=watch)
 
 
 def settings_of_environment() -> Settings:

@@ -63,7 +63,8 @@ class Change:
 
     `text` is the body's bytes before and after its version stamp, which only the head of the ledger knows.
     `rows` and `facts` are what the projections get; the repository fills them before the ledger is held, and the
-    writer fills them for what a decide made itself.
+    writer fills them for what a decide made itself. `judged` is what validation found by the profiles that the resource
+    declares, so that the head need not judge again.
     """
 
     method: str
@@ -73,6 +74,7 @@ class Change:
     text: tuple[bytes, bytes] = (b"", b"")
     rows: Sequence[IndexRow] | None = field(default=None, repr=False)
     facts: Sequence[FactRow] | None = field(default=None, repr=False)
+    judged: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def reference(self) -> str:

@@ -67,6 +67,11 @@ class Settings(BaseSettings):
     page_horizon: Annotated[float, Field(gt=0)] = Field(
         default=86_400, description="Seconds that the link to a search's next page stays good; an older one is a 410."
     )
+    profiles: str = Field(
+        default="enforce",
+        description="What becomes of a write that breaks a profile which it declares: `off`, `warn` or `enforce`, "
+        "and for single types `Type=level`, by commas.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least severe event that is logged."
     )
@@ -79,6 +84,14 @@ class Settings(BaseSettings):
         if not store.startswith("sqlite:///") or store == "sqlite:///":
             raise ValueError("a store is named sqlite:///<path>, such as sqlite:///data/careplan.db")
         return store
+
+    @field_validator("profiles")
+    @classmethod
+    def _known_levels(cls, profiles: str) -> str:
+        for part in profiles.split(","):
+            if part.rpartition("=")[2].strip() not in {"off", "warn", "enforce"}:
+                raise ValueError("a level is off, warn or enforce; one of a type is Type=level: warn,Goal=enforce")
+        return profiles
 
     @field_validator("base_url")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,17 @@ from server.fhir import body
 from server.ledger import Resource
 
 PACKAGE = Path(__file__).parents[2] / "shared/igs/hl7.fhir.us.core-6.1.0.tgz"
+
+
+@cache
+def definitions() -> list[Resource]:
+    """What the package defines; the test is skipped where the package is not at hand."""
+    if not PACKAGE.exists():
+        pytest.skip("the package of US Core 6.1.0 is not beside the repository")
+    with tarfile.open(PACKAGE) as package:
+        files = [(member.name, package.extractfile(member)) for member in package.getmembers() if member.isfile()]
+        wanted = re.compile(r"package/(StructureDefinition|ValueSet|CodeSystem)-[^/]*\.json").fullmatch
+        return [body.parse(file.read()).resource for name, file in files if file and wanted(name)]
 
 
 @cache

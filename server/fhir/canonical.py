@@ -17,7 +17,7 @@ class Canonical(NamedTuple):
 
 
 def parse(text: str) -> Canonical:
-    """"http://…/us-core-careplan|6.1.0#fragment" without its fragment."""
+    """ "http://…/us-core-careplan|6.1.0#fragment" without its fragment."""
     url, _, version = text.partition("#")[0].partition("|")
     return Canonical(url, version)
 

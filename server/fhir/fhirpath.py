@@ -42,12 +42,15 @@ def rule(expression: str) -> Rule:
 
     text = _spoken(expression)
     _check(text)
-    evaluate = cast(Callable[[Any, dict[str, Any]], list[Any]], compile(text, models["r4"], {"userInvocationTable": _OWN}))
+    node = cast(Callable[[Any, str], Any], ResourceNode.create_node)
+    evaluate = cast(
+        Callable[[Any, dict[str, Any]], list[Any]], compile(text, models["r4"], {"userInvocationTable": _OWN})
+    )
 
     def holds(value: Any, type_name: str, resource: dict[str, Any]) -> bool:
         token = _container.set(resource)
         try:
-            found = evaluate(ResourceNode.create_node(value, type_name), {"resource": resource, "rootResource": resource})
+            found = evaluate(node(value, type_name), {"resource": resource, "rootResource": resource})
         finally:
             _container.reset(token)
         return found in ([], [True])

@@ -24,6 +24,7 @@ from server.ledger import Version
 from server.outcome import Issue, Problem, outcome
 from server.repository import Repository
 from server.search.compartment import COMPARTMENTS
+from server.validation.policy import ENFORCE, Policy
 
 BASE = "[base]"
 METADATA = "metadata"
@@ -169,6 +170,7 @@ class Server:
     dispatch: Mapping[tuple[str, str], Handler]
     operations: Mapping[str, Operation] = field(default_factory=dict)
     versioned: frozenset[str] = frozenset()
+    profiles: Policy = ENFORCE  # which of what resources declare is checked before the head
 
     def is_versioned(self, type: str) -> bool:
         return not self.versioned.isdisjoint((type, ALL_TYPES))

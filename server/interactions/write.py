@@ -22,6 +22,7 @@ from server.outcome import Issue, Problem
 from server.search import query
 from server.search.filter import ALL
 from server.search.query import Query
+from server.validation import policy
 from server.validation.element import validate
 
 MAX_KEY = 255
@@ -222,7 +223,8 @@ async def perform(server: Server, request: Request, write: Write, resolve: Resol
         return Plan([write.change(target.id, target.current)], outcome_of(target, 0))
 
     made = await commit(server, request, decide)
-    return answer(server, request, write.type, made, made.output)
+    found = await _judged(server, request, write)
+    return answer(server, request, write.type, made, made.output, found)
 
 
 async def commit(server: Server, request: Request, decide: Decide) -> Commit:
@@ -270,12 +272,27 @@ def _check_references(write: Write) -> None:
 async def foresee(server: Server, request: Request, write: Write, resolve: Resolve) -> None:
     """Make the change, with its index rows, before the head is held, for the id that it will most likely have."""
     if write.id and write.patch is None:
-        server.repository.prepare(write.change(write.id))
+        await _foreseen(server, request, write.change(write.id))
         return
     with suppress(Problem):  # the head alone decides what is refused
         target = await resolve(write, ViewHead(server.repository.view(request.caller)))
         if target.id and not target.keeps:
-            server.repository.prepare(write.change(target.id, target.current))
+            await _foreseen(server, request, write.change(target.id, target.current))
+
+
+async def _foreseen(server: Server, request: Request, change: Change) -> None:
+    server.repository.prepare(change)
+    if policy.claiming(server.profiles, change):
+        await policy.judged(server.repository.view(request.caller), change)
+
+
+async def _judged(server: Server, request: Request, write: Write) -> list[Issue]:
+    """What the profiles say of what was written, for a client that asks for an OperationOutcome."""
+    if (request.prefer.returns or request.returns) != "OperationOutcome":
+        return []
+    view = server.repository.view(request.caller)
+    found = [change for change in write.changes.values() if policy.claiming(server.profiles, change)]
+    return [issue for change in found[-1:] for issue in await policy.judged(view, change)]
 
 
 def outcome_of(target: Target, change: int | None) -> dict[str, Any]:
@@ -300,13 +317,20 @@ def version_of(server: Server, request: Request, type: str, commit: Commit, outp
     return None
 
 
-def answer(server: Server, request: Request, type: str, commit: Commit, output: dict[str, Any]) -> Response:
-    """The answer to one write, from its commit alone: Prefer says what it holds."""
+def answer(
+    server: Server,
+    request: Request,
+    type: str,
+    commit: Commit,
+    output: dict[str, Any],
+    found: Sequence[Issue] = (),
+) -> Response:
+    """The answer to one write, from its commit alone: Prefer says what it holds. `found` is told in an outcome."""
     version = version_of(server, request, type, commit, output)
     status: int = output["status"]
     returns = request.prefer.returns or request.returns
     if returns == "OperationOutcome":
-        told = Response.told(200 if status == 204 else status, [told_of(version, status)])
+        told = Response.told(200 if status == 204 else status, [told_of(version, status), *found])
         told.version, told.location = version, location_of(version)
         return told
     content = b"" if returns == "minimal" or status == 204 or version is None else version.body or b""

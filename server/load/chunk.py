@@ -16,6 +16,7 @@ from server.ledger import Change
 from server.load.source import Piece, pieces
 from server.outcome import Issue, Problem
 from server.store.engine import Projections
+from server.validation import conformance
 from server.validation.element import validate
 
 SIZE = 500  # resources
@@ -42,10 +43,14 @@ class Refusal(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """A change, and where its resource stands."""
+    """A change, and where its resource stands.
+
+    A packaged definition has a second id, with its version in it, for where another version has the first.
+    """
 
     place: str
     change: Change
+    versioned: Change | None = None
 
 
 @dataclass(slots=True)
@@ -57,11 +62,12 @@ class Prepared:
     refused: list[Refusal] = field(default_factory=list)
 
 
-def chunks(path: Path, digest: str) -> Iterator[Chunk]:
+def chunks(path: Path, digest: str, *, examples: bool = True) -> Iterator[Chunk]:
     """The file's pieces, some hundred at a time."""
     start = 0
-    for number, gathered in enumerate(_gathered(pieces(path))):
-        yield Chunk(f"load/{digest}/{SIZE}/{number}", tuple(gathered), gathered[-1].end - start)
+    of = digest if examples else f"{digest}/definitions"
+    for number, gathered in enumerate(_gathered(pieces(path, examples=examples))):
+        yield Chunk(f"load/{of}/{SIZE}/{number}", tuple(gathered), gathered[-1].end - start)
         start = gathered[-1].end
 
 
@@ -87,9 +93,31 @@ def prepare(chunk: Chunk, projections: Projections) -> Prepared:
                 _loose(piece, chunk.key, prepared, projections)
             else:
                 _take(piece.place, body.parse(piece.data), f"{chunk.key}/{index}", prepared, projections)
+                if piece.packaged:
+                    _version(prepared, piece, projections)
         except Problem as problem:
             prepared.refused.append(Refusal(piece.place, problem.issues))
     return prepared
+
+
+def _version(prepared: Prepared, piece: Piece, projections: Projections) -> None:
+    """Give the definition that was taken last its second id."""
+    placed = prepared.changes[-1] if prepared.changes else None
+    if placed is None or placed.place != piece.place:
+        return
+    resource = placed.change.resource or {}
+    if placed.change.type not in conformance.VERSIONED or not {"url", "version"} <= resource.keys():
+        return
+    own = body.parse(piece.data)
+    versioned = _change(own, versioned_id(placed.change.id, resource["version"]))
+    projections.fill(versioned)
+    prepared.changes[-1] = placed._replace(versioned=versioned)
+
+
+def versioned_id(id: str, version: str) -> str:
+    """An id for one version of a definition: "us-core-careplan-6.1.0", or, where that is none, one made from it."""
+    named = f"{id}-{version}"
+    return named if is_id(named) else str(uuid.uuid5(NAMESPACE, named))
 
 
 def _loose(piece: Piece, key: str, prepared: Prepared, projections: Projections) -> None:

@@ -21,13 +21,15 @@ from typing import Any
 
 from server.auth.access import SYSTEM, Caller
 from server.interactions.exchange import Request, Server, locate
-from server.ledger import Commit, Decide, Plan, View
+from server.ledger import Change, Commit, Decide, Plan, View
 from server.load.chunk import Chunk, Placed, Prepared, Refusal, chunks, prepare
+from server.load.package import absent
 from server.load.report import Report, Watch
-from server.load.source import digest, files
+from server.load.source import digest, files, manifest
 from server.outcome import Issue, Problem
 from server.repository import Repository
 from server.store.engine import Projections
+from server.validation.conformance import held
 
 SMALL = 8 << 20  # bytes of files that are not worth starting processes for
 PASSING = {"unavailable", "throttled", "timeout", "no_store", "internal"}  # kinds that say nothing about a resource
@@ -39,9 +41,10 @@ async def load(
     *,
     workers: int = 1,
     override: Mapping[str, Any] | None = None,
+    examples: bool = True,
     watch: Watch = lambda read, resources: None,
 ) -> Report:
-    """Load the files. `workers` make chunks ready; `override` is every commit's."""
+    """Load the files. `workers` make chunks ready; `override` is every commit's; `examples` of packages may be left."""
     report = Report()
     found = files(paths)
     if override is not None:
@@ -49,11 +52,12 @@ async def load(
     loading = _Loading(server, report, server.repository.head(SYSTEM))
     with _executor(found, workers, server.repository.projections) as executor:
         try:
-            async for chunk, prepared in _ahead(executor, _chunks(found, report), 2 * workers + 1):
+            async for chunk, prepared in _ahead(executor, _chunks(found, report, examples), 2 * workers + 1):
                 before = report.taken + len(report.refused)
                 await loading.take(chunk, prepared)
                 watch(chunk.read, report.taken + len(report.refused) - before)
             await loading.perform_again()
+            report.absent += await absent(server.repository.view(SYSTEM), filter(None, map(manifest, found)))
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
     return report
@@ -85,11 +89,11 @@ def _prepare(chunk: Chunk) -> Prepared:
     return prepare(chunk, _projections)
 
 
-def _chunks(found: list[Path], report: Report) -> Iterator[Chunk]:
+def _chunks(found: list[Path], report: Report, examples: bool) -> Iterator[Chunk]:
     """Every file's chunks; a file that cannot be read, or not to its end, is refused from there on."""
     for path in found:
         try:
-            yield from chunks(path, digest(path))
+            yield from chunks(path, digest(path), examples=examples)
         except Problem as problem:
             report.refused.append(Refusal(str(path), problem.issues))
 
@@ -138,10 +142,8 @@ class _Loading:
                 self.again.append((chunk.key, bundle.place))
 
     async def _commit(self, key: str, placed: list[Placed]) -> None:
-        changes = [each.change for each in placed]
-
         async def decide(view: View) -> Plan:
-            return Plan(list(changes))
+            return Plan(await _chosen(view, placed))
 
         try:
             commit = await self.server.repository.commit(SYSTEM, decide, key=key)
@@ -183,6 +185,25 @@ class _Loading:
             else:
                 issues = [_issue(issue) for issue in response.get("outcome", {}).get("issue", ())]
                 self.report.refused.append(Refusal(f"{place} Bundle.entry[{index}]", issues))
+
+
+async def _chosen(view: View, placed: list[Placed]) -> list[Change]:
+    """The changes: a definition keeps its id, unless another version of it has that id."""
+    wanted = {
+        (each.change.reference, each.versioned.resource["url"], each.versioned.resource["version"])
+        for each in placed
+        if each.versioned is not None and each.versioned.resource is not None
+    }
+    told = await held(view, sorted(wanted)) if wanted else {}
+    return [_version(each, told) for each in placed]
+
+
+def _version(placed: Placed, told: Mapping[tuple[str, str, str], tuple[bool, str]]) -> Change:
+    if placed.versioned is None or placed.versioned.resource is None:
+        return placed.change
+    resource = placed.versioned.resource
+    taken, stands = told[placed.change.reference, resource["url"], resource["version"]]
+    return placed.versioned if taken or stands == placed.versioned.reference else placed.change
 
 
 def _blamed(problem: Problem) -> list[Issue]:

@@ -26,6 +26,7 @@ class Report:
     taken: int = 0
     written: int = 0
     refused: list[Refusal] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)  # what a package rests on and that is not loaded, in words
 
     def lines(self) -> Iterator[bytes]:
         """Each refusal as a line of JSON: its place and its OperationOutcome."""

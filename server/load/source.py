@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -26,16 +27,29 @@ MAX_HEADER = 1 << 16  # bytes of a member's extended header
 MAX_PADDING = 1 << 20  # bytes after a package's last member
 NDJSON = (".ndjson", ".jsonl")
 PACKAGE = (".tgz", ".tar.gz")
-_RESOURCES = (PurePosixPath("package"), PurePosixPath("package/example"))  # where a package has them
+MANIFEST = "package/package.json"
+_DEFINITIONS, _EXAMPLES = PurePosixPath("package"), PurePosixPath("package/example")  # where a package has them
 
 
 class Piece(NamedTuple):
-    """One resource's bytes, and where a report finds it. A Bundle that is `loose`, a file of its own, is unpacked."""
+    """One resource's bytes, and where a report finds it. A Bundle that is `loose`, a file of its own, is unpacked.
+
+    A definition that is `packaged` keeps out of the way of its other versions.
+    """
 
     place: str
     data: bytes
     end: int  # how far into the file it reaches
     loose: bool = False
+    packaged: bool = False
+
+
+class Manifest(NamedTuple):
+    """What a package says of itself in package.json: its id, its version, and those that it rests on."""
+
+    name: str
+    version: str
+    dependencies: dict[str, str]
 
 
 def files(paths: Iterable[Path]) -> list[Path]:
@@ -63,13 +77,28 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-def pieces(path: Path) -> Iterator[Piece]:
-    """The file's resources. Problem where it cannot be read on."""
+def pieces(path: Path, *, examples: bool = True) -> Iterator[Piece]:
+    """The file's resources; of a package without its examples where they are not wanted.
+
+    Problem where it cannot be read on.
+    """
     if path.name.endswith(NDJSON):
         return _lines(path)
     if path.name.endswith(PACKAGE):
-        return _members(path)
+        return _resources(path, examples)
     return _whole(path)
+
+
+def manifest(path: Path) -> Manifest | None:
+    """A package's manifest; None of what is no package, or has none. https://hl7.org/fhir/packages.html"""
+    if not path.name.endswith(PACKAGE):
+        return None
+    try:
+        read = (data for name, data, _ in _members(path, MANIFEST.__eq__, MAX_HEADER) if name == MANIFEST)
+        found = json.loads(next(read, b"null"))
+        return Manifest(str(found["name"]), str(found["version"]), dict(found.get("dependencies") or {}))
+    except (Problem, ValueError, TypeError, KeyError):
+        return None  # the load itself says what is wrong with it
 
 
 def _whole(path: Path) -> Iterator[Piece]:
@@ -91,7 +120,16 @@ def _lines(path: Path) -> Iterator[Piece]:
                 yield Piece(f"{path}:{number}", line, end)
 
 
-def _members(path: Path) -> Iterator[Piece]:
+def _resources(path: Path, examples: bool) -> Iterator[Piece]:
+    def wanted(name: str) -> bool:
+        return _is_resource(PurePosixPath(name), examples)
+
+    for name, data, end in _members(path, wanted, MAX_LINE):
+        yield Piece(f"{path}/{name}", data, end, packaged=PurePosixPath(name).parent == _DEFINITIONS)
+
+
+def _members(path: Path, wanted: Callable[[str], bool], longest: int) -> Iterator[tuple[str, bytes, int]]:
+    """The name and bytes of each member that is wanted, and how far into the file it reaches."""
     unpacked = 0
     try:
         with (
@@ -105,13 +143,13 @@ def _members(path: Path) -> Iterator[Piece]:
                 unpacked += member.size
                 if unpacked > MAX_UNPACKED or number >= MAX_MEMBERS:
                     raise Problem.of("too_costly", f"{place}: with this the package unpacks to more than a load reads")
-                if not _is_resource(member):
+                if not (member.isfile() and wanted(member.name)):
                     continue
-                if member.size > MAX_LINE:
-                    raise _too_long(place, MAX_LINE)
+                if member.size > longest:
+                    raise _too_long(place, longest)
                 file = archive.extractfile(member)
                 if file is not None:
-                    yield Piece(place, file.read(), raw.tell())
+                    yield member.name, file.read(), raw.tell()
             _check_end(unzipped)
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise Problem.invalid(f"{path}: not a package that can be read: {error}") from None
@@ -143,11 +181,9 @@ def _check_place(place: str, member: tarfile.TarInfo) -> None:
         raise Problem.invalid(f"{place}: a package holds files and folders, and no links or devices")
 
 
-def _is_resource(member: tarfile.TarInfo) -> bool:
-    name = PurePosixPath(member.name)
+def _is_resource(name: PurePosixPath, examples: bool) -> bool:
     return (
-        member.isfile()
-        and name.parent in _RESOURCES
+        (name.parent == _DEFINITIONS or (examples and name.parent == _EXAMPLES))
         and name.suffix == ".json"
         and not name.name.startswith(".")
         and name.name != "package.json"

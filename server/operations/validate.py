@@ -1,17 +1,22 @@
-"""[type]/$validate and [type]/[id]/$validate: would this resource be stored, as far as its structure goes?
+"""[type]/$validate and [type]/[id]/$validate: would this resource be stored, as far as its own content goes?
 
 https://hl7.org/fhir/R4/resource-operation-validate.html
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from server.fhir import body
+from server.ledger import Resource
 from server.operations.call import Answer, Call
 from server.operations.parameters import place
 from server.outcome import Issue, Problem, outcome
 from server.validation import element
+from server.validation.conformance import answered
+from server.validation.profile.judgement import Claim, judge
 
-MODES = ("create", "update", "delete")
+MODES = ("create", "update", "delete", "profile")
 
 
 async def validate(call: Call) -> Answer:
@@ -26,20 +31,28 @@ async def validate(call: Call) -> Answer:
         raise Problem.of("required", "resource is missing: the resource to validate", place("resource"))
     else:
         resource = given.value
-    issues = [] if mode == "delete" else list(_found(call, resource))
-    if profile := call.inputs.one("profile"):
-        text = f"Profiles are not checked yet: nothing is said about {profile}"
-        issues.append(Issue("not-supported", text, (place("profile"),), "warning"))
-    if not issues:
-        issues.append(Issue("informational", "Nothing is wrong with the resource's structure", severity="information"))
+    issues = [] if mode == "delete" else await _found(call, resource)
+    if not any(issue.severity in {"error", "warning"} for issue in issues):
+        issues = [Issue("informational", "Nothing is wrong with the resource", severity="information"), *issues]
     return Answer([("return", outcome(issues))])
 
 
-def _found(call: Call, resource: dict[str, object]) -> list[Issue]:
+async def _found(call: Call, resource: Resource) -> list[Issue]:
     issues = element.validate(resource)
+    if not issues:
+        issues = await _by_profile(call, resource)
     if call.type and resource["resourceType"] != call.type:
         text = f"The URL takes a {call.type}; this is a {resource['resourceType']}"
         issues = [Issue("invalid", text, (f"{resource['resourceType']}",)), *issues]
     if call.inputs.one("mode") == "update" and "id" not in resource:
         issues = [*issues, Issue("required", "An update names its resource's id", (f"{resource['resourceType']}.id",))]
     return issues
+
+
+async def _by_profile(call: Call, resource: Resource) -> list[Issue]:
+    """By the profiles that it declares, and by the one that is named; that one has to be loaded."""
+    named = call.inputs.one("profile")
+    claims = [Claim(named, place("profile"))] if named else []
+    view = call.repository.view(call.caller)
+    issues = await answered(view, lambda definitions: judge(definitions, resource, claims))
+    return [replace(issue, severity="error") if issue.expression == (place("profile"),) else issue for issue in issues]

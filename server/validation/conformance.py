@@ -12,7 +12,7 @@ the function is called again. Once it is known what a question needs, it is fetc
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
 from server.fhir import body, canonical, published
@@ -25,7 +25,9 @@ T = TypeVar("T")
 FACT = "canonical"
 PACKAGE = "package"
 TYPES = frozenset({"StructureDefinition", "ValueSet", "CodeSystem", "ConceptMap"})
+VERSIONED = TYPES | {"ImplementationGuide"}  # of which several versions are kept at once
 MOST_WAVES = 64  # times that a question may lead to further definitions
+MOST_REMEMBERED = 256  # definitions that are fetched ahead for one kind of question
 KEPT = 4096  # definitions read, over all versions
 
 Asked = tuple[str, str]  # a resource type and a canonical
@@ -45,12 +47,24 @@ class Known(NamedTuple):
 def facts(resource: Resource) -> list[FactRow]:
     """One row for a definition under its url, and one for a package under its id."""
     kind = resource["resourceType"]
-    if kind in TYPES and "url" in resource:
-        about = [kind, resource.get("version", ""), resource.get("status", ""), digest(resource)]
-        return [(FACT, resource["url"], about)]
-    if kind == "ImplementationGuide" and "packageId" in resource:
-        return [(PACKAGE, resource["packageId"], resource.get("version", ""))]
-    return []
+    if kind not in VERSIONED or "url" not in resource:
+        return []
+    version = resource.get("version", "")
+    rows: list[FactRow] = [(FACT, resource["url"], [kind, version, resource.get("status", ""), digest(resource)])]
+    if "packageId" in resource:
+        rows.append((PACKAGE, resource["packageId"], version))
+    return rows
+
+
+async def held(view: View, wanted: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], tuple[bool, str]]:
+    """Of each (reference, url, version): whether another version has that reference, and where this one stands."""
+    found = await view.facts(FACT, sorted({url for _, url, _ in wanted}))
+    told = {}
+    for reference, url, version in wanted:
+        facts = [fact for fact in found[url] if fact.data[0] == reference.partition("/")[0]]
+        taken = any(fact.source == reference and fact.data[1] != version for fact in facts)
+        told[reference, url, version] = taken, next((one.source for one in facts if one.data[1] == version), "")
+    return told
 
 
 def digest(resource: Resource) -> str:
@@ -78,7 +92,7 @@ class Definitions:
     def remembered(self, kept: dict[str, Made], key: str, make: Callable[[Definitions], T]) -> T:
         """What is made from definitions, made again only where one of those that it was made from is another now."""
         found = kept.get(key)
-        if found is not None and all(self._mark(type, name, read) == mark for (type, name), (read, mark) in found.of.items()):
+        if found is not None and all(self._mark(*asked, read) == mark for asked, (read, mark) in found.of.items()):
             return cast(T, found.made)
         recorder = _Recorder(self)
         made = make(recorder)
@@ -126,6 +140,10 @@ class _Recorder(Definitions):
         self.inner = inner
         self.of: dict[Asked, tuple[Read, str | None]] = {}
 
+    @property
+    def whole(self) -> bool:
+        return self.inner.whole
+
     def find(self, type: str, name: str, read: Read) -> Known | None:
         known = self.inner.find(type, name, read)
         self.of[type, name] = read, known.digest if known else None
@@ -141,7 +159,7 @@ async def _known(view: View, type: str, asked: Canonical, facts: Iterable[Fact],
         resource = published.find(type, *asked)
         if resource is None:
             return None
-        return Known("", asked.url, resource["version"], asked.url, _kept(type, asked.url, read, resource))
+        return Known("", asked.url, resource.get("version", ""), asked.url, _kept(type, asked.url, read, resource))
     _, version, _, mark = fact.data
     if (type, mark) in _READ:
         return Known(fact.source, asked.url, version, mark, _READ[type, mark])
@@ -162,7 +180,12 @@ def _kept(type: str, mark: str, read: Read, resource: Resource) -> Any:
 def _chosen(type: str, asked: Canonical, facts: Iterable[Fact]) -> Fact | None:
     """The version asked for; where none is, the latest of those in use."""
     fitting = [fact for fact in facts if fact.data[0] == type and asked.version in ("", fact.data[1])]
-    return max(fitting, key=lambda fact: (fact.data[2] != "retired", version_key(fact.data[1]), fact.source), default=None)
+    return max(fitting, key=_rank, default=None)
+
+
+def _rank(fact: Fact) -> tuple[bool, list[tuple[int, int, str]], str]:
+    _, version, status, _ = fact.data
+    return status != "retired", version_key(version), fact.source
 
 
 async def answered(view: View, ask: Callable[[Definitions], T], memory: dict[Asked, Read] | None = None) -> T:
@@ -176,7 +199,7 @@ async def answered(view: View, ask: Callable[[Definitions], T], memory: dict[Ask
     for _ in range(MOST_WAVES):
         answer = ask(definitions)
         if definitions.whole:
-            if memory is not None:
+            if memory is not None and len(memory) < MOST_REMEMBERED:
                 memory.update(definitions.asked)
             return answer
         await definitions.fetch(view)

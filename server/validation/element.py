@@ -18,8 +18,8 @@ from server.fhir.datatype import PRIMITIVES
 from server.fhir.definition import RESOURCE_TYPES, SPECIFICATION, Element, elements, kind, lineage, page, value_set
 from server.outcome import Issue
 from server.validation import contained, reference
-from server.validation.terminology import required as terminology
 from server.validation.invariant import INVARIANTS, PROFILES, Invariant, has
+from server.validation.terminology import required as terminology
 
 MOST = 100  # issues reported of one resource
 NAMED = 64  # characters of a client's word that a message repeats

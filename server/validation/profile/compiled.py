@@ -261,9 +261,7 @@ class _Sliced:
 # The checks
 
 
-def _counted(
-    definition: ElementDefinition, row: Element, rule: str
-) -> Callable[[list[Item], Item, Run], None] | None:
+def _counted(definition: ElementDefinition, row: Element, rule: str) -> Callable[[list[Item], Item, Run], None] | None:
     """How often an element stands; None where that is what R4 says."""
     least, most = int(definition.get("min", 0)), _most(definition)
     base = row.max
@@ -318,7 +316,7 @@ def _told(wanted: Any) -> str:
 
 
 def _sized(definition: ElementDefinition, rule: str) -> list[Check]:
-    longest = definition.get("maxLength")
+    longest = int(definition.get("maxLength", 0))
     least, most = value.given(definition, "minValue"), value.given(definition, "maxValue")
 
     def is_short(item: Item, run: Run) -> None:
@@ -330,7 +328,7 @@ def _sized(definition: ElementDefinition, rule: str) -> list[Check]:
             bounds = [f"{word} {_told(bound)}" for word, bound in (("from", least), ("to", most)) if bound is not None]
             run.say("value", item.path, f"It lies {' '.join(bounds)}", rule)
 
-    checks: list[Check] = [is_short] if longest is not None else []
+    checks: list[Check] = [is_short] if longest else []
     return [*checks, lies] if least is not None or most is not None else checks
 
 
@@ -416,9 +414,12 @@ def _leads_to(targets: Sequence[str], rule: str) -> Check:
         elif resource is not None:
             _conforms(resource, found, [name for name, one in loaded if one and one[0].type == found], item, run, rule)
         elif found in types:
-            run.leave("References lead out of the resource: whether their targets conform is not checked", item.path)
+            run.leave(_OUTSIDE, item.path, "informational")
 
     return leads_to
+
+
+_OUTSIDE = "References lead out of the resource: whether their targets conform is not checked"
 
 
 def _conforms(
@@ -440,7 +441,7 @@ def _invariant(constraint: Mapping[str, Any], profile: str) -> Check:
         try:
             holds = fhirpath.rule(expression)(item.value, item.type, run.resource)
         except Exception:  # noqa: BLE001 - whatever an expression that is not ours runs into
-            run.leave(f"{key} of {profile} cannot be evaluated here", item.path)
+            run.leave(f"{key} of {profile} cannot be evaluated here", item.path, "not-supported")
             return
         if not holds:
             run.say("invariant", item.path, f"{key}: {words}", profile, "error" if severity == "error" else "warning")

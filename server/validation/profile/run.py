@@ -31,7 +31,7 @@ class Run:
     resource: dict[str, Any]
     bundle: Mapping[str, dict[str, Any]] = field(default_factory=dict)  # fullUrl -> resource
     found: dict[tuple[str, str, str], Issue] = field(default_factory=dict)
-    open: dict[str, list[str]] = field(default_factory=dict)  # why -> where
+    open: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # code and why -> where
     depth: int = 0
     place: str = ""  # where the resource is, where it is not the root
 
@@ -43,16 +43,16 @@ class Run:
         path = self.at(item_path)
         self.found.setdefault((code, path, words), Issue(code, f"{words} ({rule})", (path,), severity))
 
-    def leave(self, why: str, item_path: str) -> None:
+    def leave(self, why: str, item_path: str, code: str = "not-found") -> None:
         """What is not judged, since it rests on what is not here."""
-        self.open.setdefault(why, []).append(self.at(item_path))
+        self.open.setdefault((code, why), []).append(self.at(item_path))
 
     @property
     def has_errors(self) -> bool:
         return any(issue.severity == "error" for issue in self.found.values())
 
     def issues(self) -> list[Issue]:
-        left = [Issue("not-found", why, tuple(paths[:PLACES]), "information") for why, paths in self.open.items()]
+        left = [Issue(code, why, tuple(paths[:PLACES]), "information") for (code, why), paths in self.open.items()]
         return [*self.found.values(), *left]
 
     def profile(self, name: str) -> tuple[Structure, Check] | None:

@@ -67,7 +67,9 @@ def built(
 ) -> list[ElementDefinition]:
     """The base's elements, with what the differential says of each. `unfolded` gives a type's own elements."""
     said = list(differential)
-    snapshot = _Snapshot([dict(element) for element in base], unfolded, {one["path"]: one.get("min", 0) for one in said})
+    snapshot = _Snapshot(
+        [dict(element) for element in base], unfolded, {one["path"]: one.get("min", 0) for one in said}
+    )
     for element in said:
         snapshot.say(element)
     return snapshot.elements

@@ -20,8 +20,21 @@ MAX_VALUE_SET = f"{STRUCTURE}elementdefinition-maxValueSet"
 
 ElementDefinition = dict[str, Any]
 _KEPT = frozenset(
-    "id path sliceName slicing min max type contentReference maxLength binding constraint isModifier".split()
+    {
+        "id",
+        "path",
+        "sliceName",
+        "slicing",
+        "min",
+        "max",
+        "type",
+        "contentReference",
+        "maxLength",
+        "binding",
+        "constraint",
+    }
 )
+
 _KEPT_PREFIXES = ("fixed", "pattern", "minValue", "maxValue")
 
 
@@ -72,9 +85,7 @@ def _extensions(holder: Resource, url: str) -> Iterator[Resource]:
 
 
 def _kept(element: ElementDefinition) -> ElementDefinition:
-    kept = {
-        name: value for name, value in element.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)
-    }
+    kept = {name: value for name, value in element.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
     if "binding" in kept:
         binding = kept["binding"]
         most = next((one.get("valueCanonical") for one in _extensions(binding, MAX_VALUE_SET)), None)
@@ -150,4 +161,3 @@ def _type(row: Element) -> Resource:
     if row.targets and row.targets != ("Resource",):
         found["targetProfile"] = [STRUCTURE + target for target in row.targets]
     return found
-

@@ -125,16 +125,16 @@ def read(resource: Resource) -> CodeSystem:
 
 def _also_below(concept: Concept, outer: str) -> Concept:
     above = (*concept.above, outer)
-    return Concept(
-        concept.code, concept.display, concept.definition, above, concept.properties, concept.designation
-    )
+    return Concept(concept.code, concept.display, concept.definition, above, concept.properties, concept.designation)
 
 
 def _concepts(concepts: Sequence[Resource], above: tuple[str, ...]) -> Iterator[Concept]:
     for row in concepts:
         properties = tuple(row.get("property", ()))
         named = tuple(
-            one["valueCode"] for one in properties if one.get("code") in _ABOVE and one.get("valueCode") not in above
+            one["valueCode"]
+            for one in properties
+            if one.get("code") in _ABOVE and one.get("valueCode") not in above
             if "valueCode" in one
         )
         yield Concept(
@@ -153,4 +153,3 @@ def find(definitions: Definitions, url: str, version: str = "") -> CodeSystem | 
     known = definitions.find("CodeSystem", f"{url}|{version}" if version else url, read)
     system: CodeSystem | None = known.read if known else None
     return system
-

@@ -115,7 +115,9 @@ def find(definitions: Definitions, name: str) -> ValueSet | None:
 # Membership
 
 
-def contains(definitions: Definitions, value_set: ValueSet, system: str | None, code: str, deep: int = 0) -> bool | None:
+def contains(
+    definitions: Definitions, value_set: ValueSet, system: str | None, code: str, deep: int = 0
+) -> bool | None:
     """Whether a code is in the set. Without a system (an element of type code) any system's code does.
 
     None where that rests on what is not loaded.
@@ -268,7 +270,9 @@ def bounded(text: str) -> re.Pattern[str]:
     try:
         parsed = re._parser.parse(text)  # type: ignore[attr-defined]
         if len(text) > LONGEST or not _is_bounded(parsed):
-            raise Problem.of("unprocessable", f"The pattern {text[:80]!r} could take too long; two * or + at most, unnested")
+            raise Problem.of(
+                "unprocessable", f"The pattern {text[:80]!r} could take too long; two * or + at most, unnested"
+            )
         return re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:
         raise Problem.of("unprocessable", f"{text[:80]!r} is no pattern: {error}") from None

@@ -1,0 +1,48 @@
+"""$validate over HTTP: R4's structure, what is declared, and a profile that is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from tests.validation.test_policy import GOAL, NOTED, claiming, store
+
+Json = dict[str, Any]
+
+
+async def told(client: httpx.AsyncClient, url: str, resource: Json) -> list[tuple[str, str, list[str]]]:
+    response = await client.post(url, json=resource)
+    assert 200 == response.status_code, response.text
+    return [(one["severity"], one["code"], one.get("expression", [])) for one in response.json()["issue"]]
+
+
+async def test_validate_by_the_profile_that_is_named(client: httpx.AsyncClient) -> None:
+    await store(client, NOTED)
+    assert ("error", "required", ["Goal.note"]) in await told(client, f"Goal/$validate?profile={NOTED['url']}|1", GOAL)
+    assert ("information", "informational", []) in await told(client, "Goal/$validate", GOAL)
+
+
+async def test_validate_by_the_profile_that_is_declared(client: httpx.AsyncClient) -> None:
+    await store(client, NOTED)
+    assert [("error", "required", ["Goal.note"])] == await told(client, "Goal/$validate", claiming())
+
+
+async def test_validate_by_a_profile_that_is_not_loaded_is_an_error(client: httpx.AsyncClient) -> None:
+    found = await told(client, "Goal/$validate?profile=urn:p&mode=profile", GOAL)
+    assert [("error", "not-found", ["Parameters.parameter.where(name='profile')"])] == found
+    declared = await told(client, "Goal/$validate", claiming())
+    assert ("information", "not-found", ["Goal.meta.profile[0]"]) in declared
+
+
+async def test_validate_says_nothing_of_profiles_where_the_structure_is_wrong(client: httpx.AsyncClient) -> None:
+    await store(client, NOTED)
+    broken = {name: value for name, value in claiming().items() if name != "subject"}
+    assert [("error", "required", ["Goal.subject"])] == await told(client, "Goal/$validate", broken)
+
+
+async def test_validate_the_stored_resource(client: httpx.AsyncClient) -> None:
+    await client.put("Goal/1", json=GOAL | {"id": "1"})
+    await store(client, NOTED)
+    response = await client.get("Goal/1/$validate", params={"profile": NOTED["url"]})
+    assert ["required"] == [one["code"] for one in response.json()["issue"]]
