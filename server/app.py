@@ -17,7 +17,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server import guide, log, metrics
+from server import guide, log, lookout, metrics
 from server.coordination.facts import facts
 from server.coordination.rule import rules as care_rules
 from server.fhir.definition import RESOURCE_TYPES
@@ -73,7 +73,7 @@ def application(server: Server, settings: Settings) -> ASGIApp:
         Cors(frozenset(settings.cors.split())),
         settings.patience,
     )
-    beside = _beside(server.repository, rules_of(settings))
+    beside = _beside(server.repository, rules_of(settings), settings)
     headed = Headed(beside)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -156,6 +156,10 @@ class Invoked:
     def definition(self) -> Mapping[str, Any]:
         return self.operation.definition
 
+    @property
+    def gets(self) -> bool:
+        return self.operation.gets
+
     async def __call__(self, server: Server, request: exchange.Request) -> exchange.Response:
         sent = request.body() if request.parsed is not None or request.content else None
         call = Call(
@@ -165,6 +169,7 @@ class Invoked:
             request.place.id,
             self.operation.inputs(sent, request.parameters, request.base_url),
             csv=request.media_type == CSV,
+            writes=request.method == "POST",
             key=write.key_of(request),
             fingerprint=write.fingerprint(request),
             base_url=request.base_url,
@@ -207,7 +212,7 @@ def _stop_after_parent() -> None:
     threading.Thread(target=watch, name="careplan-parent", daemon=True).start()
 
 
-def _beside(repository: Repository, rules: Rules) -> FastAPI:
+def _beside(repository: Repository, rules: Rules, settings: Settings) -> FastAPI:
     """What is not FHIR: for operators, and for a person who looks in with a browser."""
 
     @asynccontextmanager
@@ -215,7 +220,8 @@ def _beside(repository: Repository, rules: Rules) -> FastAPI:
         async with _open(repository, rules):
             gc.freeze()  # the tables that stay for good are not looked through again
             gc.set_threshold(10_000, 20, 50)  # a large Bundle is a million objects: fewer looks at them
-            yield
+            async with lookout.watching(repository, settings.oversight_interval):
+                yield
 
     app = FastAPI(
         title="careplan-server",

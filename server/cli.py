@@ -21,11 +21,13 @@ from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from server import log, metrics
 from server.app import PLACES, opened, server_of
+from server.auth.access import SYSTEM
 from server.coordination.write import AS_RECORDED
 from server.load import shipped
 from server.load.load import load
 from server.load.report import Report, progress, steps
 from server.load.source import files
+from server.operations import oversight
 from server.outcome import Problem
 from server.protocol import BoundedProtocol
 from server.settings import Settings, cores
@@ -162,7 +164,10 @@ async def _load(
     async with opened(settings) as server:
         await shipped.programs(server)
         with progress(total, Console(stderr=True)) as watch:
-            return await load(server, found, workers=workers, override=override, examples=examples, watch=watch)
+            report = await load(server, found, workers=workers, override=override, examples=examples, watch=watch)
+        if report.written:
+            report.flagged = await oversight.look(server.repository, SYSTEM)
+        return report
 
 
 def settings_of_environment() -> Settings:

@@ -72,6 +72,10 @@ class Settings(BaseSettings):
         description="What becomes of a write that breaks a profile which it declares: `off`, `warn` or `enforce`, "
         "and for single types `Type=level`, by commas.",
     )
+    oversight_interval: Annotated[float, Field(ge=0)] = Field(
+        default=300,
+        description="Seconds between the looks for breaches of a limit, where the ledger or the date moved; 0: none.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least severe event that is logged."
     )

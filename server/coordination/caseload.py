@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from server.coordination import assignment, period
 from server.coordination.assignment import ACTIVE, Manager, Member, counted, held, in_program, reserved
-from server.coordination.facts import Assignment, Transfer
+from server.coordination.facts import Assignment, Role, Transfer
 from server.coordination.period import Interval, Step
 from server.coordination.program import Program, Rule
 from server.coordination.programs import Programs
@@ -271,19 +271,24 @@ def _remaining(programs: Programs, program: Program, caseload: Caseload, organiz
 
 
 async def programs_of(view: View, role: str, programs: Programs) -> list[str]:
-    """The programs in which the person in a role has members; where there are none, all that have managers."""
+    """The programs in which the person in a role has members, or is to get some."""
     person = (await assignment.practitioners(view, [role]))[role]
     caseload = (await caseloads(view, [person])).get(person) if person else None
-    having = [url for url in programs if any(dated.program.role for dated in programs.by_url[url])]
     if caseload is None:
-        return having
-    used = [
-        url
-        for url in having
-        if any(
-            counted(member, assignments, programs, dated.program)
-            for dated in programs.by_url[url]
-            for member, assignments in caseload.members
-        )
-    ]
-    return used or having
+        return []
+    return [url for url in programs if any(_is_in(caseload, programs, dated.program) for dated in programs.by_url[url])]
+
+
+def _is_in(caseload: Caseload, programs: Programs, program: Program) -> bool:
+    return any(counted(member, assignments, programs, program) for member, assignments in caseload.members) or any(
+        reserved(member, transfer, program) for member, transfer in caseload.reserved
+    )
+
+
+async def programs_open_to(view: View, role: str, programs: Programs) -> list[str]:
+    """The programs whose case managers have a code of the role; of a role without such a code, all with managers."""
+    found = [Role.of(fact) for fact in (await view.facts("role", [role]))[role]]
+    codes = {code for one in found for code in one.codes}
+    managers = {url: {dated.program.role for dated in programs.by_url[url]} - {None} for url in programs}
+    fitting = [url for url, roles in managers.items() if roles & codes]
+    return fitting or [url for url, roles in managers.items() if roles]

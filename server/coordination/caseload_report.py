@@ -152,7 +152,8 @@ async def _line(view: View, person: str, served: list[Served], made: Report, kno
     staff = known.staff[person]
     own = [role for role in staff.roles if role.organization in {None, made.organization}]
     there = [each for each in served if period.holds(each.times, at)]
-    line.held = sorted(_held(each, wanted, at) for each in there)
+    starts = {role.reference: period.starts(role.start, wanted.zone) for role in staff.roles}
+    line.held = sorted(_held(each, starts, wanted, at) for each in there)
     used = {one.manager for each in there for one in each.assignments}
     line.roles = sorted(used.union(role.reference for role in own))
     line.serving = _serving(served, staff, own, wanted)
@@ -188,8 +189,11 @@ def _days(start: str | None, wanted: Program, at: int) -> int | None:
     return period.days(period.starts(start, wanted.zone), at, wanted.zone) if start else None
 
 
-def _held(served: Served, wanted: Program, at: int) -> Held:
+def _held(served: Served, starts: Mapping[str, int], wanted: Program, at: int) -> Held:
+    """An assignment is no longer than the role that it is held in has been this person's."""
     low = next(low for low, high in served.held if low <= at < high)
+    start = min(starts.get(one.manager, period.ALWAYS) for one in served.assignments)
+    low = start if low < start <= at else low
     teams = {one.team for one in served.assignments}
     if len(teams) > 1:
         teams = {one.team for one in served.assignments if period.holds(assignment.held(one, wanted.zone), at)}

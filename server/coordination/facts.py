@@ -14,6 +14,7 @@ rows beside the search index, and `View.facts` finds them by kind and key.
     transfer      Patient/1, PractitionerRole/7, Organization/3, Task/5   a transfer: whom, from, to, where, itself
     reservation   PractitionerRole/7        a transfer that is open, at who is to get the member
     step          Task/5                    a step of a transfer, at the transfer and at itself
+    flag          Organization/3            a Flag on the breach of a limit there
     contact       Organization/3            a HealthcareService or an area's manager to call there
     home          Patient/1                 a home address
     area          postalCode|50309          an area with that in its address, by what tells most
@@ -38,6 +39,7 @@ from server.ledger import Fact, FactRow, Resource
 BASE = "https://careplan-server.org/fhir"
 PROGRAM_EXTENSION = f"{BASE}/StructureDefinition/program"
 ENTERED_IN_ERROR = f"{BASE}/StructureDefinition/entered-in-error"
+BREACH = f"{BASE}/StructureDefinition/caseload-breach"
 RULE_KIND = f"{BASE}/CodeSystem/rule-kind"
 TASK = f"{BASE}/CodeSystem/cm-task"
 TRANSFER, STEP = f"{TASK}|case-manager-transfer", f"{TASK}|case-manager-transfer-step"  # Task.code
@@ -157,6 +159,22 @@ class Role(NamedTuple):
 
     @classmethod
     def of(cls, fact: Fact) -> Role:
+        return cls(fact.source, *fact.data)
+
+
+class Flag(NamedTuple):
+    """A Flag on the breach of a limit: whose number is above which rule of which program, since when."""
+
+    flag: str
+    status: str
+    subject: str
+    program: str  # its url
+    rule: str
+    limit: int | None
+    start: str | None
+
+    @classmethod
+    def of(cls, fact: Fact) -> Flag:
         return cls(fact.source, *fact.data)
 
 
@@ -504,10 +522,27 @@ def _step(task: Resource, base_url: str) -> Iterator[FactRow]:
         yield "step", key, [wholes[0] if wholes else "", code, task.get("status", "")]
 
 
+def _flag(flag: Resource, base_url: str) -> Iterator[FactRow]:
+    for extension in flag.get("extension", ()):
+        if extension["url"] == BREACH:
+            yield from _breach(flag, {part["url"]: part for part in extension.get("extension", ())}, base_url)
+
+
+def _breach(flag: Resource, parts: Mapping[str, Resource], base_url: str) -> Iterator[FactRow]:
+    organization = literal(parts.get("organization", {}).get("valueReference"), base_url)
+    subject = literal(flag.get("subject"), base_url)
+    canonical, _, rule = parts.get("rule", {}).get("valueCanonical", "").partition("#")
+    if organization and subject:
+        limit, (began, _) = parts.get("limit", {}).get("valueInteger"), _period(flag)
+        data = [flag.get("status", ""), subject, canonical.partition("|")[0], rule, limit, began]
+        yield "flag", organization, data
+
+
 _FACTS: dict[str, Callable[[Resource, str], Iterator[FactRow]]] = {
     "CarePlan": _care_plan,
     "CareTeam": _care_team,
     "EpisodeOfCare": _episode,
+    "Flag": _flag,
     "HealthcareService": _healthcare_service,
     "Location": _location,
     "Patient": _patient,

@@ -17,9 +17,10 @@ WATCHED = frozenset(
     {"CareTeam", "EpisodeOfCare", "Patient", "PlanDefinition", "Practitioner", "PractitionerRole", "Task"}
 )
 
-# What a commit must be for its assignments to be counted, and what counting them then refuses.
+# What a commit must be for its assignments to be counted, what counting them then refuses, and what stays as it was.
 SOUND = (team.references, team.kept, episode.named, episode.past, episode.kept, staff.kept)
 COUNTED = (team.exclusive, hold.kept, episode.care_manager, caseload.capped)
+PAST = (staff.same,)
 
 
 async def rules(context: Context, before: View, changes: Sequence[Change], after: View) -> Sequence[Change]:
@@ -77,7 +78,7 @@ async def _judged(context: Context, before: View, changes: Sequence[Change], aft
     further += await team.closings(commit)
     if further:
         return further
-    for kinds in (SOUND, COUNTED):
+    for kinds in (SOUND, COUNTED, PAST):
         issues = [issue for kind in kinds for issue in await kind(commit)]
         if issues:
             raise Problem.with_issues("business_rule", issues)

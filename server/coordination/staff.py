@@ -1,4 +1,4 @@
-"""Staff: a role or a person that assignments name stays: without them, who held whom could not be told.
+"""Staff: a role or a person that assignments name stays who they are: else who held whom could not be told.
 
 https://hl7.org/fhir/R4/practitionerrole.html
 """
@@ -31,6 +31,41 @@ async def kept(write: Write) -> list[Issue]:
             place = Place(change.reference, "PractitionerRole.practitioner" if change.resource else change.type)
             issues.append(refusal(*write.programs.assigning(named[0].roles, write.now), text, place))
     return issues
+
+
+async def same(write: Write) -> list[Issue]:
+    """Refuse to make a role another person's that has assignments which are over: they would have been that person's.
+
+    Those that are open go over to the person, under the caps: the role's period says from when their length counts.
+    """
+    written = [change.reference for change in write.of_type("PractitionerRole") if not _is_nobody(change)]
+    if not written:
+        return []
+    was = await assignment.practitioners(write.before, written)
+    now = await assignment.practitioners(write.after, written)
+    changed = [role for role in written if was[role] and was[role] != now[role]]
+    issues = []
+    held = await write.after.facts("manager", changed) if changed else {}
+    for role in changed:
+        over = [one for one in map(Assignment.of, held[role]) if _counts(write, one) and _is_over(write, one)]
+        if not over:
+            continue
+        program, rule = write.programs.assigning(over[0].roles, write.now)
+        if await write.overrides(rule):
+            continue
+        text = (
+            f"{role} was {was[role]} in {len(over)} assignments that are over, such as {over[0].team}; as {now[role]} "
+            f"it would say that they were {now[role]}'s. Make a role of its own for the other person; where the role "
+            "named the wrong person, mark those assignments as entered in error first."
+        )
+        issues.append(refusal(program, rule, text, Place(role, "PractitionerRole.practitioner")))
+    return issues
+
+
+def _is_over(write: Write, one: Assignment) -> bool:
+    """True where somebody was held by it, and is not any more: one entered in error never was."""
+    zone = write.programs.assigning(one.roles, write.now)[0].zone
+    return any(interval.high <= write.now for interval in assignment.held(one, zone))
 
 
 def _is_nobody(change: Change) -> bool:

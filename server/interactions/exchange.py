@@ -156,6 +156,11 @@ class Operation(Protocol):
         """Its OperationDefinition."""
         ...
 
+    @property
+    def gets(self) -> bool:
+        """Whether it takes GET, by which it only reads."""
+        ...
+
     async def __call__(self, server: Server, request: Request) -> Response: ...
 
 

@@ -26,7 +26,7 @@ async def invoke(server: Server, request: Request) -> Response:
     if operation is None or not _is_at(operation, request):
         where = "/".join(part for part in request.place[1:3] if part) or "[base]"
         raise Problem.not_found(f"There is no operation ${request.place.operation[:80]} at {where}")
-    if request.method != "POST" and operation.definition.get("affectsState", True):
+    if request.method != "POST" and not operation.gets:
         raise Problem.of(
             "not_supported",
             f"${request.place.operation} writes: POST it, with its Parameters in the body",

@@ -21,10 +21,14 @@ Watch = Callable[[int, int], None]  # called with the bytes and the resources of
 
 @dataclass(slots=True)
 class Report:
-    """What became of a load. `written` counts new versions; the rest of `taken` stood there already."""
+    """What became of a load. `written` counts new versions; the rest of `taken` stood there already.
+
+    `flagged` counts the Flags and Tasks that breaches of a limit then called for, or that were over.
+    """
 
     taken: int = 0
     written: int = 0
+    flagged: int = 0
     refused: list[Refusal] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)  # what a package rests on and that is not loaded, in words
 
@@ -36,6 +40,8 @@ class Report:
     def told(self) -> Iterator[str]:
         """The report in words."""
         yield f"{self.taken:,} resources taken, {self.written:,} of them written; {len(self.refused):,} refused"
+        if self.flagged:
+            yield f"{self.flagged:,} Flags and Tasks written of breaches of a limit: $caseload-report says which"
         for refusal in self.refused[:SHOWN]:
             yield f"refused {refusal.place}"
             yield from map(_told, refusal.issues)

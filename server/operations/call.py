@@ -29,6 +29,7 @@ class Call:
     id: str
     inputs: Inputs
     csv: bool = False  # the client asks for a table
+    writes: bool = True  # a GET never does
     key: str | None = None  # Idempotency-Key
     fingerprint: bytes = b""
     base_url: str = ""  # what a fullUrl begins with
@@ -86,7 +87,7 @@ class Answer:
     table: str | None = None
 
 
-async def aside(view: View, work: Callable[[View], Coroutine[Any, Any, Answer]]) -> Answer:
+async def aside(view: View, work: Callable[[View], Coroutine[Any, Any, T]]) -> T:
     """Do long arithmetic on a thread, so that this worker's other requests go on; the view is asked on its own loop."""
     asking = _Asking(view, asyncio.get_running_loop())
     return await asyncio.to_thread(lambda: asyncio.run(work(asking)))

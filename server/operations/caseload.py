@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from server.coordination import caseload as counting
-from server.coordination.programs import active
+from server.coordination.caseload import Holding
+from server.coordination.programs import Programs, active
 from server.ledger import View
 from server.operations.call import Answer, Call
 from server.operations.parameters import Output, place
@@ -15,9 +16,12 @@ async def caseload(call: Call) -> Answer:
     view, now = await call.view()
     await call.here(view)
     known = await active(view)
-    canonical = call.inputs.one("program") or await _only(view, call)
-    at = known.instant(known.meant(canonical), call.inputs.one("asOf"), now)
-    found = await counting.holding(view, call.reference, known, known.chosen(canonical, at), at)
+    named = call.inputs.one("program")
+    holdings = []
+    for canonical in [named] if named else await _meant(view, call, known):
+        at = known.instant(known.meant(canonical), call.inputs.one("asOf"), now)
+        holdings.append(await counting.holding(view, call.reference, known, known.chosen(canonical, at), at))
+    found = _together(holdings)
     outputs: list[Output] = [
         ("members", len(found.members)),
         ("reserved", found.reserved),
@@ -29,9 +33,22 @@ async def caseload(call: Call) -> Answer:
     return Answer(outputs)
 
 
-async def _only(view: View, call: Call) -> str:
-    """The program that is meant where none is named."""
-    found = await counting.programs_of(view, call.reference, await active(view))
-    if len(found) != 1:
+async def _meant(view: View, call: Call, known: Programs) -> list[str]:
+    """The program in which the manager has members; of one who has none, every one that the role is open to."""
+    found = await counting.programs_of(view, call.reference, known)
+    if not found:
+        found = await counting.programs_open_to(view, call.reference, known)
+    elif len(found) > 1:
         raise Problem.of("required", f"Name the program, one of: {', '.join(found)}", place("program"))
-    return found[0]
+    if not found:
+        raise Problem.of("required", "There is no program with case managers", place("program"))
+    return found
+
+
+def _together(holdings: list[Holding]) -> Holding:
+    """What all of these say: several are of a manager who has nobody in any of them."""
+    limits, remaining = {one.limit for one in holdings}, {one.remaining for one in holdings}
+    first = holdings[0]
+    return first._replace(
+        limit=first.limit if len(limits) == 1 else None, remaining=first.remaining if len(remaining) == 1 else None
+    )

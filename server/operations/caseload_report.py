@@ -2,7 +2,8 @@
 
 https://hl7.org/fhir/R4/measurereport.html
 
-On an organization, or on the type: for the state, all of them in one answer.
+On an organization, or on the type: for the state, all of them in one answer. A POST as of now brings the Flags and
+Tasks of breaches up to date too.
 """
 
 from __future__ import annotations
@@ -13,23 +14,24 @@ from dataclasses import dataclass
 from server.coordination import breach, period
 from server.coordination.caseload_report import Report, reports, total
 from server.coordination.facts import BASE
+from server.coordination.oversight import Look, breaches
 from server.coordination.period import Interval
 from server.coordination.program import Program
 from server.coordination.programs import Programs, active
 from server.coordination.series import MOST, UNITS, Point, instants, series
 from server.coordination.transfer_report import Transfers, transfers
 from server.ledger import Resource, View
-from server.operations import caseload_group, caseload_table
+from server.operations import caseload_group, caseload_table, oversight
 from server.operations.call import Answer, Call, aside
 from server.operations.caseload_group import Shown
 from server.operations.caseload_table import Row
 from server.operations.measure_report import Lists, measure_report
+from server.operations.oversight import MAX_ORGANIZATIONS, Seen
 from server.operations.parameters import place
 from server.outcome import Issue, Problem
 from server.search.filter import ALL
 
 MEASURE = f"{BASE}/Measure/caseload"
-MAX_ORGANIZATIONS = 10_000  # of those that the state's report looks at
 TABLES = ("managers", "members", "distribution", "series", "manager-series", "transfers", "breaches")
 
 
@@ -61,8 +63,9 @@ async def caseload_report(call: Call) -> Answer:
         await call.here(view)
     asked = await _asked(call, view, now)
     shown = _table(call, asked) if call.csv else None
+    is_now = call.writes and not any(call.inputs.typed(name) for name in ("asOf", "at"))
 
-    async def answer(view: View) -> Answer:
+    async def answer(view: View) -> tuple[Answer, Seen | None]:
         everybody = bool(not call.id or call.inputs.one("statewide"))
         found = await _organizations(view) if everybody else [call.reference]
         if call.id and call.reference not in found:
@@ -70,11 +73,23 @@ async def caseload_report(call: Call) -> Answer:
         made = await reports(view, found, asked.programs, asked.program, asked.at, asked.window)
         own = [one for one in made if one.organization == call.reference] if call.id else _with_members(made)
         moved = await _transfers(view, own, asked)
+        seen = await _seen(view, asked, own) if is_now else None
         if shown:
-            return Answer(table=_written(shown, own, moved, asked))
-        return Answer([("return", _measure_report(call, asked, own, moved, made if everybody else None))])
+            return Answer(table=_written(shown, own, moved, asked)), seen
+        return Answer([("return", _measure_report(call, asked, own, moved, made if everybody else None))]), seen
 
-    return await aside(view, answer)
+    found, seen = await aside(view, answer)
+    if seen:
+        await oversight.written(call.repository, call.caller, seen)
+    return found
+
+
+async def _seen(view: View, asked: Asked, own: list[Report]) -> Seen:
+    """What the breaches as of now call for, read off the same census."""
+    if asked.program is not asked.programs.near(asked.program.url, asked.now):
+        return Seen(view.position, [])  # a report of an earlier time, by that time's program
+    looks = [(Look(made.organization, asked.programs, asked.program, asked.now), made.counted) for made in own]
+    return await oversight.seen(view, [(look, breaches(look, counted)) for look, counted in looks])
 
 
 async def _asked(call: Call, view: View, now: int) -> Asked:

@@ -36,6 +36,7 @@ class Operation:
 
     definition: Mapping[str, Any]
     function: Callable[[Call], Awaitable[Answer]]
+    gets: bool  # takes GET, by which it only reads
 
     def inputs(self, body: Body | None, query: Sequence[tuple[str, str]], base_url: str = "") -> Inputs:
         """What is given, read by the OperationDefinition."""
@@ -46,8 +47,10 @@ class Operation:
         return parameters.written(self.definition, answer.outputs)
 
 
-def _row(id: str, function: Callable[[Call], Awaitable[Answer]]) -> Operation:
-    return Operation(json.loads((PROFILES / f"OperationDefinition-{id}.json").read_text()), function)
+def _row(id: str, function: Callable[[Call], Awaitable[Answer]], *, gets: bool = False) -> Operation:
+    """`gets` is for what writes by POST alone; what never writes takes GET in any case."""
+    definition = json.loads((PROFILES / f"OperationDefinition-{id}.json").read_text())
+    return Operation(definition, function, gets or not definition["affectsState"])
 
 
 _ROWS = (
@@ -55,7 +58,7 @@ _ROWS = (
     _row("assign-care-manager", assign_care_manager),
     _row("care-manager", care_manager),
     _row("caseload", caseload),
-    _row("caseload-report", caseload_report),
+    _row("caseload-report", caseload_report, gets=True),
     _row("handoff", handoff),
     _row("member-file", member_file),
     _row("unassigned", unassigned),

@@ -100,6 +100,14 @@ async def test_report_measures_assignments_from_their_history() -> None:
     ]
 
 
+@pytest.mark.requirement("IA-27")
+async def test_report_measures_no_assignment_from_before_the_role_was_the_persons() -> None:
+    memory = await iowa()
+    await fill(memory, "a", "m1")
+    await memory.put(role("a", "b", period={"start": "2026-03-01"}))
+    assert [("Practitioner/b", 9)] == [(line.practitioner, line.held[0].days) for line in (await made(memory)).lines]
+
+
 @pytest.mark.requirement("IA-28")
 @pytest.mark.parametrize(
     ("expected", "person", "started"),

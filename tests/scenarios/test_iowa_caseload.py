@@ -617,3 +617,23 @@ async def race(base: str) -> None:
             winner = answers[[answer.status_code for answer in answers].index(201)].json()
             winner["participant"][0]["period"]["end"] = datetime.now(UTC).isoformat(timespec="milliseconds")
             assert 200 == (await put(client, winner)).status_code
+
+
+async def test_the_caseload_of_who_has_nobody_is_that_of_the_programs_open_to_the_role(
+    iowa: httpx.AsyncClient,
+) -> None:
+    other = json.loads(json.dumps(shipped()).replace("ia-hcbs", "other"))
+    other["action"][0]["extension"][1]["extension"][1]["valueCoding"]["code"] = "nurse"
+    await put(iowa, other)
+    await sent(
+        iowa,
+        transaction(
+            practitioner("new"), role("new", mco=MCO), role("both", "new", mco=MCO, code=[{"text": "Case manager"}])
+        ),
+    )
+    assert {"members": 0, "reserved": 0, "limit": 50, "remaining": 50} == await caseload(iowa, "new")
+    assert {"members": 0, "reserved": 0, "limit": 50, "remaining": 50} == await caseload(iowa, "both")
+    lower = json.dumps(other).replace('"valueInteger": 50', '"valueInteger": 40')
+    await put(iowa, json.loads(lower))
+    assert {"members": 0, "reserved": 0} == await caseload(iowa, "both")
+    assert {"members": 0, "reserved": 0, "limit": 50, "remaining": 50} == await caseload(iowa, "new")

@@ -1,9 +1,11 @@
-"""What Iowa Medicaid watches, over HTTP: numbers of any date and over time, of one plan and of all, with evidence."""
+"""What Iowa Medicaid watches, over HTTP: numbers of any date and over time, of one plan and of all, and breaches."""
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,15 +15,18 @@ from fhir.resources.R4B.measurereport import MeasureReport
 from server.fhir import body
 from server.validation.element import validate
 from tests.answers import refusal
-from tests.coordination.memory import IA_HCBS, assigned, episode, patient, period, team
+from tests.coordination.memory import IA_HCBS, assigned, episode, organization, patient, period, shipped, team
+from tests.process import careplan, serving
 from tests.scenarios.test_iowa_caseload import (
     ANN,
     BOB,
+    CAP,
     MCO,
     Json,
     day,
     extensions,
     iowa,
+    midnight,
     parameters,
     populations,
     put,
@@ -200,3 +205,113 @@ async def test_a_breach_in_a_period_says_when_it_began_and_ended(iowa: httpx.Asy
         row[name] for name in ("rule", "practitioner", "limit", "number", "since")
     )
     assert row["until"].startswith(day(-9))
+
+
+# Breaches
+
+
+async def lowered(client: httpx.AsyncClient, *, average: int = 45, cap: int = 50) -> None:
+    """Iowa's program with other limits."""
+    plan = (await client.get("PlanDefinition/ia-hcbs")).json()
+    plan["action"][1]["extension"][-1]["extension"][1]["valueInteger"] = average
+    plan["action"][2]["extension"][-1]["extension"][1]["valueInteger"] = cap
+    assert 200 == (await put(client, plan)).status_code
+
+
+async def found(client: httpx.AsyncClient, query: str, status: str | None = None) -> list[Json]:
+    """What a search finds, in a status (which R4 cannot search Flags by)."""
+    response = await client.get(query)
+    assert 200 == response.status_code, response.text
+    every = [entry["resource"] for entry in response.json().get("entry", ())]
+    return [one for one in every if status in {None, one["status"]}]
+
+
+@pytest.mark.requirement("IA-03")
+async def test_an_average_of_45_passes_and_the_least_more_is_flagged(client: httpx.AsyncClient) -> None:
+    await sent(client, transaction(shipped(), organization(MCO), *roster({"ann": 45, "bob": 45}, waiting=1)))
+    await report(client)
+    assert [] == await found(client, "Flag")
+    await sent(client, transaction(team("w1", assigned(BOB, day(-3)))))
+    await report(client)
+    [flag] = await found(client, f"Flag?subject=Organization/{MCO}", "active")
+    assert midnight(-3) == flag["period"]["start"]
+    [task] = await found(client, f"Task?owner=Organization/{MCO}&status=requested")
+    assert "91 members with 2 case managers, more than 45 on average" in task["description"]
+    assert {"reference": f"Flag/{flag['id']}"} == task["focus"]
+    [group] = groups(await report(client), "statewide-average")
+    parts = {part["url"]: part for part in extensions(group, "caseload-breach")[0]["extension"]}
+    assert (midnight(-3), 45.5) == (parts["date"]["valueDateTime"], group["measureScore"]["value"])
+
+
+@pytest.mark.requirement("IA-03", "IA-04")
+async def test_flags_are_ended_when_the_breach_is_over(iowa: httpx.AsyncClient) -> None:
+    await lowered(iowa, average=20, cap=48)
+    await report(iowa)
+    flags = await found(iowa, "Flag", "active")
+    assert {f"Organization/{MCO}", "Practitioner/ann"} == {one["subject"]["reference"] for one in flags}
+    await lowered(iowa)
+    await report(iowa)
+    assert ([], 2) == (await found(iowa, "Flag", "active"), len(await found(iowa, "Flag")))
+
+
+async def test_a_get_a_look_back_and_a_repeated_post_write_nothing(iowa: httpx.AsyncClient) -> None:
+    await lowered(iowa, average=20)
+    before = await position(iowa)
+    await iowa.get(REPORT, params={"program": IA_HCBS})
+    await report(iowa, asOf=("valueDate", day(-1)))
+    await report(iowa, at=("valueInteger", before))
+    assert before == await position(iowa)
+    await report(iowa)
+    assert before + 1 == await position(iowa)
+    await report(iowa)
+    await report(iowa, "Organization/$caseload-report")
+    assert before + 1 == await position(iowa)
+
+
+async def position(client: httpx.AsyncClient) -> int:
+    return int((await client.get("../health")).json()["position"])
+
+
+@pytest.mark.requirement("IA-03")
+async def test_of_many_reports_at_once_one_writes_the_flag(iowa: httpx.AsyncClient) -> None:
+    await lowered(iowa, average=20)
+    before = await position(iowa)
+    writes = [put(iowa, patient(f"other-{number}")) for number in range(8)]
+    await asyncio.gather(*(report(iowa) for _ in range(6)), *writes)
+    assert (1, 1) == (len(await found(iowa, "Flag")), len(await found(iowa, "Task")))
+    assert before + 9 == await position(iowa)
+    [flag] = await found(iowa, "Flag")
+    versions = (await iowa.get(f"Flag/{flag['id']}/_history")).json()["entry"]
+    assert 1 == len(versions)
+
+
+@pytest.mark.requirement("IA-03", "IA-04")
+def test_a_load_flags_what_it_admitted_as_recorded(tmp_path: Path) -> None:
+    lines = [shipped(), organization(MCO), *roster({"ann": CAP + 2})]
+    (tmp_path / "roster.ndjson").write_bytes(b"".join(body.dumps(one) + b"\n" for one in lines))
+    store = f"sqlite:///{tmp_path}/careplan.db"
+    for expected in ("3 Flags and Tasks", ""):
+        loading = careplan("load", tmp_path / "roster.ndjson", "--as-recorded", store=store)
+        told, _ = loading.communicate(timeout=60)
+        assert (0, True) == (loading.returncode, expected in told if expected else "Flags" not in told)
+
+
+@pytest.mark.requirement("IA-03")
+def test_one_worker_looks_from_time_to_time(tmp_path: Path) -> None:
+    settings = {"store": f"sqlite:///{tmp_path}/careplan.db", "workers": 2, "oversight_interval": 0.2}
+    with serving(**settings) as base:
+        asyncio.run(_flagged_by_the_lookout(base))
+
+
+async def _flagged_by_the_lookout(base: str) -> None:
+    async with httpx.AsyncClient(base_url=f"{base}/", timeout=60) as client:
+        await sent(client, transaction(organization(MCO), *roster({"ann": 3})))
+        await lowered(client, average=2)
+        for _ in range(200):
+            if await found(client, "Flag", "active"):
+                break
+            await asyncio.sleep(0.1)
+        assert [f"Organization/{MCO}"] == [one["subject"]["reference"] for one in await found(client, "Flag")]
+        head = await position(client)
+        await asyncio.sleep(0.6)
+        assert head == await position(client)

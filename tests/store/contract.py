@@ -555,6 +555,7 @@ class StoreContract:
         found = await store.changes(Cursor(1, 0), 10)
         assert ["Patient/b", "Patient/a"] == [version.reference for version in found]
         assert [] == await store.changes(Cursor(2, 0), 10)
+        assert [2] == [version.position for version in await store.changes(Cursor(2, -1), 10)]
 
 
 async def _history(store: Store, type: str | None, id: str | None) -> list[Version]:

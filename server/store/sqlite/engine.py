@@ -47,6 +47,7 @@ class SqliteStore:
         self._page_horizon = page_horizon
         self._threads = threads
         self._is_open = False
+        self._led: dict[str, int] = {}
 
     async def open(self, rules: Rules = no_rules) -> None:
         """Make or check the file, and start the writer. Problem unavailable where the file cannot be used."""
@@ -99,8 +100,22 @@ class SqliteStore:
             self._let_go()
 
     def _let_go(self) -> None:
-        os.close(self._lock)
-        os.close(self._share)
+        for held in (self._lock, self._share, *self._led.values()):
+            os.close(held)
+        self._led.clear()
+
+    def leads(self, what: str) -> bool:
+        """By a lock on a file beside the store, which the kernel gives back whatever ends the process."""
+        if what in self._led:
+            return True
+        held = os.open(f"{self.path}.{what}", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(held)
+            return False
+        self._led[what] = held
+        return True
 
     @property
     def refusing(self) -> str | None:

@@ -29,7 +29,7 @@ _MASK = (1 << ORDINAL_BITS) - 1
 
 
 def seq_of(position: Position, ordinal: int = 0) -> int:
-    return position << ORDINAL_BITS | ordinal
+    return (position << ORDINAL_BITS) + ordinal  # an ordinal of -1 is before all of the position
 
 
 def one(connection: apsw.Connection, sql: str, bindings: Sequence[Any] = ()) -> int:

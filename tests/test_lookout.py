@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from server.app import opened
+from server.auth.access import SYSTEM
+from server.ledger import Plan, View
+from server.lookout import _Lookout
+from server.settings import Settings
+from tests.coordination.memory import change, patient
+
+NOW = datetime(2026, 3, 10, 18, 30, tzinfo=UTC)
+
+
+async def test_looks_where_what_is_counted_or_the_hour_moved(settings: Settings) -> None:
+    async with opened(settings) as server:
+
+        async def put(resource: dict[str, object]) -> None:
+            async def decide(view: View) -> Plan:
+                return Plan([change(resource)])
+
+            await server.repository.commit(SYSTEM, decide)
+
+        lookout = _Lookout(server.repository)
+        assert [True, False] == [await lookout.look(NOW) for _ in range(2)]
+        await put({"resourceType": "Basic", "id": "1", "code": {"text": "other"}})
+        assert not await lookout.look(NOW)
+        await put(patient("1"))
+        assert [True, False] == [await lookout.look(NOW) for _ in range(2)]
+        assert not await lookout.look(NOW.replace(minute=59))
+        assert await lookout.look(NOW.replace(hour=19))
+
+
+async def test_one_process_leads(settings: Settings) -> None:
+    async with opened(settings) as first, opened(settings) as second:
+        assert [True, True] == [first.repository.store.leads("oversight") for _ in range(2)]
+        assert [False, True] == [second.repository.store.leads(what) for what in ("oversight", "another")]
+    async with opened(settings) as third:
+        assert third.repository.store.leads("oversight")
