@@ -374,17 +374,17 @@ async def _contacts(view: View, patient: str, without: Sequence[_Without]) -> li
                 for one in map(Contact.of, known[organization])
                 if period.holds([period.between(one.start, one.end, program.zone)], at)
             ]
-            found += _services(organization, there, program, around)
+            found += services(organization, there, program, around)
             found += _nearest([one for one in there if one.reference.startswith("PractitionerRole/")], around)
     return list(dict.fromkeys(found))
 
 
-def _services(organization: str, there: Sequence[Contact], program: Program, around: Sequence[str]) -> list[str]:
-    """Where no area of the member is known, those of any."""
-    services = [one for one in there if not program.types.isdisjoint(one.programs)]
-    of_all = [one.reference for one in services if not one.areas]
+def services(organization: str, there: Sequence[Contact], program: Program, around: Sequence[str]) -> list[str]:
+    """Whom to call at an organization about a program, in the areas around a member; of no known area, any."""
+    found = [one for one in there if not program.types.isdisjoint(one.programs)]
+    of_all = [one.reference for one in found if not one.areas]
     itself = [organization] if organization.startswith("Organization/") else []
-    return _nearest(services, around) or of_all or ([] if around else [one.reference for one in services]) or itself
+    return _nearest(found, around) or of_all or ([] if around else [one.reference for one in found]) or itself
 
 
 def _nearest(contacts: Sequence[Contact], around: Sequence[str]) -> list[str]:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.coordination import demographics
-from server.coordination.facts import literal
+from server.coordination import area, demographics
+from server.coordination.care_manager import services
+from server.coordination.facts import Contact, literal
 from server.coordination.program import Program
 from server.fhir import body
 from server.ledger import Resource, View
@@ -36,15 +37,15 @@ async def manager(view: View, role: str | None, at: int, zone: str) -> Entry:
     )
 
 
-async def plan(view: View, organization: str | None, program: Program, at: int) -> Entry:
-    """A managed care organization: whom to call is its service for the program, else its own telecom."""
+async def plan(view: View, organization: str | None, program: Program, patient: str, at: int) -> Entry:
+    """A managed care organization: whom a member calls is its service for the program there, else its own telecom."""
     found = await read(view, organization)
-    services = await view.facts("contact", [organization] if organization else [])
-    matching = sorted(
-        fact.source for facts in services.values() for fact in facts if not program.types.isdisjoint(fact.data)
-    )
-    points = [(await read(view, source)).get("telecom") for source in matching[:1]]
-    points += [found.get("telecom"), *(contact.get("telecom") for contact in found.get("contact", ()))]
+    points = [found.get("telecom"), *(contact.get("telecom") for contact in found.get("contact", ()))]
+    if organization:
+        contacts = map(Contact.of, (await view.facts("contact", [organization]))[organization])
+        around = (await area.areas(view, [patient], at))[patient]
+        for service in services(organization, [*contacts], program, around)[:1]:
+            points.insert(0, (await read(view, service)).get("telecom"))
     telecoms = (demographics.telecom(one, at, program.zone) for one in points)
     return Entry(
         organization or "",

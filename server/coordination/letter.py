@@ -57,7 +57,7 @@ async def letter(view: View, program: Program, transfer: Transfer, parameters: M
     told = await words(view, program, transfer, at)
     is_member = recipient.relationship == MEMBER
     told["recipient"] = recipient.name or ("Member" if is_member else f"Family of {told['member']}")
-    plan = await directory.plan(view, transfer.organization, program, at)
+    plan = await directory.plan(view, transfer.organization, program, transfer.patient, at)
     return Letter(
         transfer.patient,
         transfer.task,
@@ -79,7 +79,7 @@ async def words(
     zone = program.zone
     manager = await directory.manager(view, transfer.receiver, at, zone)
     former = await directory.manager(view, transfer.sender, at, zone)
-    plan = await directory.plan(view, transfer.organization, program, at)
+    plan = await directory.plan(view, transfer.organization, program, transfer.patient, at)
     member = await directory.read(view, transfer.patient)
     if effective is None and transfer.effective:
         effective = period.starts(transfer.effective, zone)

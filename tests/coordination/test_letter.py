@@ -16,7 +16,7 @@ from server.coordination.representative import ROLE
 from server.ledger import micros
 from server.outcome import Problem
 from server.validation.element import validate
-from tests.coordination.memory import IA_HCBS, NOW, Memory, organization, patient, practitioner, role, shipped
+from tests.coordination.memory import IA_HCBS, NOW, Memory, coding, organization, patient, practitioner, role, shipped
 
 AT = micros(NOW)
 PHONE = {"system": "phone", "value": "1-515-555-0100"}
@@ -138,3 +138,41 @@ async def test_the_letter_becomes_a_document_and_a_communication_by_mail() -> No
         communication["sent"],
     )
     assert [{"reference": "Task/t"}] == communication["about"]
+
+
+@pytest.mark.requirement("IA-22", "IA-25")
+async def test_whom_else_to_call_is_the_plans_service_for_the_members_area() -> None:
+    view = await memory()
+    assert "" == (await words(view))["contact"]
+    await view.put(service("all", "1-800-555-0001"))
+    assert "1-800-555-0001" == (await words(view))["contact"]
+    jdn = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/location-physical-type", "code": "jdn"}]}
+    polk = {"state": "IA", "district": "Polk"}
+    await view.put(
+        {"resourceType": "Location", "id": "polk", "physicalType": jdn, "address": polk},
+        service("polk", "1-800-555-0002", coverageArea=[{"reference": "Location/polk"}]),
+        patient("1", address=[polk]),
+    )
+    assert "1-800-555-0002" == (await words(view))["contact"]
+
+
+async def test_whom_else_to_call_is_the_plan_itself_where_it_has_no_service() -> None:
+    view = await memory()
+    await view.put(organization("mco") | {"contact": [{"telecom": [PHONE]}]})
+    assert "1-515-555-0100" == (await words(view))["contact"]
+
+
+async def words(view: Memory) -> dict[str, str]:
+    program = (await active(view)).near(IA_HCBS, AT)
+    return await letter.words(view, program, transfer(), AT)
+
+
+def service(id: str, phone: str, **more: Any) -> dict[str, Any]:
+    return {
+        "resourceType": "HealthcareService",
+        "id": id,
+        "providedBy": {"reference": "Organization/mco"},
+        "program": [coding("cm-program", "ia-hcbs")],
+        "telecom": [{"system": "phone", "value": phone}],
+        **more,
+    }
