@@ -15,6 +15,7 @@ from server.ledger import Resource
 NAME_USES = ("official", "usual", "", "temp")  # those left out are not what a person is called by a plan
 ADDRESS_USES = ("home", "", "temp", "work", "billing")
 ADDRESS_TYPES = ("postal", "both", "", "physical")
+DIALED_AFTER = "http://hl7.org/fhir/StructureDefinition/contactpoint-extension"
 SYSTEMS = ("phone", "email", "sms")  # by which a person reaches a person
 TELECOM_USES = ("work", "", "mobile", "temp")
 
@@ -60,7 +61,13 @@ def telecom(points: Sequence[Resource] | None, at: int, zone: str) -> tuple[str,
         if one.get("system") in SYSTEMS and one.get("use", "") in TELECOM_USES and _plain(one.get("value"))
     ]
     ranked = sorted(found, key=lambda one: (one.get("rank", period.NEVER), SYSTEMS.index(one["system"])))
-    return tuple(dict.fromkeys(_plain(one["value"]) for one in ranked))
+    return tuple(dict.fromkeys(_point(one) for one in ranked))
+
+
+def _point(one: Resource) -> str:
+    """A number with what is to be dialed after it, where the directory says so: 1-833-555-0100 (press 1, then 6)."""
+    after = [_plain(each.get("valueString")) for each in one.get("extension", ()) if each["url"] == DIALED_AFTER]
+    return " ".join([_plain(one["value"]), *(f"({each})" for each in after if each)])
 
 
 def _in_force(elements: Sequence[Resource] | None, at: int, zone: str) -> Iterator[Resource]:

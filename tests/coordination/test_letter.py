@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from server.coordination import letter
+from server.coordination import directory, letter
 from server.coordination.facts import Transfer
 from server.coordination.letter import Letter
 from server.coordination.programs import active
@@ -63,6 +63,21 @@ async def test_the_letter_has_the_new_managers_name_and_telecom() -> None:
         "Not Manager a.",
     ) == found.paragraphs
     assert ("MCO mco",) == found.sender
+
+
+async def test_the_letter_has_the_plans_number_with_what_is_dialed_after_it() -> None:
+    view = await memory()
+    after = {"url": "http://hl7.org/fhir/StructureDefinition/contactpoint-extension", "valueString": "press 1, then 6"}
+    service = {
+        "resourceType": "HealthcareService",
+        "id": "line",
+        "providedBy": {"reference": "Organization/mco"},
+        "program": [coding("cm-program", "ia-hcbs")],
+        "telecom": [{"system": "phone", "value": "1-800-555-0100", "extension": [after]}],
+    }
+    await view.put(service)
+    found = await directory.plan(view, "Organization/mco", (await active(view)).near(IA_HCBS, AT), "Patient/1", AT)
+    assert ("1-800-555-0100 (press 1, then 6)",) == found.telecom
 
 
 async def test_what_is_not_known_is_left_out() -> None:

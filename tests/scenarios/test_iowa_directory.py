@@ -132,3 +132,12 @@ async def test_manager_of_a_countys_area_is_a_search(iowa: httpx.AsyncClient) ->
     }
     services = {"coverage-area": "Location/ia", "organization": "Organization/ia-wellpoint"}
     assert ["ia-wellpoint-case-management"] == ids(await iowa.get("HealthcareService", params=services))
+
+
+@pytest.mark.requirement("IA-30")
+async def test_program_names_the_states_contact(iowa: httpx.AsyncClient) -> None:
+    asked = {"url": IA_HCBS, "status": "active", "_elements": "contact"}
+    [entry] = (await iowa.get("PlanDefinition", params=asked)).json()["entry"]
+    [contact] = entry["resource"]["contact"]
+    assert "Latisha McGuire, LTSS Policy Program Manager, Iowa HHS" == contact["name"]
+    assert [{"system": "email", "value": "latisha.mcguire@hhs.iowa.gov"}] == contact["telecom"]

@@ -74,6 +74,18 @@ async def by_operation(client: httpx.AsyncClient, actor: str, reason: Json) -> h
     return await client.post("Patient/m4/$assign-care-manager", json=given, headers={"X-Acting-As": actor})
 
 
+async def by_handoff(client: httpx.AsyncClient, actor: str, reason: Json) -> httpx.Response:
+    asked = [
+        {"name": "program", "valueCanonical": IA_HCBS},
+        {"name": "to", "valueReference": {"reference": ANN}},
+        {"name": "reason", "valueCodeableConcept": coding("ia-transfer-reason", "area-cm-staffing")},
+        {"name": "requester", "valueReference": {"reference": BOSS}},
+        {"name": "override", "valueCodeableConcept": reason},
+    ]
+    given = {"resourceType": "Parameters", "parameter": asked}
+    return await client.post("Patient/b1/$handoff", json=given, headers={"X-Acting-As": actor})
+
+
 def grounds(actor: str, reason: Json) -> dict[str, str]:
     """The headers of a plain write that overrides a rule."""
     made = {
@@ -146,6 +158,24 @@ async def test_override_by_another_or_for_another_reason_is_refused(
 async def test_override_by_who_has_left_is_refused(iowa: httpx.AsyncClient, door: Any, gone: Json) -> None:
     await put(iowa, allowing(), role("boss", code=[coding("cm-role", "area-manager")]) | gone)
     assert (422, ["business-rule"]) == refusal(await door(iowa, BOSS, EMERGENCY))
+
+
+@pytest.mark.requirement("IA-04")
+async def test_handoff_to_who_is_full_is_overridden_by_nobody_in_iowa(iowa: httpx.AsyncClient) -> None:
+    answer = await by_handoff(iowa, BOSS, EMERGENCY)
+    assert (422, ["business-rule"]) == refusal(answer)
+    assert "allows no override" in answer.json()["issue"][0]["diagnostics"]
+
+
+async def test_handoff_to_who_is_full_is_overridden_where_the_rule_allows_it(iowa: httpx.AsyncClient) -> None:
+    await put(iowa, allowing())
+    assert (422, ["business-rule"]) == refusal(await by_handoff(iowa, BOSS, WHIM))
+    answer = await by_handoff(iowa, BOSS, EMERGENCY)
+    assert 201 == answer.status_code, answer.text
+    [kept] = (await iowa.get("Provenance", params={"agent": BOSS})).json()["entry"]
+    assert [EMERGENCY] == kept["resource"]["reason"]
+    assert {"reference": f"Task/{answer.json()['id']}"} in kept["resource"]["target"]
+    assert answer.json()["meta"]["versionId"] == kept["resource"]["meta"]["versionId"]
 
 
 async def test_override_of_one_at_a_time(iowa: httpx.AsyncClient) -> None:
