@@ -127,7 +127,8 @@ def server_of(settings: Settings) -> Server:
     if unknown := versioned - RESOURCE_TYPES - {ALL_TYPES}:
         raise Problem.invalid(f"CAREPLAN_VERSIONED names {', '.join(sorted(unknown))}, which are no types of FHIR R4")
     operations = {code: Invoked(row) for code, row in OPERATIONS.items()}
-    return Server(Repository(store, derived), DISPATCH, operations, versioned, policy.parse(settings.profiles))
+    several = settings.conditional_delete == "multiple"
+    return Server(Repository(store, derived), DISPATCH, operations, versioned, policy.parse(settings.profiles), several)
 
 
 @dataclass(frozen=True, slots=True)

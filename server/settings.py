@@ -58,6 +58,10 @@ class Settings(BaseSettings):
         default="",
         description="Types, with blanks between, whose changes must name a version by `If-Match`, else 428; `*`: all.",
     )
+    conditional_delete: Literal["single", "multiple"] = Field(
+        default="single",
+        description="What `DELETE [type]?…` does where several match: `single` refuses, `multiple` deletes all.",
+    )
     search_timeout: Annotated[float, Field(gt=0)] = Field(
         default=10, description="Seconds that one search may take; then it is broken off, and answered with 503."
     )

@@ -97,7 +97,7 @@ def _resource(server: Server, type: str) -> dict[str, Any]:
         "conditionalCreate": True,
         "conditionalRead": "full-support",
         "conditionalUpdate": ("PUT", TYPE) in server.dispatch,
-        "conditionalDelete": "single" if ("DELETE", TYPE) in server.dispatch else "not-supported",
+        "conditionalDelete": "multiple" if server.deletes_several else "single",
         "referencePolicy": ["literal", "logical", "local"],
         **_unless_empty("searchInclude", [f"{type}:{found.code}" for found in parameters if found.type == "reference"]),
         **_unless_empty("searchRevInclude", [*_pointing("Resource"), *_pointing(type)]),

@@ -11,11 +11,16 @@ from server.interactions.write import (
     Target,
     Write,
     check_preconditions,
+    commit,
     condition,
     multiple_matches,
     perform,
     preconditions,
 )
+from server.ledger import Change, Plan, View
+from server.outcome import Issue, Problem
+
+MOST = 1000  # resources that one conditional delete takes
 
 
 async def delete(server: Server, request: Request) -> Response:
@@ -24,8 +29,28 @@ async def delete(server: Server, request: Request) -> Response:
 
 
 async def conditional_delete(server: Server, request: Request) -> Response:
-    """DELETE [base]/[type]?[criteria]: the one that matches."""
-    return await perform(server, request, prepare_conditional(request), resolve)
+    """DELETE [base]/[type]?[criteria]: the one that matches; where the server is set so, all that match."""
+    write = prepare_conditional(request)
+    if server.deletes_several and write.if_match is None and not server.is_versioned(write.type):
+        return await _delete_all(server, request, write)
+    return await perform(server, request, write, resolve)
+
+
+async def _delete_all(server: Server, request: Request, write: Write) -> Response:
+    """All that match, in one commit. Problem too_costly (413) where they are more than one may delete."""
+    query = write.condition
+    assert query is not None
+
+    async def decide(view: View) -> Plan:
+        found = await view.search(query.type, query.filter, MOST + 1)
+        if len(found) > MOST:
+            raise Problem.of("too_costly", f"More than {MOST} match; a DELETE takes {MOST}: narrow the condition")
+        return Plan([Change("DELETE", version.type, version.id) for version in found], len(found))
+
+    made = await commit(server, request, decide)
+    if request.prefer.returns != "OperationOutcome":
+        return Response(204)
+    return Response.told(200, [Issue("informational", f"{made.output} deleted", severity="information")])
 
 
 def prepare(request: Request) -> Write:

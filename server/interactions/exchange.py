@@ -168,7 +168,8 @@ class Operation(Protocol):
 class Server:
     """What every interaction works with. `dispatch` is (method, shape) -> Handler, `operations` code -> Operation.
 
-    `versioned` are the types whose changes must name, by If-Match, the version that they are of.
+    `versioned` are the types whose changes must name, by If-Match, the version that they are of. Where it
+    `deletes_several`, a conditional delete takes all that match.
     """
 
     repository: Repository
@@ -176,6 +177,7 @@ class Server:
     operations: Mapping[str, Operation] = field(default_factory=dict)
     versioned: frozenset[str] = frozenset()
     profiles: Policy = ENFORCE  # which of what resources declare is checked before the head
+    deletes_several: bool = False
 
     def is_versioned(self, type: str) -> bool:
         return not self.versioned.isdisjoint((type, ALL_TYPES))

@@ -209,10 +209,10 @@ Output = tuple[str, Any]
 
 
 def written(definition: Mapping[str, Any], outputs: Iterable[Output]) -> Resource:
-    """The answer: Parameters; where the one output is named return, that output itself."""
+    """The answer: Parameters; where the one output is named return and is a resource, that output itself."""
     declared = {one["name"]: one for one in definition["parameter"] if one["use"] == "out"}
     found = list(outputs)
-    if list(declared) == ["return"]:
+    if list(declared) == ["return"] and _is_resource(types(declared["return"])[0]):
         resource: Resource = found[0][1]
         return resource
     parameters = [_written(declared[name], value) for name, value in found if value is not None]
@@ -225,8 +225,12 @@ def _written(declared: Mapping[str, Any], value: Any) -> dict[str, Any]:
         parts = {part["name"]: part for part in declared["part"]}
         return {"name": name, "part": [_written(parts[inner], item) for inner, item in value if item is not None]}
     type = types(declared)[0]
-    if type == "Resource" or type in RESOURCE_TYPES:
+    if _is_resource(type):
         return {"name": name, "resource": value}
     if type == "Reference" and isinstance(value, str):
         value = {"reference": value}
     return {"name": name, f"value{type[0].upper()}{type[1:]}": value}
+
+
+def _is_resource(type: str) -> bool:
+    return type == "Resource" or type in RESOURCE_TYPES

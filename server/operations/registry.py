@@ -23,6 +23,7 @@ from server.operations.caseload import caseload
 from server.operations.caseload_report import caseload_report
 from server.operations.handoff import handoff
 from server.operations.member_file import member_file
+from server.operations.meta import meta, meta_add, meta_delete
 from server.operations.parameters import Inputs
 from server.operations.unassigned import unassigned
 from server.operations.validate import validate
@@ -61,6 +62,9 @@ _ROWS = (
     _row("caseload-report", caseload_report, gets=True),
     _row("handoff", handoff),
     _row("member-file", member_file),
+    _row("meta", meta),
+    _row("meta-add", meta_add),
+    _row("meta-delete", meta_delete),
     _row("unassigned", unassigned),
     _row("validate", validate),
 )

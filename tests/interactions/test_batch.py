@@ -93,3 +93,29 @@ async def test_batch_entry_searches_by_absolute_url(client: httpx.AsyncClient) -
     bundle = transaction(entry("GET", "http://127.0.0.1/fhir/Patient?family=%C3%9C%26"), type="batch")
     found = (await client.post("", json=bundle)).json()["entry"][0]["resource"]
     assert ("searchset", 1) == (found["type"], found["total"])
+
+
+async def test_batch_takes_history_and_searches(client: httpx.AsyncClient) -> None:
+    for active in (True, False):
+        await client.put("Patient/a", json=patient("a", active=active))
+    response = await client.post(
+        "",
+        json=transaction(
+            entry("GET", "Patient/a/_history"),
+            entry("GET", "Patient/_history?_count=1"),
+            entry("GET", "_history?_count=0"),
+            entry("GET", "Patient/a/_history/1"),
+            entry("GET", "Patient?active=false&_elements=active"),
+            entry("GET", "?_type=Patient"),
+            entry("POST", "Patient/_search?_id=a"),
+            entry("GET", "metadata"),
+            type="batch",
+        ),
+    )
+    assert ["200"] * 8 == statuses(response)
+    found = [one["resource"] for one in response.json()["entry"]]
+    assert ["history", "history", "history", None, "searchset", "searchset", "searchset", None] == [
+        one.get("type") for one in found
+    ]
+    assert [2, 1, 0] == [len(one.get("entry", ())) for one in found[:3]]
+    assert [1, 1, 1] == [len(one.get("entry", ())) for one in found[4:7]]

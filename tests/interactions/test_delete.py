@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
+from server.app import create_app
+from server.settings import Settings
 from tests.answers import ids, refusal
+from tests.conftest import lifespan
 
 PATIENT: dict[str, Any] = {"resourceType": "Patient", "identifier": [{"value": "1"}]}
 
@@ -64,3 +68,39 @@ async def test_conditional_delete_refuses_what_is_no_condition(client: httpx.Asy
     status, _ = refusal(await client.delete(place))
     assert status in {400, 412}
     assert ["a"] == ids(await client.get("Patient"))
+
+
+@pytest.fixture
+async def several(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a server whose conditional delete takes all that match, with a and b of family Doe, and c."""
+    app = create_app(settings.model_copy(update={"conditional_delete": "multiple"}))
+    transport = httpx.ASGITransport(app)
+    async with lifespan(app), httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1/fhir/") as client:
+        for id, family in (("a", "Doe"), ("b", "Doe"), ("c", "Roe")):
+            await client.put(f"Patient/{id}", json={"resourceType": "Patient", "id": id, "name": [{"family": family}]})
+        yield client
+
+
+async def test_conditional_delete_of_all_that_match(several: httpx.AsyncClient) -> None:
+    response = await several.delete("Patient?family=Doe")
+    assert (204, b"") == (response.status_code, response.content)
+    assert ["c"] == ids(await several.get("Patient"))
+    versions = [entry["response"]["etag"] for entry in (await several.get("_history?_count=2")).json()["entry"]]
+    assert ['W/"4"', 'W/"4"'] == versions
+    assert 204 == (await several.delete("Patient?family=Doe")).status_code
+    assert 5 == (await several.get("_history?_count=1")).json()["total"]
+    told = await several.delete("Patient?family=Roe", headers={"Prefer": "return=OperationOutcome"})
+    assert (200, "OperationOutcome") == (told.status_code, told.json()["resourceType"])
+    resources = (await several.get("metadata")).json()["rest"][0]["resource"]
+    assert {"multiple"} == {found["conditionalDelete"] for found in resources}
+
+
+@pytest.mark.parametrize("place", ["Patient", "Patient?colour=red"])
+async def test_conditional_delete_of_all_needs_a_condition(several: httpx.AsyncClient, place: str) -> None:
+    assert refusal(await several.delete(place))[0] in {400, 412}
+    assert 3 == len(ids(await several.get("Patient")))
+
+
+async def test_conditional_delete_of_a_version_is_of_one(several: httpx.AsyncClient) -> None:
+    response = await several.delete("Patient?family=Doe", headers={"If-Match": 'W/"1"'})
+    assert (412, ["multiple-matches"]) == refusal(response)
