@@ -28,9 +28,10 @@ def name(names: Sequence[Resource] | None, at: int, zone: str) -> str:
 
 
 def name_text(human_name: Resource) -> str:
-    """One HumanName: its text, else its parts in the order that they are read."""
+    """One HumanName: its text, else its parts in the order that they are read: "Ms. Ann Lee, LMSW"."""
     parts = [*human_name.get("prefix", ()), *human_name.get("given", ()), human_name.get("family")]
-    return _plain(human_name.get("text") or " ".join(filter(None, [*parts, *human_name.get("suffix", ())])))
+    name = " ".join(filter(None, parts))
+    return _plain(human_name.get("text") or ", ".join(filter(None, [name, *human_name.get("suffix", ())])))
 
 
 def address(addresses: Sequence[Resource] | None, at: int, zone: str) -> tuple[str, ...]:

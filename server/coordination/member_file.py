@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, NamedTuple
@@ -94,6 +95,16 @@ class File:
     zone: str
     recipient: str | None = None
     base_url: str = ""
+
+    def called(self, reference: str) -> str:
+        """Whom or what a reference leads to, by name; the reference itself where the file does not have it."""
+        local = facts.literal({"reference": reference}, self.base_url) or reference
+        mine = {f"Patient/{self.patient['id']}": self.patient}
+        found: Resource = ChainMap(mine, self.own, self.others).get(local, {})
+        if "practitioner" in found and "reference" in found["practitioner"]:
+            return self.called(found["practitioner"]["reference"])
+        names = found.get("name", ())
+        return (names if isinstance(names, str) else demographics.name(names, self.at, self.zone)) or local
 
 
 def document(file: File) -> Resource:
@@ -204,7 +215,7 @@ def _section(file: File, section: Section, resources: Sequence[Resource]) -> Res
     if section.code:
         made["code"] = {"coding": [_coding(section.code)]}
     parts = [_managers(file)] if section is TEAM else []
-    made["text"] = _narrative("".join([*parts, _rows(resources)]))
+    made["text"] = _narrative("".join([*parts, _rows(file, resources)]))
     if resources:
         made["entry"] = [{"reference": f"{one['resourceType']}/{one['id']}"} for one in resources]
     else:
@@ -248,10 +259,10 @@ def _managers(file: File) -> str:
     return _table(("Case manager", "Role", "Since", "Until"), rows)
 
 
-def _rows(resources: Sequence[Resource]) -> str:
+def _rows(file: File, resources: Sequence[Resource]) -> str:
     if not resources:
         return "<p>Nothing is on record.</p>"
-    rows = ((one["resourceType"], what(one), str(one.get("status", "")), when(one)) for one in resources)
+    rows = ((one["resourceType"], what(one, file.called), str(one.get("status", "")), when(one)) for one in resources)
     return _table(("Kind", "What", "Status", "Date"), rows)
 
 
@@ -262,29 +273,54 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 _NAMED_BY = (
-    "title", "description", "code", "type", "vaccineCode", "medicationCodeableConcept", "category", "questionnaire",
-    "serviceType", "relationship", "class",
+    "title", "name", "description", "topic", "type", "code", "vaccineCode", "medicationCodeableConcept", "category",
+    "questionnaire", "serviceType", "relationship", "class", "activity",
 )  # fmt: skip
+_TOLD_BY = ("medium", "topic", "reasonCode", "note", "payload")
 _DATED_BY = (
-    "date", "sent", "authored", "authoredOn", "effectiveDateTime", "occurrenceDateTime", "recordedDate",
+    "date", "sent", "received", "authored", "authoredOn", "effectiveDateTime", "occurrenceDateTime", "recordedDate",
     "performedDateTime", "onsetDateTime", "startDate", "dateAsserted", "assertedDate", "issued", "recorded", "created",
     "start", "effectivePeriod", "occurrencePeriod", "performedPeriod", "period", "identifiedDateTime", "whenHandedOver",
 )  # fmt: skip
 
 
-def what(resource: Resource) -> str:
-    """A resource in a few words, "" where it has none."""
-    if resource["resourceType"] == "RelatedPerson":
+def what(resource: Resource, called: Callable[[str], str] = str) -> str:
+    """A resource in a few words, "" where it has none. `called` names whom a reference leads to."""
+    type = resource["resourceType"]
+    if type == "RelatedPerson":
         names = map(demographics.name_text, resource.get("name", ()))
         return ", ".join(filter(None, [next(names, ""), _concept(resource.get("relationship"))]))
-    said = [one.get("contentString") for one in resource.get("payload", ())]
-    return next(filter(None, [*(_words(resource.get(name)) for name in _NAMED_BY), *said]), "")
+    if type in {"Communication", "CommunicationRequest"}:
+        told = [_named([resource.get("sender")], "from", called), _named(resource.get("recipient", ()), "to", called)]
+        return " ".join(filter(None, [*told, *(_words(resource.get(name)) for name in _TOLD_BY)]))
+    said = next(filter(None, (_words(resource.get(name)) for name in _NAMED_BY)), "")
+    by = _named([*resource.get("performer", ()), *_participants(resource)], "by", called)
+    return " ".join(filter(None, [said, by]))
+
+
+def _participants(resource: Resource) -> list[Any]:
+    """Who takes part in an encounter, an appointment or a team."""
+    return [
+        one.get("individual") or one.get("actor") or one.get("member")
+        for one in resource.get("participant", ())
+        if isinstance(one, dict)
+    ]
+
+
+def _named(links: Iterable[Any], preposition: str, called: Callable[[str], str]) -> str:
+    found = (link.get("actor", link) for link in links if isinstance(link, dict))
+    names = [link.get("display") or called(link["reference"]) for link in found if {"display", "reference"} & {*link}]
+    return f"{preposition} {' and '.join(names)}" if names else ""
 
 
 def _words(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return _concept(value)
+    """A text, a coded concept, a note or what was said: the first of several."""
+    first = next(iter(value), None) if isinstance(value, list) else value
+    if isinstance(first, str):
+        return first
+    if isinstance(first, dict) and "contentString" in first:
+        return str(first["contentString"])
+    return _concept(first)
 
 
 def _concept(value: Any) -> str:

@@ -129,9 +129,11 @@ def test_the_narrative_is_xhtml_whatever_a_resource_says(text: str) -> None:
         (("Plan 1", ""), plan("1")),
         (("Aide", "2026-01-02"), resource("ServiceRequest", "1", code={"coding": [{"code": "9", "display": "Aide"}]},
                                           authoredOn="2026-01-02")),
-        (("Called", "2026-01-02"), resource("Communication", "1", payload=[{"contentString": "Called"}],
-                                            sent="2026-01-02")),
-        (("HH", "2026-01-03"), resource("Encounter", "1", **{"class": {"code": "HH"}}, period={"start": "2026-01-03"})),
+        (("from Ann to Patient/m PHONE Called", "2026-01-02"), resource(
+            "Communication", "1", sender={"display": "Ann"}, recipient=[M], medium=[{"coding": [{"code": "PHONE"}]}],
+            payload=[{"contentString": "Called"}], sent="2026-01-02")),
+        (("HH by Patient/m", "2026-01-03"), resource("Encounter", "1", **{"class": {"code": "HH"}},
+                                                     participant=[{"individual": M}], period={"start": "2026-01-03"})),
         (("Rosa Diaz, mother", ""), resource("RelatedPerson", "1", name=[{"given": ["Rosa"], "family": "Diaz"}],
                                              relationship=[{"text": "mother"}])),
         (("", ""), resource("Basic", "1")),
@@ -139,6 +141,20 @@ def test_the_narrative_is_xhtml_whatever_a_resource_says(text: str) -> None:
 )  # fmt: skip
 def test_a_resource_is_told_in_a_few_words_with_its_date(expected: tuple[str, str], made: Json) -> None:
     assert expected == (what(made), when(made))
+
+
+def test_the_narrative_names_people_in_the_place_of_references() -> None:
+    role = resource("PractitionerRole", "a", practitioner={"reference": "Practitioner/a"})
+    ann = resource("Practitioner", "a", name=[{"text": "Ann Lee"}])
+    visit = resource(
+        "Encounter", "1", status="finished", participant=[{"individual": {"reference": "PractitionerRole/a"}}]
+    )
+    made = filed(
+        visit, role, ann, resource("Communication", "1", recipient=[M]), person=patient("m", name=[{"text": "Eva"}])
+    )
+    text = section(made, "Contacts")["text"]["div"]
+    assert "<td>by Ann Lee</td>" in text
+    assert "<td>to Eva</td>" in text
 
 
 def test_references_are_local_ones_of_whatever_form_and_attachments() -> None:

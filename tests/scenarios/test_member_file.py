@@ -11,6 +11,7 @@ from fhir.resources.R4B.bundle import Bundle
 from server.coordination.member_file import references
 from server.operations import member_file
 from server.validation.element import validate
+from tests.answers import refusal
 from tests.coordination.memory import (
     assigned,
     coding,
@@ -22,6 +23,7 @@ from tests.coordination.memory import (
     shipped,
     team,
 )
+from tests.scenarios import test_iowa_transfer as transfer
 
 Json = dict[str, Any]
 ANN, BOB = "PractitionerRole/ann", "PractitionerRole/bob"
@@ -214,3 +216,77 @@ async def test_nothing_is_cut_short(iowa: httpx.AsyncClient, monkeypatch: pytest
 
 async def test_the_file_of_who_is_not_there_is_not_found(iowa: httpx.AsyncClient) -> None:
     assert 404 == (await asked(iowa, member="nobody")).status_code
+
+
+# From the acceptance of a transfer
+
+
+@pytest.fixture
+async def transferred(client: httpx.AsyncClient) -> tuple[httpx.AsyncClient, Json, list[Json]]:
+    """A transfer of ann-0 from Ann to Bob, its first two steps completed."""
+    lea = role("lea", mco=transfer.MCO, code=[coding("cm-role", "area-manager")])
+    people = [practitioner("lea"), lea, *transfer.roster({"ann": 3, "bob": 2})]
+    await sent(client, shipped(), organization(transfer.MCO), *people)
+    task, tasks = await transfer.opened(client)
+    await transfer.run(client, tasks, 2)
+    return client, task, tasks
+
+
+async def status(client: httpx.AsyncClient, actor: str) -> int:
+    return (await asked(client, actor, member="ann-0")).status_code
+
+
+@pytest.mark.requirement("IA-19")
+async def test_the_next_manager_may_see_the_file_from_the_commit_of_the_acceptance_on(
+    transferred: tuple[httpx.AsyncClient, Json, list[Json]],
+) -> None:
+    client, task, tasks = transferred
+    assert (200, 403) == (await status(client, ANN), await status(client, BOB))
+    step = await transfer.done(client, tasks[2], *await transfer.inside(client))
+    assert (200, 200) == (await status(client, ANN), await status(client, BOB))
+    found = (await client.get("Provenance", params={"target": f"Task/{task['id']}"})).json()["entry"]
+    granted = [one["resource"] for one in found if "Patient/ann-0" in str(one["resource"]["target"])]
+    assert [step["meta"]["versionId"]] == [one["meta"]["versionId"] for one in granted]
+    assert BOB in [agent["who"].get("reference") for agent in granted[0]["agent"]]
+    file = (await asked(client, BOB, member="ann-0", **{"for": BOB})).json()
+    assert f"Task/{task['id']}" in section(file, "Case managers and care team")
+
+
+@pytest.mark.requirement("IA-19")
+async def test_a_transfer_that_is_given_up_closes_the_file_again(
+    transferred: tuple[httpx.AsyncClient, Json, list[Json]],
+) -> None:
+    client, task, tasks = transferred
+    await transfer.done(client, tasks[2], *await transfer.inside(client))
+    assert 200 == await status(client, BOB)
+    await transfer.done(client, task, outcome=("valueCode", "cancelled"))
+    assert 403 == await status(client, BOB)
+
+
+@pytest.mark.requirement("IA-19")
+@pytest.mark.parametrize(("kept", "expected"), [(True, 200), (False, 403)])
+async def test_the_former_manager_keeps_the_file_where_the_program_says_so(
+    client: httpx.AsyncClient, kept: bool, expected: int
+) -> None:
+    program = shipped()
+    rule = next(one for one in program["action"] if one["id"] == "IA-07")
+    for extension in rule["extension"]:
+        if extension.get("extension", [{}])[0].get("valueCode") == "former-access":
+            extension["extension"][1]["valueBoolean"] = kept
+    people = transfer.roster({"ann": 3, "bob": 2})
+    await sent(client, program, organization(transfer.MCO), *people)
+    _, tasks = await transfer.opened(client)
+    await transfer.run(client, tasks)
+    assert [BOB] == await transfer.manager(client)
+    assert (200, expected) == (await status(client, BOB), await status(client, ANN))
+
+
+async def test_a_role_that_may_not_complete_the_step_gets_no_file_by_trying(
+    transferred: tuple[httpx.AsyncClient, Json, list[Json]],
+) -> None:
+    client, _, tasks = transferred
+    outsider = [practitioner("zoe"), role("zoe", mco="other")]
+    await sent(client, *outsider)
+    response = await transfer.advance(client, tasks[2], *await transfer.inside(client), actor="PractitionerRole/zoe")
+    assert (422, ["business-rule"]) == refusal(response)
+    assert (403, 403) == (await status(client, "PractitionerRole/zoe"), await status(client, BOB))
