@@ -75,6 +75,7 @@ class Change:
     rows: Sequence[IndexRow] | None = field(default=None, repr=False)
     facts: Sequence[FactRow] | None = field(default=None, repr=False)
     judged: dict[str, Any] = field(default_factory=dict, repr=False)
+    is_derived: bool = False  # made by a rule, from what it has judged
 
     @property
     def reference(self) -> str:

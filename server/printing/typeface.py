@@ -91,6 +91,8 @@ def described(char: str) -> str:
 
 def runs(text: str) -> list[Run]:
     """A composed text's parts, in order. The font of characters that none has is ""."""
+    if text and _plain().issuperset(text):
+        return [Run(FONTS[0], text, False)]
     found: list[Run] = []
     for char in text:
         joins = bool(found) and (char in _JOINERS or unicodedata.category(char)[0] == "M")
@@ -107,6 +109,14 @@ def runs(text: str) -> list[Run]:
         else:
             found.append(Run(name, char, shaped))
     return found
+
+
+@cache
+def _plain() -> frozenset[str]:
+    """The first font's characters that stand for themselves: most texts have no others."""
+    return frozenset(
+        char for char in font(FONTS[0]).characters if char not in _JOINERS and unicodedata.category(char)[0] != "M"
+    )
 
 
 def _having(char: str) -> str:

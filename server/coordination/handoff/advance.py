@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 from server.coordination.facts import OPEN, Step, Transfer, literal
 from server.coordination.handoff import party
-from server.coordination.handoff.evidence import Judge, read
+from server.coordination.handoff.evidence import Judge
 from server.coordination.handoff.made import Maker, Printed
 from server.coordination.handoff.protocol import Protocol, begun_under
 from server.coordination.handoff.request import consideration
-from server.coordination.handoff.transfer import concept, conflict, put, text
+from server.coordination.handoff.transfer import concept, conflict, put, read, text
 from server.coordination.letter import Letter
 from server.coordination.program import Part
 from server.coordination.programs import active

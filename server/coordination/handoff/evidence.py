@@ -14,9 +14,9 @@ from server.coordination import directory, facts, letter, notice
 from server.coordination.facts import literal
 from server.coordination.handoff.party import Parties, known
 from server.coordination.handoff.protocol import Protocol
+from server.coordination.handoff.transfer import read
 from server.coordination.program import Part
 from server.coordination.representative import representative
-from server.fhir import body
 from server.ledger import Resource, View
 
 PATIENT, COMMUNICATION = "Patient", "Communication"
@@ -250,9 +250,3 @@ def _participants(resource: Resource) -> list[Any]:
 
 def _literals(links: Iterable[Any]) -> list[str]:
     return [found for link in links if (found := literal(link))]
-
-
-async def read(view: View, reference: str) -> Resource | None:
-    """A resource as it is in a view."""
-    version = await view.read(*reference.split("/"))
-    return body.parse(version.body).resource if version and version.body else None

@@ -28,6 +28,7 @@ class Judged(NamedTuple):
 async def judged(context: Context, before: View, changes: Sequence[Change], after: View, programs: Programs) -> Judged:
     """Judge the Tasks of a commit. What a load takes over as recorded is counted, and else let be."""
     references, was, now = await sides(before, after, changes)
+    settled = {_transfer(change) for change in changes if change.is_derived}
     new = {one for one in references if one not in was.transfers or not was.transfers[one].is_open}
     opened = [change for change in changes if change.reference in new]
     if context.override is AS_RECORDED:
@@ -35,11 +36,20 @@ async def judged(context: Context, before: View, changes: Sequence[Change], afte
     further: list[Change] = []
     for reference in references:
         stored = was.transfers.get(reference)
+        if reference in settled:
+            continue
         if stored is None or stored.status == "draft":
             further += await _begun(context, after, programs, now, reference)
         else:
             further += await _going_on(context, before, after, programs, was, now, stored)
+    for change in further:
+        change.is_derived = True
     return Judged(further, opened)
+
+
+def _transfer(change: Change) -> str:
+    """Which transfer a Task that was made here is, or is a step of: it is judged already."""
+    return next((str(data[0]) for kind, _, data in change.facts or () if kind == "step"), change.reference)
 
 
 async def _begun(context: Context, after: View, programs: Programs, now: Side, reference: str) -> list[Change]:

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from server.coordination import facts, period
+from server.coordination import period
 from server.coordination.area import covers
 from server.coordination.facts import Role
 from server.coordination.handoff.protocol import Protocol
-from server.fhir import body
-from server.ledger import Resource, View
+from server.ledger import View
 
 
 @dataclass(slots=True)
@@ -95,12 +94,6 @@ async def _opens(view: View, found: Parties, reference: str) -> bool:
         return False
     if role.organization != found.organization:
         return False
-    resource = await _read(view, reference)
-    if set(opening.parameters["requester-role"]).isdisjoint(facts.tokens(resource.get("code"))):
+    if set(opening.parameters["requester-role"]).isdisjoint(role.codes):
         return False
     return not opening.parameters["requester-area"] or bool(await covers(view, reference, found.patients))
-
-
-async def _read(view: View, reference: str) -> Resource:
-    version = await view.read(*reference.split("/"))
-    return body.parse(version.body).resource if version and version.body else {}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from server.coordination import period
@@ -43,10 +44,7 @@ class Side:
 
     async def task(self, reference: str) -> Resource | None:
         change = self.written.get(reference)
-        if change is not None:
-            return change.resource
-        version = await self.view.read(*reference.split("/"))
-        return body.parse(version.body).resource if version and version.body else None
+        return await read(self.view, reference) if change is None else change.resource
 
     async def there(self, reference: str) -> Resource:
         task = await self.task(reference)
@@ -56,33 +54,43 @@ class Side:
 
 async def sides(before: View, after: View, changes: Sequence[Change]) -> tuple[list[str], Side, Side]:
     """The transfers that a commit writes something of, as they are before and after it."""
-    written = {change.reference: change for change in changes if change.type == "Task"}
-    stored = [reference for reference, change in written.items() if change.method != "POST"]
-    steps = await before.facts("step", stored) if stored else {}
-    found = {step.transfer for rows in steps.values() for step in map(Step.of, rows)}
-    for reference, change in written.items():
-        rows = [Fact(kind, key, data, reference) for kind, key, data in change.facts or ()]
-        found |= {Step.of(row).transfer for row in rows if row.kind == "step"}
-        found |= {reference for row in rows if row.kind == "transfer"}
-    stored_transfers = await before.facts("transfer", [*found, *stored])
-    found |= {reference for reference in stored if any(row.source == reference for row in stored_transfers[reference])}
+    written = {change.reference: change for change in changes}
+    made = [Fact(*row, change.reference) for change in changes for row in change.facts or ()]
+    stored = [change.reference for change in changes if change.method != "POST"]
+    own = [row for rows in (await before.facts("step", stored)).values() for row in rows] if stored else []
+    found = {Step.of(row).transfer for row in (*own, *made) if row.kind == "step"}
+    found |= {row.source for row in made if row.kind == "transfer"}
+    transfers = [row for rows in (await before.facts("transfer", found.union(stored))).values() for row in rows]
+    found |= {row.source for row in transfers if row.source == row.key}
     references = sorted(found - {""})
-    return references, await _side(before, references, {}), await _side(after, references, written)
+    steps = [row for rows in (await before.facts("step", references)).values() for row in rows]
+    was = _side(Side(before, {}), references, [*transfers, *steps])
+    kept = [row for row in (*transfers, *steps) if row.source not in written]
+    return references, was, _side(Side(after, written), references, [*kept, *made])
 
 
-async def _side(view: View, references: Iterable[str], written: Mapping[str, Change]) -> Side:
-    side = Side(view, written)
-    for reference, rows in (await view.facts("transfer", references)).items():
-        for row in rows:
-            if row.source == reference:
-                side.transfers[reference] = Transfer.of(row)
-    for reference, rows in (await view.facts("step", references)).items():
-        side.steps[reference] = {
-            step.code or "": step
-            for step in map(Step.of, rows)
-            if step.task != reference and step.transfer == reference
-        }
+def _side(side: Side, references: Iterable[str], rows: Sequence[Fact]) -> Side:
+    side.steps = {reference: {} for reference in references}
+    for row in rows:
+        if row.kind == "transfer" and row.source == row.key:
+            side.transfers[row.source] = Transfer.of(row)
+        elif row.kind == "step" and row.key in side.steps and row.source != row.key:
+            step = Step.of(row)
+            if step.transfer == row.key:
+                side.steps[row.key][step.code or ""] = step
     return side
+
+
+async def read(view: View, reference: str) -> Resource | None:
+    """A resource as it is in a view; nobody changes it in place."""
+    version = await view.read(*reference.split("/"))
+    return _parsed(version.body) if version and version.body else None
+
+
+@lru_cache(maxsize=128)
+def _parsed(content: bytes) -> Resource:
+    """One commit looks at the same few resources several times."""
+    return dict(body.parse(content).resource)
 
 
 # How its Tasks are written
