@@ -3,8 +3,8 @@
 
     transfer.py [--transfers 40]
 
-It starts a server of this repository with one worker, and prints Markdown for docs/benchmarks.md. One client,
-one request at a time: milliseconds are latencies with the fsync of each write in them, and processor time is the worker's own.
+It starts a server of this repository with one worker, and prints Markdown for docs/benchmarks.md. One client, one
+request at a time: milliseconds are latencies with the fsync of each write in them; processor time is the server's own.
 """
 
 from __future__ import annotations

@@ -148,33 +148,35 @@ def _noted(task: Resource, wanted: Wanted, found: Stage, now: int) -> Resource:
 
 
 async def _outputs(view: View, wanted: Wanted, found: Stage, step: Part) -> list[Resource]:
-    """Task.output: each evidence under what it is evidence of, and the mode."""
+    """Task.output: each resource under what it is evidence of, and the mode."""
+    served: set[str] = set()
     outputs = []
     for reference in wanted.evidence:
-        item = await _item(view, reference, found, step)
+        item = await _item(view, reference, found, step, served)
+        served.add(item.code)
         outputs.append({"type": concept(item.code), "valueReference": {"reference": reference}})
     if wanted.mode is not None:
         outputs.append(_mode(wanted.mode, step))
     return outputs
 
 
-async def _item(view: View, reference: str, found: Stage, step: Part) -> Part:
-    """What a resource is evidence of: that which it fits and which asks for most; else what takes its type."""
+async def _item(view: View, reference: str, found: Stage, step: Part, served: set[str]) -> Part:
+    """What a resource is evidence of: that which it fits, has none yet, and asks for most; else what takes its type."""
     resource = await read(view, reference)
     if resource is None:
         raise _invalid(f"There is no {reference}", "evidence")
     taking = [item for item in step.parts if resource["resourceType"] in item.parameters["resource"]]
     if not taking:
         accepted = sorted({type for item in step.parts for type in item.parameters["resource"]})
-        raise _invalid(
-            f"{reference} is no evidence of this step; that is {' or '.join(accepted) or 'nothing'}", "evidence"
-        )
+        why = f"{reference} is no evidence of this step; that is {' or '.join(accepted) or 'nothing'}"
+        raise _invalid(why, "evidence")
     taking.sort(key=_demands, reverse=True)
     for item in taking:
         await found.judge.identify(item, [resource])
     fitting = [item for item in taking if found.judge.unfit(item, resource) is None]
     reaching = [item for item in fitting if found.judge.reaches(item, resource)]
-    return (reaching or fitting or taking[-1:])[0]
+    unserved = [item for item in reaching if item.code not in served]
+    return (unserved or reaching[-1:] or fitting or taking[-1:])[0]
 
 
 def _demands(item: Part) -> int:

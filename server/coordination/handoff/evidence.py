@@ -152,23 +152,27 @@ class Judge:
     def _unreached(self, item: Part, given: Given) -> list[str]:
         """Whom the resources, together, do not reach."""
         told = [link for resource in given.resources for link in reached(resource)]
-        wanted = list(item.parameters["recipient"])
+        wanted = [party for party in item.parameters["recipient"] if not self._is_gone(party)]
+        missing = self.untold(given) if "provider" in wanted else []
+        missing += [self.who([one]) for one in wanted if one != "provider" and not self._are_among(told, one)]
         if not set(given.codes).isdisjoint(item.parameters["joint-mode"]):
-            wanted += ["current-manager", "new-manager"]
-            told += [link for resource in given.resources for link in sent_by(resource)]
-        missing = []
-        for party in dict.fromkeys(wanted):
-            if party == "provider":
-                missing += self.untold(given)
-            elif not any(self.parties.are(link, party) for link in told):
-                missing.append(self.who([party]))
-        return missing
+            there = told + [link for resource in given.resources for link in sent_by(resource)]
+            both = ("current-manager", "new-manager")
+            missing += [self.who([one]) for one in both if not self._are_among(there, one)]
+        return list(dict.fromkeys(missing))
+
+    def _are_among(self, links: Iterable[str], party: str) -> bool:
+        return any(self.parties.are(link, party) for link in links)
+
+    def _is_gone(self, party: str) -> bool:
+        """Who has left cannot be told."""
+        return party == "current-manager" and self.parties.has_left
 
     def reaches(self, item: Part, resource: Resource) -> bool:
         """True where a resource reaches one of those whom an evidence is to reach, or it is to reach nobody."""
         wanted = item.parameters["recipient"]
         told = reached(resource)
-        return not wanted or any(self.parties.are(link, party) for link in told for party in wanted)
+        return not wanted or any(self._are_among(told, party) for party in wanted)
 
     def untold(self, given: Given) -> list[str]:
         """The providers whom the resources, together, do not reach."""

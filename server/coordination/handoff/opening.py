@@ -33,6 +33,7 @@ class Opening(NamedTuple):
     member: Member
     organization: str
     former: Assignment  # which ends at the switch
+    serving: set[str]  # the persons who are the member's case managers now, or are to be
     parties: Parties
     effective: int | None
     now: int
@@ -98,7 +99,8 @@ async def _read(context: Context, after: View, programs: Programs, task: Resourc
         current_manager=former.manager,
         new_manager=transfer.receiver,
     )
-    return Opening(task, reference, protocol, member, organizations[0], former, parties, effective, now)
+    serving = _serving(member, protocol, persons, now)
+    return Opening(task, reference, protocol, member, organizations[0], former, serving, parties, effective, now)
 
 
 def _refused(protocol: Protocol, why: str, task: str, path: str) -> Problem:
@@ -140,6 +142,16 @@ def _former(member: Member, protocol: Protocol, persons: Mapping[str, str | None
     return max(there, key=lambda one: (period.starts(one.start, zone), one.team, one.place), default=None)
 
 
+def _serving(member: Member, protocol: Protocol, persons: Mapping[str, str | None], now: int) -> set[str]:
+    program = protocol.program
+    return {
+        str(persons[one.manager])
+        for one in member.assignments
+        if program.role in one.roles
+        and period.intersection(held(one, program.zone), [period.Interval(now, period.NEVER)])
+    }
+
+
 async def _check(context: Context, after: View, found: Opening) -> None:
     url = found.protocol.program.url
     others = [one for one in found.member.transfers if one.task != found.reference and one.program == url]
@@ -163,7 +175,7 @@ def _receiver(found: Opening) -> list[Issue]:
         why = f"There is no {receiver}, or it names no Practitioner of this server."
     elif not parties.is_active(receiver, max(found.now, found.effective or found.now)):
         why = f"{receiver} is not active then."
-    elif parties.are(receiver, "current-manager"):
+    elif role.practitioner in found.serving:
         why = f"{receiver} is the member's case manager already; a transfer is to somebody else."
     else:
         return []

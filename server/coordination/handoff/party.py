@@ -1,7 +1,7 @@
 """Party: who takes part in a transfer: who asked for it, the present case manager, the next one; and who acts.
 
 A person is the same in every PractitionerRole of theirs. Where the present case manager has left, whoever asked for the
-transfer stands in; and in that place every other role that may open transfers there can act.
+transfer, or the organization, stands in. In the requester's place everybody can act who may open such a transfer.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class Parties:
     of: dict[str, list[str]]  # by the party's name
     roles: dict[str, Role]
     now: int
+    has_left: bool = False  # the present case manager
 
     def person(self, reference: str) -> str:
         role = self.roles.get(reference)
@@ -51,7 +52,8 @@ async def parties(
     await known(view, found, [reference for references in of.values() for reference in references])
     sender = found.of["current-manager"]
     if sender and not found.is_active(sender[0], now):
-        found.of["current-manager"] = [*sender, *found.of["requester"]]
+        found.has_left = True
+        found.of["current-manager"] = [*sender, *found.of["requester"], *([organization] if organization else [])]
     return found
 
 
@@ -71,7 +73,8 @@ async def may_act(view: View, found: Parties, actor: str | None, as_one_of: Iter
     await known(view, found, [actor])
     if any(found.are(actor, party) for party in wanted):
         return True
-    return "requester" in wanted and await may_open(view, found, actor)
+    stands_in = "requester" in wanted or (found.has_left and "current-manager" in wanted)
+    return stands_in and await may_open(view, found, actor)
 
 
 async def may_open(view: View, found: Parties, reference: str) -> bool:
