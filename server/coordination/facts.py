@@ -14,6 +14,9 @@ rows beside the search index, and `View.facts` finds them by kind and key.
     transfer      Patient/1, PractitionerRole/7, Organization/3, Task/5   a transfer: whom, from, to, where, itself
     reservation   PractitionerRole/7        a transfer that is open, at who is to get the member
     step          Task/5                    a step of a transfer, at the transfer and at itself
+    communication Patient/1                 a Communication about the member, or by the member
+    plan          Patient/1                 an active CarePlan, and when its open activities were followed up
+    review        Patient/1                 a completed review of the service plan: when it ended
     flag          Organization/3            a Flag on the breach of a limit there
     contact       Organization/3            a HealthcareService or an area's manager to call there
     home          Patient/1                 a home address
@@ -43,6 +46,7 @@ BREACH = f"{BASE}/StructureDefinition/caseload-breach"
 RULE_KIND = f"{BASE}/CodeSystem/rule-kind"
 TASK = f"{BASE}/CodeSystem/cm-task"
 TRANSFER, STEP = f"{TASK}|case-manager-transfer", f"{TASK}|case-manager-transfer-step"  # Task.code
+REVIEW = f"{TASK}|service-plan-review"
 TRANSFER_INPUT = f"{BASE}/CodeSystem/cm-transfer-input"  # Task.input.type: from, to, organization, effective
 ALL_PROGRAMS = "*"
 AREA_MANAGER = f"{BASE}/CodeSystem/cm-role|area-manager"
@@ -159,6 +163,34 @@ class Role(NamedTuple):
 
     @classmethod
     def of(cls, fact: Fact) -> Role:
+        return cls(fact.source, *fact.data)
+
+
+class Message(NamedTuple):
+    """A Communication about a member, or by one, that took place. A recipient or answered one elsewhere is None."""
+
+    communication: str
+    sender: str | None
+    recipients: list[str | None]
+    sent: str | None
+    received: str | None
+    answers: list[str | None]  # Communication.inResponseTo
+
+    @classmethod
+    def of(cls, fact: Fact) -> Message:
+        return cls(fact.source, *fact.data)
+
+
+class Followed(NamedTuple):
+    """An active CarePlan, and for each open activity that it describes itself, when it was followed up."""
+
+    plan: str
+    start: str | None
+    end: str | None
+    activities: list[tuple[int, list[str]]]  # CarePlan.activity[place], and its progress's times
+
+    @classmethod
+    def of(cls, fact: Fact) -> Followed:
         return cls(fact.source, *fact.data)
 
 
@@ -437,6 +469,7 @@ def _care_plan(plan: Resource, base_url: str) -> Iterator[FactRow]:
     member = literal(plan.get("subject"), base_url, ("Patient",))
     if member is None or plan.get("status") != "active":
         return
+    yield "plan", member, [*_period(plan), list(_followed(plan))]
     for activity in plan.get("activity", ()):
         detail = activity.get("detail", {})
         if detail.get("status") in _UNDER_WAY and not detail.get("doNotPerform"):
@@ -444,6 +477,14 @@ def _care_plan(plan: Resource, base_url: str) -> Iterator[FactRow]:
             yield from _service(member, detail.get("performer", ()), scheduled.get("end"), base_url)
 
 
+def _followed(plan: Resource) -> Iterator[tuple[int, list[str]]]:
+    """Each open activity that the plan itself describes, and when it was followed up."""
+    for place, activity in enumerate(plan.get("activity", ())):
+        if activity.get("detail", {}).get("status") in _OPEN_ACTIVITY:
+            yield place, [note["time"] for note in activity.get("progress", ()) if "time" in note]
+
+
+_OPEN_ACTIVITY = frozenset({"not-started", "scheduled", "in-progress", "on-hold"})
 _UNDER_WAY = frozenset({"scheduled", "in-progress"})
 
 
@@ -469,6 +510,14 @@ def _task(task: Resource, base_url: str) -> Iterator[FactRow]:
         yield from _transfer(task, base_url)
     elif STEP in codes:
         yield from _step(task, base_url)
+    elif REVIEW in codes:
+        yield from _review(task, base_url)
+
+
+def _review(task: Resource, base_url: str) -> Iterator[FactRow]:
+    member, ended = literal(task.get("for"), base_url, ("Patient",)), task.get("executionPeriod", {}).get("end")
+    if member and ended and task.get("status") == "completed":
+        yield "review", member, ended
 
 
 def _transfer(task: Resource, base_url: str) -> Iterator[FactRow]:
@@ -522,6 +571,23 @@ def _step(task: Resource, base_url: str) -> Iterator[FactRow]:
         yield "step", key, [wholes[0] if wholes else "", code, task.get("status", "")]
 
 
+def _communication(communication: Resource, base_url: str) -> Iterator[FactRow]:
+    if communication.get("status") not in {"completed", "in-progress"}:
+        return
+    sender = literal(communication.get("sender"), base_url)
+    about = literal(communication.get("subject"), base_url, ("Patient",))
+    member = about or (sender if sender and sender.startswith("Patient/") else None)
+    if member is None:
+        return
+    recipients = [literal(link, base_url) for link in communication.get("recipient", ())]
+    answered = [literal(link, base_url, ("Communication",)) for link in communication.get("inResponseTo", ())]
+    yield (
+        "communication",
+        member,
+        [sender, recipients, communication.get("sent"), communication.get("received"), answered],
+    )
+
+
 def _flag(flag: Resource, base_url: str) -> Iterator[FactRow]:
     for extension in flag.get("extension", ()):
         if extension["url"] == BREACH:
@@ -541,6 +607,7 @@ def _breach(flag: Resource, parts: Mapping[str, Resource], base_url: str) -> Ite
 _FACTS: dict[str, Callable[[Resource, str], Iterator[FactRow]]] = {
     "CarePlan": _care_plan,
     "CareTeam": _care_team,
+    "Communication": _communication,
     "EpisodeOfCare": _episode,
     "Flag": _flag,
     "HealthcareService": _healthcare_service,

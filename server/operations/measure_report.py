@@ -18,7 +18,7 @@ CASELOAD = f"{BASE}/CodeSystem/caseload"
 STRUCTURE = f"{BASE}/StructureDefinition"
 IMPROVEMENT = "http://terminology.hl7.org/CodeSystem/measure-improvement-notation"
 UCUM = "http://unitsofmeasure.org"
-UNITS = {"d": "days", "h": "hours"}
+UNITS = {"d": "days", "min": "minutes"}
 
 
 class Lists:

@@ -24,6 +24,7 @@ from server.operations.caseload_report import caseload_report
 from server.operations.handoff import handoff
 from server.operations.member_file import member_file
 from server.operations.meta import meta, meta_add, meta_delete
+from server.operations.outcome_indicators import outcome_indicators
 from server.operations.parameters import Inputs
 from server.operations.unassigned import unassigned
 from server.operations.validate import validate
@@ -60,6 +61,7 @@ _ROWS = (
     _row("care-manager", care_manager),
     _row("caseload", caseload),
     _row("caseload-report", caseload_report, gets=True),
+    _row("outcome-indicators", outcome_indicators),
     _row("handoff", handoff),
     _row("member-file", member_file),
     _row("meta", meta),

@@ -315,3 +315,80 @@ async def _flagged_by_the_lookout(base: str) -> None:
         head = await position(client)
         await asyncio.sleep(0.6)
         assert head == await position(client)
+
+
+# What the limits are for
+
+
+@pytest.mark.requirement("IA-05")
+async def test_indicators_say_how_members_reach_their_managers_and_how_plans_are_kept(iowa: httpx.AsyncClient) -> None:
+    question = {
+        "resourceType": "Communication",
+        "id": "question",
+        "status": "completed",
+        "subject": {"reference": "Patient/ann-0"},
+        "sender": {"reference": "Patient/ann-0"},
+        "recipient": [{"reference": ANN}],
+        "received": "2026-02-02T09:00:00-06:00",
+    }
+    answer = question | {
+        "id": "answer",
+        "sender": {"reference": ANN},
+        "recipient": [{"reference": "Patient/ann-0"}],
+        "inResponseTo": [{"reference": "Communication/question"}],
+        "sent": "2026-02-02T12:30:00-06:00",
+    }
+    waiting = question | {"id": "waiting", "received": "2026-02-27T18:00:00-06:00"}
+    plan = {
+        "resourceType": "CarePlan",
+        "id": "plan",
+        "status": "active",
+        "intent": "plan",
+        "subject": {"reference": "Patient/ann-0"},
+        "activity": [
+            {"detail": {"status": "in-progress"}, "progress": [{"time": "2026-02-18", "text": "Went well"}]},
+            {"detail": {"status": "scheduled"}},
+        ],
+    }
+    await sent(iowa, transaction(question, answer, waiting, plan))
+    over = {"period": ("valuePeriod", period("2026-02-01", "2026-02-28")), "detail": ("valueBoolean", True)}
+    asked = parameters(program=("valueCanonical", IA_HCBS), **over)
+    response = await iowa.post(f"Organization/{MCO}/$outcome-indicators", json=asked)
+    assert (200, []) == (response.status_code, validate(body.loads(response.content)))
+    reports = {entry["resource"]["measure"].rpartition("/")[2]: entry["resource"] for entry in response.json()["entry"]}
+    for one in reports.values():
+        MeasureReport.model_validate(one)
+    assert {
+        "contact-answer": (2, 1, 0.5, 210),
+        "contact-unanswered": (2, 1, 0.5, 1799),
+        "plan-review": (1, 0, 0, None),
+        "plan-follow-up": (2, 1, 0.5, 10),
+    } == {name: _indicator(one["group"][0]) for name, one in reports.items()}
+    [stratum] = strata(reports["contact-answer"]["group"][0], "manager")
+    assert ["Practitioner/ann"] == [
+        one["valueReference"]["reference"] for one in extensions(stratum, "caseload-manager")
+    ]
+    assert {"Communication/answer", "Communication/question", "Communication/waiting"} == {
+        one["reference"] for one in reports["contact-answer"]["evaluatedResource"]
+    }
+    table = await rows(iowa, "Organization/$outcome-indicators", **over)
+    assert ("1", "2", "0.5", "210", "min") == next(
+        tuple(row[name] for name in ("numerator", "denominator", "score", "median", "unit"))
+        for row in table
+        if (row["measure"], row["practitioner"]) == ("contact-answer", "")
+    )
+
+
+def _indicator(group: Json) -> tuple[int, int, float, int | None]:
+    counts = populations(group)
+    spread = extensions(group, "distribution")
+    parts = {part["url"]: part for part in spread[0]["extension"]} if spread else None
+    median = parts["median"]["valueQuantity"]["value"] if parts else None
+    return counts["denominator"], counts["numerator"], group["measureScore"]["value"], median
+
+
+@pytest.mark.parametrize(("name", "value"), [("answerHours", -1), ("followUpDays", -1)])
+async def test_a_window_below_nothing_is_refused(iowa: httpx.AsyncClient, name: str, value: int) -> None:
+    over = {"period": ("valuePeriod", period("2026-02-01", "2026-02-28")), name: ("valueInteger", value)}
+    asked = parameters(program=("valueCanonical", IA_HCBS), **over)
+    assert (400, ["invalid"]) == refusal(await iowa.post(f"Organization/{MCO}/$outcome-indicators", json=asked))
