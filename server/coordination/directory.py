@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from server.coordination import area, demographics
+from server.coordination.assignment import practitioners
 from server.coordination.care_manager import services
-from server.coordination.facts import Contact, literal
+from server.coordination.facts import Contact
 from server.coordination.program import Program
 from server.fhir import body
 from server.ledger import Resource, View
@@ -28,7 +29,7 @@ class Entry:
 async def manager(view: View, role: str | None, at: int, zone: str) -> Entry:
     """A PractitionerRole: the person's name; how to reach them in the role, else at work."""
     found = await read(view, role)
-    person = await read(view, literal(found.get("practitioner")))
+    person = await read(view, (await practitioners(view, [role]))[role] if role else None)
     telecom = demographics.telecom(found.get("telecom"), at, zone)
     return Entry(
         role or "",

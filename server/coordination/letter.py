@@ -51,13 +51,14 @@ async def letter(view: View, program: Program, transfer: Transfer, parameters: M
     `parameters` are those of the program's letter. Problem business_rule where the directory lacks the new manager's
     name or telecom, or where nobody is there to be written to.
     """
-    if issues := [*unnamed(await directory.manager(view, transfer.receiver, at, program.zone))]:
+    manager = await directory.manager(view, transfer.receiver, at, program.zone)
+    if issues := [*unnamed(manager)]:
         raise Problem.with_issues("business_rule", issues)
     recipient = await representative(view, transfer.patient, at, parameters["majority"], program.zone)
-    told = await words(view, program, transfer, at)
+    plan = await directory.plan(view, transfer.organization, program, transfer.patient, at)
+    told = await _words(view, program, transfer, at, None, manager, plan)
     is_member = recipient.relationship == MEMBER
     told["recipient"] = recipient.name or ("Member" if is_member else f"Family of {told['member']}")
-    plan = await directory.plan(view, transfer.organization, program, transfer.patient, at)
     return Letter(
         transfer.patient,
         transfer.task,
@@ -76,13 +77,19 @@ async def words(
     view: View, program: Program, transfer: Transfer, at: int, effective: int | None = None
 ) -> dict[str, str]:
     """What the placeholders stand for, "" where it is not known; `effective` is the change's instant, once set."""
-    zone = program.zone
-    manager = await directory.manager(view, transfer.receiver, at, zone)
-    former = await directory.manager(view, transfer.sender, at, zone)
+    manager = await directory.manager(view, transfer.receiver, at, program.zone)
     plan = await directory.plan(view, transfer.organization, program, transfer.patient, at)
+    return await _words(view, program, transfer, at, effective, manager, plan)
+
+
+async def _words(
+    view: View, program: Program, transfer: Transfer, at: int, effective: int | None, manager: Entry, plan: Entry
+) -> dict[str, str]:
+    zone = program.zone
+    former = await directory.manager(view, transfer.sender, at, zone)
     member = await directory.read(view, transfer.patient)
-    if effective is None and transfer.effective:
-        effective = period.starts(transfer.effective, zone)
+    if effective is None:
+        effective = _to_come(transfer, at, zone)
     return {
         "recipient": "",
         "member": demographics.name(member.get("name"), at, zone) or "the member",
@@ -93,6 +100,14 @@ async def words(
         "contact": " or ".join(plan.telecom),
         "effective": "" if effective is None else day(effective, zone),
     }
+
+
+def _to_come(transfer: Transfer, at: int, zone: str) -> int | None:
+    """The day that is asked for, where it is not over: one that is over is not when the change will be."""
+    if transfer.effective is None:
+        return None
+    wanted = period.starts(transfer.effective, zone)
+    return wanted if wanted >= period.midnight(period.day(at, zone), zone) else None
 
 
 def unnamed(manager: Entry) -> Iterator[Issue]:

@@ -46,7 +46,8 @@ class _Candidate(NamedTuple):
 
 
 async def representative(view: View, patient: str, at: int, majority: int = 18, zone: str = "UTC") -> Recipient:
-    """Whom to tell at an instant. Problem business_rule where a minor has nobody, or a guardian is no RelatedPerson.
+    """Whom to tell at an instant. Problem business_rule where a minor has nobody, a guardian is no RelatedPerson, or the
+    member has died: to them nothing is written any more.
 
     `majority` is the age in years from which a member without a guardian speaks for themselves. A birth date of which
     only the year or the month is known makes nobody an adult before the last day that it may mean. Nobody's age is
@@ -54,6 +55,7 @@ async def representative(view: View, patient: str, at: int, majority: int = 18, 
     """
     member = (await assignment.members(view, [patient]))[patient]
     person = await _read(view, member.patient)
+    _check_living(member.patient, person, at, zone)
     related = await view.facts("related", member.patients)
     everyone = [Related.of(fact) for facts in related.values() for fact in facts]
     there = [one for one in everyone if one.active and period.holds([period.between(one.start, one.end, zone)], at)]
@@ -99,6 +101,13 @@ async def _recipient(view: View, reference: str, relationship: str, at: int, zon
         demographics.telecom(person.get("telecom"), at, zone),
         relationship,
     )
+
+
+def _check_living(patient: str, person: Resource, at: int, zone: str) -> None:
+    died = person.get("deceasedDateTime")
+    if person.get("deceasedBoolean") or (died and period.starts(died, zone) <= at):
+        place = "Patient.deceasedDateTime" if died else "Patient.deceasedBoolean"
+        raise Problem.business_rule(f"{patient} has died: there is nobody to be told; cancel what this is for", place)
 
 
 def _check_contacts(patient: str, person: Resource, at: int, zone: str) -> None:

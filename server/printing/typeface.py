@@ -91,11 +91,11 @@ def described(char: str) -> str:
 
 def runs(text: str) -> list[Run]:
     """A composed text's parts, in order. The font of characters that none has is ""."""
-    if text and _plain().issuperset(text):
-        return [Run(FONTS[0], text, False)]
+    if _plain().issuperset(text):
+        return [Run(FONTS[0], text, False)] if text else []
     found: list[Run] = []
     for char in text:
-        joins = bool(found) and (char in _JOINERS or unicodedata.category(char)[0] == "M")
+        joins = bool(found) and _joins(char)
         before = found[-1].font if found else ""
         if joins:  # an accent that the letter's font has not: nothing can put it in its place
             name = before if before and (char in _JOINERS or char in font(before).characters) else ""
@@ -113,10 +113,12 @@ def runs(text: str) -> list[Run]:
 
 @cache
 def _plain() -> frozenset[str]:
-    """The first font's characters that stand for themselves: most texts have no others."""
-    return frozenset(
-        char for char in font(FONTS[0]).characters if char not in _JOINERS and unicodedata.category(char)[0] != "M"
-    )
+    """The characters that stand alone, of the first font: nearly every text has no other."""
+    return frozenset(char for char in font(FONTS[0]).characters if not _joins(char))
+
+
+def _joins(char: str) -> bool:
+    return char in _JOINERS or unicodedata.category(char)[0] == "M"
 
 
 def _having(char: str) -> str:

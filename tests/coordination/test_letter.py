@@ -16,7 +16,18 @@ from server.coordination.representative import ROLE
 from server.ledger import micros
 from server.outcome import Problem
 from server.validation.element import validate
-from tests.coordination.memory import IA_HCBS, NOW, Memory, coding, organization, patient, practitioner, role, shipped
+from tests.coordination.memory import (
+    BASE_URL,
+    IA_HCBS,
+    NOW,
+    Memory,
+    coding,
+    organization,
+    patient,
+    practitioner,
+    role,
+    shipped,
+)
 
 AT = micros(NOW)
 PHONE = {"system": "phone", "value": "1-515-555-0100"}
@@ -80,8 +91,18 @@ async def test_the_letter_has_the_plans_number_with_what_is_dialed_after_it() ->
     assert ("1-800-555-0100 (press 1, then 6)",) == found.telecom
 
 
-async def test_what_is_not_known_is_left_out() -> None:
-    assert not any("From" in text for text in (await written(await memory())).paragraphs)
+@pytest.mark.parametrize("effective", [None, "2026-03-09"])
+async def test_a_day_that_is_not_known_or_is_over_is_left_out(effective: str | None) -> None:
+    assert not any("From" in text for text in (await written(await memory(), effective)).paragraphs)
+
+
+async def test_today_is_a_day_to_name() -> None:
+    assert "From March 10, 2026 on." in (await written(await memory(), "2026-03-10")).paragraphs
+
+
+async def test_a_person_whom_the_role_names_by_an_absolute_reference_is_named() -> None:
+    more = {"practitioner": {"reference": f"{BASE_URL}/Practitioner/b"}}
+    assert "Bob Nguyễn (1-515-555-0100) is yours." in (await written(await memory(role=more))).paragraphs
 
 
 async def test_a_letter_is_equal_where_the_directory_is() -> None:

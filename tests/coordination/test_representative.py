@@ -85,6 +85,18 @@ async def test_a_guardian_who_is_only_a_contact_never_makes_the_member_the_recip
     assert ("Patient/1", "member") == await told(contact=[contact | {"period": {"end": "2026-01-01"}}])
 
 
+@pytest.mark.parametrize("more", [{"deceasedBoolean": True}, {"deceasedDateTime": "2026-03-10"}])
+async def test_nobody_is_told_about_who_has_died(more: dict[str, Any]) -> None:
+    with pytest.raises(Problem) as refused:
+        await told(related("g"), **more)
+    assert (f"Patient.{next(iter(more))}",) == refused.value.issues[0].expression
+
+
+@pytest.mark.parametrize("more", [{"deceasedBoolean": False}, {"deceasedDateTime": "2026-03-11"}])
+async def test_who_lives_is_told(more: dict[str, Any]) -> None:
+    assert ("Patient/1", "member") == await told(**more)
+
+
 async def test_a_guardian_of_another_record_of_the_person_counts() -> None:
     memory = Memory()
     link = {"other": {"reference": "Patient/1"}, "type": "replaces"}
