@@ -46,8 +46,8 @@ class _Candidate(NamedTuple):
 
 
 async def representative(view: View, patient: str, at: int, majority: int = 18, zone: str = "UTC") -> Recipient:
-    """Whom to tell at an instant. Problem business_rule where a minor has nobody, a guardian is no RelatedPerson, or the
-    member has died: to them nothing is written any more.
+    """Whom to tell at an instant. Problem business_rule where a minor has nobody, a guardian is no RelatedPerson, or
+    the member has died: nothing is written to them any more.
 
     `majority` is the age in years from which a member without a guardian speaks for themselves. A birth date of which
     only the year or the month is known makes nobody an adult before the last day that it may mean. Nobody's age is
