@@ -70,14 +70,15 @@ class Race:
     answers: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
-    async def ask(self, random: Random, method: str, url: str, json: Json | None = None) -> Any:
+    async def ask(self, random: Random, method: str, url: str, json: Json | None = None, match: str = "") -> Any:
         """One request at one of the servers; None where it was killed meanwhile, or refuses."""
+        headers = {"If-Match": f'W/"{match}"'} if match else {}
         try:
-            answer = await random.choice(self.clients).request(method, url, json=json)
+            answer = await random.choice(self.clients).request(method, url, json=json, headers=headers)
         except (httpx.TransportError, RuntimeError):  # RuntimeError: the client was closed, for its server is gone
             self.answers["lost"] += 1
             return None
-        what = url.rpartition("$")[2] if "$" in url else method
+        what = url.rpartition("$")[2] if "$" in url else f"{method} {url.partition('/')[0].partition('?')[0]}".strip()
         self.answers[f"{what} {answer.status_code}"] += 1
         if answer.status_code not in EXPECTED:
             self.wrong.append(f"{method} {url}: {answer.status_code} {answer.text[:300]}")
@@ -119,7 +120,7 @@ async def advance(race: Race, random: Random) -> None:
 
 
 async def evidence(race: Race, random: Random, parent: Json, code: str) -> list[Json]:
-    """What a step of Iowa's takes, as parameters of $advance."""
+    """What a step of Iowa's takes, as parameters of $advance; the server makes the letter and the notices."""
     sender, receiver, member = given_of(parent)["from"], parent["owner"]["reference"], parent["for"]["reference"]
     if code == "2":
         weighed = coding("ia-reassign-consideration", "cm-location")
@@ -127,11 +128,7 @@ async def evidence(race: Race, random: Random, parent: Json, code: str) -> list[
     if code == "3":
         made = [told(member, None, sender, receiver), told(member, sender, receiver, medium="PHONE")]
     elif code == "4":
-        made = [
-            told(member, sender, receiver, member, medium="PHONE"),
-            told(member, None, member, medium="MAILWRIT"),
-            first_contact(member, receiver),
-        ]
+        made = [told(member, sender, receiver, member, medium="PHONE")]
     else:
         return []
     stored = [await race.ask(random, "POST", one["resourceType"], one) for one in made]
@@ -150,16 +147,6 @@ def told(member: str, sender: str | None, *recipients: str, medium: str | None =
         "recipient": [{"reference": one} for one in recipients],
         **({"sender": {"reference": sender}} if sender else {}),
         **({"medium": [{"coding": [mode]}]} if medium else {}),
-    }
-
-
-def first_contact(member: str, manager: str) -> Json:
-    return {
-        "resourceType": "CommunicationRequest",
-        "status": "active",
-        "subject": {"reference": member},
-        "sender": {"reference": manager},
-        "recipient": [{"reference": member}],
     }
 
 
@@ -185,6 +172,21 @@ async def assign(race: Race, random: Random) -> None:
             race.members.append(member)
 
 
+async def beside(race: Race, random: Random) -> None:
+    """Another case manager by a plain update, which is refused while a transfer is open."""
+    member = random.choice(race.members)
+    found = await race.ask(random, "GET", f"CareTeam?subject=Patient/{member}")
+    if not found or "entry" not in found:
+        return
+    team = found["entry"][0]["resource"]
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    *past, present = team["participant"]
+    closed = {**present, "period": {**present["period"], "end": now}}
+    following = assigned(f"PractitionerRole/{random.choice(MANAGERS)}", now)
+    changed = team | {"participant": [*past, closed, following]}
+    await race.ask(random, "PUT", f"CareTeam/{team['id']}", changed, team["meta"]["versionId"])
+
+
 async def come_and_go(race: Race, random: Random) -> None:
     """One member leaves the program, another enrols: there is always somebody to assign."""
     if len(race.waiting) > WAITING or len(race.members) < HELD:
@@ -197,7 +199,7 @@ async def come_and_go(race: Race, random: Random) -> None:
         race.waiting.append(id)
 
 
-ACTS = [handoff] * 4 + [advance] * 12 + [give_up] + [assign] * 2 + [come_and_go]
+ACTS = [handoff] * 4 + [advance] * 12 + [give_up, beside] + [assign] * 2 + [come_and_go]
 
 
 async def act(race: Race, random: Random, until: float) -> None:
@@ -353,14 +355,21 @@ class Checker:
     """Replays commits in their order; `wrong` tells what never may be."""
 
     def __init__(self) -> None:
-        self.now: dict[str, Json] = {}
+        self.now: dict[str, Json] = {}  # what is judged, as it stands
+        self.parts: dict[str, set[str]] = defaultdict(set)  # the steps of each transfer
         self.wrong: list[str] = []
         self.completed = 0
         self.fullest = 0
 
     def apply(self, position: int, written: list[Json]) -> None:
+        written = [one for one in written if one["resourceType"] in {"CareTeam", "EpisodeOfCare", "Task"}]
+        if not written:
+            return
         before = {reference_of(one): self.now.get(reference_of(one)) for one in written}
         self.now |= {reference_of(one): one for one in written}
+        for one in written:
+            for whole in one.get("partOf", ()):
+                self.parts[whole["reference"]].add(reference_of(one))
         for one in written:
             if is_transfer(one):
                 self.transfer(position, before[reference_of(one)], one, before)
@@ -404,9 +413,7 @@ class Checker:
             self.wrong.append(f"{name} is given up, its steps are {statuses}")
 
     def steps(self, task: Json) -> list[Json]:
-        whole = {"reference": reference_of(task)}
-        found = [one for one in self.now.values() if one["resourceType"] == "Task" and whole in one.get("partOf", ())]
-        return sorted(found, key=code_of)
+        return sorted((self.now[one] for one in self.parts[reference_of(task)]), key=code_of)
 
     def step(self, position: int, was: Json | None, step: Json) -> None:
         name = f"{position}: {reference_of(step)}"
