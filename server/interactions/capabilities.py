@@ -28,7 +28,7 @@ from server.interactions.exchange import (
 )
 from server.outcome import Problem
 from server.search.compartment import COMPARTMENTS
-from server.search.parameter import UNSUPPORTED
+from server.search.parameter import TEXTS
 
 TYPE_INTERACTIONS = {  # (method, shape) -> TypeRestfulInteraction
     ("GET", INSTANCE): "read",
@@ -110,7 +110,7 @@ def _search_parameters(type: str) -> list[dict[str, str]]:
     return [
         {"name": found.code, "definition": found.url, "type": found.type}
         for found in search_parameters(type).values()
-        if found.expression and found.code not in UNSUPPORTED
+        if found.expression or found.code in TEXTS
     ]
 
 

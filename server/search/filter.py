@@ -60,6 +60,18 @@ class Present:
 
 
 @dataclass(frozen=True, slots=True)
+class Words:
+    """The resource's "narrative", or its "content" (that too), has these words beside one another in this order.
+
+    Case and accents are no matter. Where `begins`, the last word need only begin so.
+    """
+
+    scope: str
+    words: tuple[str, ...]
+    begins: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Ids:
     """The resource's logical id is one of `ids`."""
 
@@ -121,7 +133,7 @@ class Concepts:
     filter: Callable[[Collection[tuple[str, str]]], Filter]  # (system, code) of each
 
 
-Filter = Equal | Range | Contains | Near | Present | Ids | Updated | Chain | Has | And | Or | Not | Concepts
+Filter = Equal | Range | Contains | Near | Present | Words | Ids | Updated | Chain | Has | And | Or | Not | Concepts
 ALL = And(())  # every resource of the type
 
 # The key of a value that is there but that no search can name (a Reference with only a display): `Present` sees it.

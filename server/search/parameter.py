@@ -79,16 +79,9 @@ class Parameter:
         return frozenset(path.type for path in self.paths)
 
 
-# Not searchable here, by name, with what to say to who asks.
-UNSUPPORTED = MappingProxyType(
-    {
-        "_content": "full text is not indexed",
-        "_text": "narrative is not indexed",
-    }
-)
+TEXTS = frozenset({"_text", "_content"})  # of every type; what they look at is no element
 _NO_PARAMETERS = MappingProxyType(
     {
-        **UNSUPPORTED,
         "_query": "no named queries are defined",
         "_contained": "contained resources are not searched",
         "_containedType": "contained resources are not searched",
@@ -106,7 +99,7 @@ def parameters(type_name: str) -> Mapping[str, Parameter]:
     found = {
         code: _compile(type_name, definition)
         for code, definition in search_parameters(type_name).items()
-        if code not in UNSUPPORTED
+        if code not in TEXTS
     }
     return MappingProxyType({code: _without_own_rows(parameter, found) for code, parameter in found.items()})
 

@@ -29,13 +29,14 @@ from server.search import (
     quantity,
     reference,
     string,
+    text,
     token,
     uri,
 )
 from server.search.escaping import split, unescape
 from server.search.filter import And, Chain, Equal, Filter, Has, Ids, Not, Or, Present, either
 from server.search.include import Include
-from server.search.parameter import Parameter, Test, Unknown, searched
+from server.search.parameter import TEXTS, Parameter, Test, Unknown, searched
 
 TYPE = "_type"
 MAX_STEPS = 8  # of a chain
@@ -169,7 +170,7 @@ class _Parser:
 
     def _criterion(self, name: str, value: str) -> None:
         criteria = {type: _criterion(type, name) for type in self.filters}
-        values = [text for text in split(value, ",") if text]
+        values = [each for each in split(value, ",") if each]
         self.tests += sum(criterion.ways for criterion in criteria.values()) * len(values)
         if self.tests > MAX_TESTS:
             raise _too_costly(f"The search makes more than {MAX_TESTS} tests, values times the types of a chain")
@@ -364,6 +365,8 @@ def _last(type: str, name: str) -> Criterion:
         return _versioned(code, modifier)
     if code == "_list":
         return _listed(modifier)
+    if code in TEXTS:
+        return _texts(code, modifier)
     parameter = searched(type, code)
     if modifier == "missing" and parameter.kind != "composite":
         return Criterion(partial(_missing, parameter))
@@ -439,6 +442,12 @@ def _in_lists(values: list[str], base_url: str) -> Filter:
     if functional := [id for id in ids if id.startswith("$")]:
         raise Problem.invalid(f"{functional[0][:MAX_NAME]!r} is no list kept here; the id of a List is")
     return Has("List", "List.item", Ids(ids))
+
+
+def _texts(code: str, modifier: str) -> Criterion:
+    if modifier:
+        raise Problem.invalid(f"{code} takes no modifier")
+    return Criterion(partial(_any_of, text.test(code)))
 
 
 def _sort(type: str, key: str) -> Sort:

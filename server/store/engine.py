@@ -88,12 +88,21 @@ class Page(NamedTuple):
     created: frozenset[Cursor] = frozenset()
 
 
+def no_texts(resource: Resource) -> tuple[str, str]:
+    """Of a store whose resources are not searched by their words."""
+    return "", ""
+
+
 class Projections(NamedTuple):
-    """What the store derives from a resource, handed in as pure functions, and a name that changes when they do."""
+    """What the store derives from a resource, handed in as pure functions, and a name that changes when they do.
+
+    `texts` are the narrative's words and all others', which a search may find a little later than the rest.
+    """
 
     rows: Callable[[Resource], Sequence[IndexRow]]
     facts: Callable[[Resource], Sequence[FactRow]]
     version: str
+    texts: Callable[[Resource], tuple[str, str]] = no_texts
 
     def fill(self, change: Change) -> None:
         """Set the change's rows and facts, where they are not set."""

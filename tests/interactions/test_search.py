@@ -317,3 +317,20 @@ async def test_form_says_how_the_answer_is_written(client: httpx.AsyncClient, pa
     assert [] == [issue for issue in response.json().get("entry", ()) if issue["search"]["mode"] == "outcome"]
     refused = await client.post("Patient/_search", content="_format=xml", headers=headers | {"Accept": "*/*"})
     assert (406, ["not-supported"]) == refusal(refused)
+
+
+async def test_search_by_words_finds_what_was_just_written(client: httpx.AsyncClient) -> None:
+    div = '<div xmlns="http://www.w3.org/1999/xhtml">Walks with a <b>cane</b></div>'
+    for id, title in (("w1", "Fall prevention"), ("w2", "Prevention of falls")):
+        plan = {"resourceType": "CarePlan", "id": id, "status": "active", "intent": "plan", "title": title}
+        plan |= {"subject": {"reference": JOE}, "text": {"status": "generated", "div": div}}
+        await client.put(f"CarePlan/{id}", json=plan)
+    assert ["w1", "w2"] == ids(await client.get("CarePlan?_content=prevention"))
+    assert ["w1"] == ids(await client.get('CarePlan?_content="fall prevention"'))
+    assert ["w1", "w2"] == ids(await client.get("CarePlan?_content=fall*%20and%20cane"))
+    assert ["w1", "w2"] == ids(await client.get("?_type=CarePlan,Goal&_text=cane"))
+    assert [] == ids(await client.get("CarePlan?_text=prevention"))
+    await client.delete("CarePlan/w1")
+    assert ["w2"] == ids(await client.get("CarePlan?_text=cane"))
+    response = await client.get("CarePlan?_text=cane&_explain=1")
+    assert "Words of the narrative" in response.json()["entry"][-1]["resource"]["issue"][0]["diagnostics"]

@@ -4,7 +4,7 @@ import pytest
 
 from server.fhir.definition import RESOURCE_TYPES, search_parameters
 from server.search.extract import VERSIONED, rows
-from server.search.parameter import UNSUPPORTED, Path, Step, follow, parameters, values
+from server.search.parameter import TEXTS, Path, Step, follow, parameters, values
 
 
 def test_parameters_compile_every_definition_of_every_type() -> None:
@@ -24,7 +24,7 @@ def test_parameters_compile_every_definition_of_every_type() -> None:
         "http://hl7.org/fhir/SearchParameter/Resource-content",
         "http://hl7.org/fhir/SearchParameter/Resource-query",
     } == definitions - compiled
-    assert {"_text", "_content"} == set(UNSUPPORTED)
+    assert {"_text", "_content"} == set(TEXTS)
 
 
 def test_parameters_have_a_composition_for_each_composite() -> None:

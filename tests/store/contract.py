@@ -33,6 +33,7 @@ from server.search.filter import (
     Present,
     Range,
     Updated,
+    Words,
 )
 from server.store.engine import Follow, Projections, Search, Sort, Store
 
@@ -58,7 +59,11 @@ def facts(resource: Resource) -> list[FactRow]:
     return [("of", each["value"], {"title": resource.get("title")}) for each in resource.get("identifier", ())]
 
 
-PROJECTIONS = Projections(rows, facts, "test")
+def texts(resource: Resource) -> tuple[str, str]:
+    return resource.get("narrative", ""), resource.get("title", "")
+
+
+PROJECTIONS = Projections(rows, facts, "test", texts)
 
 
 def patient(id: str, *identifiers: str, **members: Any) -> Change:
@@ -420,6 +425,14 @@ class StoreContract:
             ("Patient", Near("Patient.place", 41.6, -93.6, 200_000), "p1 p2"),
             ("Patient", And((Near("Patient.place", 41.6, -93.6, 200_000), Ids(("p2", "p3")))), "p2"),
             ("Patient", Not(Near("Patient.place", 41.6, -93.6, 20_000)), "p2 p3"),
+            ("Patient", Words("content", ("anna",)), "p1"),
+            ("Patient", Words("content", ("ann",), begins=True), "p1 p2"),
+            ("Patient", Words("content", ("ánna",)), "p1"),
+            ("Patient", Words("narrative", ("anna",)), ""),
+            ("Patient", And((Words("content", ("ann",), begins=True), Equal("Patient.identifier", (b"two",)))), "p2"),
+            ("Patient", Not(Words("content", ("ann",), begins=True)), "p3"),
+            ("CarePlan", Words("content", ("x",)), "c1 c3"),
+            ("CarePlan", Chain("CarePlan.subject", "Patient", Words("content", ("anna",))), "c1 c2"),
             ("Patient", Present("Patient.identifier"), "p1 p2"),
             ("Patient", Not(Present("Patient.identifier")), "p3"),
             ("Patient", Not(Equal("Patient.identifier", (b"one",))), "p2 p3"),
@@ -463,6 +476,38 @@ class StoreContract:
             assert position == page.position
             paged += page.matches
         assert expected.split() == [version.id for version in paged]
+
+    async def test_search_by_words_follows_every_write(self, store: Store) -> None:
+        said = Words("content", ("heart", "failure"))
+        for title, expected in [
+            ("heart failure", ["p1"]),
+            ("failure of the heart", []),
+            ("congestive Heart  Failure, mild", ["p1"]),
+        ]:
+            await write(store, patient("p1", title=title, narrative="Failure"))
+            assert expected == await ids(store, "Patient", said)
+        assert ["p1"] == await ids(store, "Patient", Words("narrative", ("failure",)))
+        await write(store, delete("Patient", "p1"))
+        assert [] == await ids(store, "Patient", said)
+        for position, expected in enumerate([[], ["p1"], [], ["p1"], []]):
+            then = await store.view(position).search("Patient", said, 10)
+            assert expected == [version.id for version in then]
+
+    async def test_search_by_words_within_a_decide_sees_its_own_group(self, store: Store) -> None:
+        async def once(view: View) -> Plan:
+            if await view.search("Patient", Words("content", ("anna",)), 2):
+                return Plan(output="found")
+            return Plan([patient(f"p{view.position}", title="Anna")], "created")
+
+        outputs = [commit.output for commit in await asyncio.gather(*(store.commit(once, context()) for _ in range(8)))]
+        assert {"created": 1, "found": 7} == {output: outputs.count(output) for output in ("created", "found")}
+
+    async def test_search_by_words_while_others_write(self, store: Store) -> None:
+        for number in range(50):
+            writing = write(store, patient(f"p{number}", title="anna"))
+            looking = store.search(Search("Patient", Words("content", ("anna",)), count=100))
+            _, page = await asyncio.gather(writing, looking)
+            assert len(page.matches) in (number, number + 1)
 
     async def test_search_sorts_and_pages(self, population: Store) -> None:
         by_number = (Sort("Patient.number"),)

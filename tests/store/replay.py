@@ -5,13 +5,14 @@ A State is all resources as they stand; every question is asked of each of them 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from server.fhir import body
 from server.ledger import Change, Fact, FactRow, IndexRow, Position, Version
-from server.search.filter import NAMELESS, And, Chain, Filter, Has, Not, Or
+from server.search.filter import NAMELESS, And, Chain, Filter, Has, Not, Or, Words
 from server.search.match import matches
 from server.store.engine import Follow, Projections, Sort
 
@@ -27,6 +28,7 @@ class Standing:
     resource: dict[str, Any]
     rows: Sequence[IndexRow]
     facts: Sequence[FactRow]
+    texts: tuple[str, str]
 
     def keys(self, index: str) -> list[bytes | str]:
         return [key for name, key in self.rows if name == index]
@@ -57,6 +59,9 @@ class State:
                 for each in self.standing.values()
                 if each.type == filter.type
             )
+        if isinstance(filter, Words):
+            texts = (one.texts[0],) if filter.scope == "narrative" else one.texts
+            return any(_says(text, filter) for text in texts)
         return matches(filter, one.type, one.id, one.updated, one.rows)
 
     def facts(self, kind: str, keys: Iterable[str]) -> dict[str, list[Fact]]:
@@ -116,7 +121,14 @@ class State:
             after.pop(change.reference, None)
             if change.resource is not None:
                 after[change.reference] = Standing(
-                    change.type, change.id, updated, (0, 0), change.resource, change.rows or (), change.facts or ()
+                    change.type,
+                    change.id,
+                    updated,
+                    (0, 0),
+                    change.resource,
+                    change.rows or (),
+                    change.facts or (),
+                    ("", ""),
                 )
         return State(after)
 
@@ -142,7 +154,8 @@ class Replay:
         resource = body.loads(version.body)
         rows, facts = self.projections.rows(resource), self.projections.facts(resource)
         order = (version.position, version.ordinal)
-        return Standing(version.type, version.id, version.at, order, resource, rows, facts)
+        texts = self.projections.texts(resource)
+        return Standing(version.type, version.id, version.at, order, resource, rows, facts, texts)
 
     def current(self, position: Position) -> dict[str, Version]:
         """The last version of each resource up to the position, deletions included."""
@@ -151,6 +164,16 @@ class Replay:
     def at(self, position: Position) -> State:
         found = {reference: self._standing[version] for reference, version in self.current(position).items()}
         return State({reference: each for reference, each in found.items() if each is not None})
+
+
+def _says(text: str, filter: Words) -> bool:
+    """Whether the words stand in the text beside one another."""
+    have, sought = re.findall(r"\w+", text.lower()), [word.lower() for word in filter.words]
+    for start in range(len(have) - len(sought) + 1):
+        part = have[start : start + len(sought)]
+        if part == sought or (filter.begins and part[:-1] == sought[:-1] and part[-1].startswith(sought[-1])):
+            return True
+    return False
 
 
 def _sort_key(one: Standing, sort: Sort) -> Any:

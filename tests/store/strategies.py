@@ -9,7 +9,22 @@ from typing import Any
 from hypothesis import strategies as st
 
 from server.ledger import Change
-from server.search.filter import ALL, And, Chain, Contains, Equal, Filter, Has, Ids, Not, Or, Present, Range, Updated
+from server.search.filter import (
+    ALL,
+    And,
+    Chain,
+    Contains,
+    Equal,
+    Filter,
+    Has,
+    Ids,
+    Not,
+    Or,
+    Present,
+    Range,
+    Updated,
+    Words,
+)
 from server.store.engine import Follow, Search, Sort
 from tests.store.contract import delete, put
 
@@ -35,6 +50,7 @@ def changes(draw: st.DrawFn) -> Change:
             lambda found: [{"value": value} for value in found]
         ),
         "title": st.sampled_from(TITLES),
+        "narrative": st.sampled_from(("Anna", "Anna & Bob", "bob, anna")),
         "number": st.integers(0, 3),
         "subject": st.sampled_from(REFERENCES).map(lambda reference: {"reference": reference}) | st.just({}),
     }
@@ -110,6 +126,14 @@ def here(type: str) -> st.SearchStrategy[Filter]:
     return st.recursive(plain(type), lambda part: _combined(type, part), max_leaves=5)
 
 
+words = st.builds(
+    Words,
+    st.sampled_from(["narrative", "content"]),
+    st.sampled_from([("anna",), ("an",), ("anna", "bob"), ("Bob",)]),
+    st.booleans(),
+)
+
+
 def filters(type: str, steps: int = 2) -> st.SearchStrategy[Filter]:
     """All filters, with a few steps to other resources."""
     if not steps:
@@ -117,7 +141,7 @@ def filters(type: str, steps: int = 2) -> st.SearchStrategy[Filter]:
     other = types.flatmap(lambda named: st.tuples(st.just(named), st.deferred(lambda: filters(named, steps - 1))))
     chain = other.map(lambda found: Chain(f"{type}.subject", *found))
     has = other.map(lambda found: Has(found[0], f"{found[0]}.subject", found[1]))
-    return st.recursive(plain(type) | chain | has, lambda part: _combined(type, part), max_leaves=5)
+    return st.recursive(plain(type) | words | chain | has, lambda part: _combined(type, part), max_leaves=5)
 
 
 def asked(type: str, of: Callable[[str], st.SearchStrategy[Filter]] = filters) -> st.SearchStrategy[tuple[str, Filter]]:

@@ -16,10 +16,11 @@ import pytest
 
 from server.ledger import Commit, Plan, View
 from server.outcome import Problem
-from server.search.filter import ALL, Equal
+from server.search.filter import ALL, Equal, Words
 from server.store.engine import Finding, Projections, Search, Store
-from server.store.sqlite import SqliteStore, order, prune, rebuild, writer
+from server.store.sqlite import SqliteStore, late, order, prune, rebuild, schema, writer
 from server.store.sqlite.schema import PROJECTION_TABLES
+from server.store.sqlite.tables import Tables
 from tests.store.contract import PROJECTIONS, StoreContract, context, delete, ids, patient, plan, write, writes
 from tests.store.properties import Fresh, StoreProperties
 
@@ -66,9 +67,10 @@ def _modes(folder: Path) -> set[int]:
 async def _some_history(store: Store) -> None:
     await write(store, patient("a", "x", title="t"), plan("c", "Patient/later"))
     await asyncio.gather(*(store.commit(writes(patient(f"p{n}", f"i{n % 3}")), context()) for n in range(20)))
-    await write(store, patient("a", "y"), delete("Patient", "p3"), patient("later"))
+    await write(store, patient("a", "y", title="u"), delete("Patient", "p3"), patient("later"))
     await write(store, patient("p3", "again"), plan("c", "Patient/a"))
     await store.commit(writes(patient("b")), context(), fingerprint=b"f")
+    await store.search(Search("Patient", Words("content", ("t",))))  # what is made late is made
 
 
 async def test_rebuild_makes_the_same_projections(make: Callable[[], Store], tmp_path: Path) -> None:
@@ -170,6 +172,10 @@ async def test_open_refuses_other_definitions_until_rebuilt(make: Callable[[], S
         ("UPDATE facts SET source = 'Patient/b' WHERE source = 'Patient/a'", "Patient/a"),
         ("UPDATE ended_facts SET data = '{}' WHERE source = 'Patient/a'", "Patient/a"),
         ("UPDATE ended_facts SET since = since + 1 WHERE source = 'Patient/a'", "ended_facts"),
+        ("UPDATE texts SET since = since + 1 WHERE doc = 2", "CarePlan/c"),
+        ("DELETE FROM texts WHERE until IS NULL AND doc = 3", "words"),
+        ("DELETE FROM words WHERE rowid = 3", "words"),
+        ("INSERT INTO words(words) VALUES ('delete-all')", "Patient/a"),
         ("DROP INDEX rows_rid", "file"),
     ],
 )
@@ -339,3 +345,63 @@ def test_keeping_a_store_that_is_not_there_makes_none(tmp_path: Path) -> None:
         with pytest.raises(Problem, match="no store"):
             keep()
     assert [] == list(tmp_path.iterdir())
+
+
+async def test_words_are_made_late_and_go_on_after_a_restart(
+    make: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "QUIET", 3600)  # only searches bring it on
+    monkeypatch.setattr(writer, "STEP", 0)  # by one chunk at a time
+    monkeypatch.setattr(late, "_CHUNK", 3)
+    said = Search("Patient", Words("content", ("anna",)), count=100)
+    store = make()
+    await store.open()
+    for number in range(20):
+        await write(store, patient(f"p{number}", title="Anna"))
+    assert 0 == store.statistics()["followed"]
+    impatient = SqliteStore(store.path, PROJECTIONS, search_timeout=0)  # type: ignore[attr-defined]
+    await impatient.open()
+    with pytest.raises(Problem) as refused:
+        await impatient.search(said)
+    assert "throttled" == refused.value.kind
+    await impatient.close()
+    assert [] == list(store.verify())
+    await store.close()
+    again = make()
+    await again.open()
+    assert 20 == len((await again.search(said)).matches)
+    assert 1 == again.statistics()["followed"]
+    await again.close()
+
+
+async def test_words_are_made_when_nobody_writes(make: Callable[[], Store]) -> None:
+    store = make()
+    await store.open()
+    await write(store, *(patient(f"p{number}", title="Anna") for number in range(200)))
+    for _ in range(200):
+        if store.statistics()["followed"] == 1:
+            break
+        await asyncio.sleep(0.05)
+    assert 1 == store.statistics()["followed"]
+    await store.close()
+
+
+async def test_words_that_ended_are_pruned_with_the_rest(make: Callable[[], Store], tmp_path: Path) -> None:
+    store = make()
+    await store.open()
+    for number in range(5):
+        await write(store, patient("a", title=f"t{number}"))
+    await store.search(Search("Patient", Words("content", ("t4",))))
+    with _connected(tmp_path) as connection:
+        with connection:
+            late.Late(Tables(connection), PROJECTIONS).prune(4)
+        assert [(4, 5), (5, None)] == list(connection.execute("SELECT since, until FROM texts ORDER BY since"))
+        prune.Sweep(connection).step(4)
+    assert [] == list(store.verify())
+    await store.close()
+
+
+@contextmanager
+def _connected(folder: Path) -> Iterator[apsw.Connection]:
+    with closing(schema.connect(str(folder / "careplan.db"))) as connection:
+        yield connection

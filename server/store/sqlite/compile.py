@@ -25,6 +25,7 @@ from server.search.filter import (
     Present,
     Range,
     Updated,
+    Words,
 )
 
 
@@ -41,6 +42,10 @@ class Lookup(Protocol):
 
     def rids(self, sql: str, bindings: Sequence[Any]) -> list[int]:
         """What a statement of one column, rid, finds."""
+        ...
+
+    def check_reached(self, at: int | None) -> None:
+        """Raise where what is made late has not come to the position."""
         ...
 
 
@@ -130,6 +135,21 @@ class Compiler:
         where = f"rid = m.rid AND name = {self.name(filter.index)} AND {self._key_test(filter)}"
         return f"EXISTS ({self.rows('1', where, by_rid=not isinstance(filter, Equal))})"
 
+    def _words_set(self, type: str, filter: Words) -> str:
+        self.lookup.check_reached(self.at)
+        phrase = " ".join(word.replace('"', "") for word in filter.words)
+        sought = f'"{phrase}"{" *" if filter.begins else ""}'
+        if filter.scope == "narrative":
+            sought = f"narrative : {sought}"
+        held = "t.until IS NULL"
+        if self.at is not None:
+            at = self.bind(self.at)
+            held = f"t.since <= {at} AND (t.until IS NULL OR t.until > {at})"
+        return (
+            f"SELECT t.rid FROM words w JOIN texts t ON t.doc = w.rowid WHERE w.words MATCH {self.bind(sought)} "
+            f"AND t.type = {self.name(type)} AND {held}"
+        )
+
     def _ids_set(self, type: str, filter: Ids) -> str:
         ids = ", ".join(self.bind(id) for id in filter.ids)
         return (
@@ -216,6 +236,7 @@ class Compiler:
         Contains: _rows_set,
         Near: _rows_set,
         Present: _rows_set,
+        Words: _words_set,
         Ids: _ids_set,
         Updated: _updated_set,
         Chain: _chain_set,
@@ -273,6 +294,8 @@ def _told(filter: Filter) -> str:
             return f"Equal {index}, {len(keys)} keys"
         case Range(index) | Contains(index) | Near(index) | Present(index):
             return f"{type(filter).__name__} {index}"
+        case Words(scope, words):
+            return f"Words of the {scope}, {len(words)} words"
     return type(filter).__name__
 
 
@@ -290,6 +313,7 @@ _RANKS: dict[type, int] = {
     Ids: 0,
     Chain: 30,
     Has: 35,
+    Words: 20,
     Range: 40,
     Near: 40,
     Updated: 50,

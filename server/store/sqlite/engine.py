@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 from collections.abc import Callable, Iterator
@@ -16,8 +17,9 @@ from server.outcome import Problem
 from server.store.engine import Finding, Page, Projections, Search, no_rules
 from server.store.sqlite import rebuild, schema, verify
 from server.store.sqlite import search as found
+from server.store.sqlite.late import not_ready
 from server.store.sqlite.readers import PinnedView, Readers
-from server.store.sqlite.tables import Tables, one
+from server.store.sqlite.tables import Behind, Tables, one
 from server.store.sqlite.writer import Writer, locked
 
 
@@ -143,7 +145,19 @@ class SqliteStore:
         return self.readers.point.position_at(at)
 
     async def search(self, search: Search, page: str | None = None) -> Page:
-        return await self.readers.on_thread(lambda tables: found.page(tables, search, page))
+        try:
+            return await self.readers.on_thread(lambda tables: found.page(tables, search, page))
+        except Behind as behind:
+            at = behind.position  # whatever is written meanwhile, the search is of when it came
+        await self._followed(at)
+        return await self.readers.on_thread(lambda tables: found.page(tables, search, page, at))
+
+    async def _followed(self, position: Position) -> None:
+        """Wait until what is made late has come to a position. Problem throttled where that takes too long."""
+        try:
+            await asyncio.wait_for(self.writer.follow(position), self._search_timeout)
+        except TimeoutError:
+            raise not_ready(self.readers.point) from None
 
     async def history(
         self,
@@ -161,7 +175,7 @@ class SqliteStore:
         return await self.readers.on_thread(lambda tables: tables.changes(after, limit))
 
     def view(self, at: Position | None = None) -> View:
-        return PinnedView(self.readers, self.head() if at is None else at)
+        return PinnedView(self.readers, self.head() if at is None else at, self._followed)
 
     # -- keeping ---------------------------------------------------------------------------------------------------
 
@@ -217,6 +231,7 @@ class SqliteStore:
             **self.readers.counted,
             "waiting": self.writer.waiting,
             "position": self.head(),
+            "followed": self.readers.point.followed(),
         }
 
 

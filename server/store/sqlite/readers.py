@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ from server.outcome import Problem
 from server.store.overlay import Overlay
 from server.store.sqlite import schema
 from server.store.sqlite.schema import STEPS
-from server.store.sqlite.tables import Tables, too_deep
+from server.store.sqlite.tables import Behind, Tables, too_deep
 
 T = TypeVar("T")
 
@@ -65,8 +65,9 @@ class Readers:
 class PinnedView:
     """The View of a reading operation: the state at one position, read on the readers' threads."""
 
-    def __init__(self, readers: Readers, position: Position) -> None:
+    def __init__(self, readers: Readers, position: Position, followed: Callable[[Position], Awaitable[None]]) -> None:
         self._readers = readers
+        self._followed = followed
         self.position = position
 
     async def read(self, type: str, id: str) -> Version | None:
@@ -76,6 +77,10 @@ class PinnedView:
         return self._readers.point.vread(type, id, position) if position <= self.position else None
 
     async def search(self, type: str, filter: Any, limit: int) -> list[Version]:
+        try:
+            return await self._readers.on_thread(lambda tables: tables.find(type, filter, limit, self.position))
+        except Behind as behind:
+            await self._followed(behind.position)
         return await self._readers.on_thread(lambda tables: tables.find(type, filter, limit, self.position))
 
     async def facts(self, kind: str, keys: Iterable[str]) -> dict[str, list[Fact]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import apsw
@@ -11,9 +12,11 @@ from server.ledger import Position, Version
 from server.store.engine import Projections
 from server.store.sqlite import schema
 from server.store.sqlite.append import Appender
+from server.store.sqlite.late import Late
 from server.store.sqlite.tables import JOIN_COMMIT, VERSION, Tables, seq_of, version_of
 
 _CHUNK = 500  # commits that one transaction takes
+_LATE = 1.0  # seconds of what is made late that one takes
 
 
 def rebuild(
@@ -35,6 +38,10 @@ def rebuild(
                 _project(appender, version, projections)
             appender.end(end)
         progress(end, head)
+    late, done = Late(tables, projections), False
+    while not done:
+        with connection:
+            done = late.step(time.monotonic() + _LATE)
     connection.execute("UPDATE settings SET value = ? WHERE name = 'projections'", (projections.version,))
 
 

@@ -52,10 +52,20 @@ CREATE INDEX facts_rid ON facts(rid);
 CREATE TABLE ended_facts(
   kind INTEGER, key TEXT, rid INTEGER, number INTEGER, source TEXT NOT NULL, data TEXT NOT NULL,
   since INTEGER, until INTEGER NOT NULL, PRIMARY KEY(kind, key, rid, number, since)) WITHOUT ROWID;
+CREATE TABLE late(name TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO late VALUES ('words', 0);
+CREATE TABLE texts(
+  doc INTEGER PRIMARY KEY, rid INTEGER NOT NULL, type INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER,
+  digest BLOB NOT NULL);
+CREATE INDEX texts_rid ON texts(rid, until);
+CREATE INDEX texts_ended ON texts(until) WHERE until IS NOT NULL;
+CREATE VIRTUAL TABLE words USING fts5(
+  narrative, content, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 2');
 """
 
 PROJECTION_TABLES = (
-    "applied", "names", "resources", "versions", "timeline", "rows", "ended_rows", "facts", "ended_facts"
+    "applied", "names", "resources", "versions", "timeline", "rows", "ended_rows", "facts", "ended_facts",
+    "late", "texts", "words"
 )  # fmt: skip
 
 

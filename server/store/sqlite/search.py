@@ -28,12 +28,12 @@ INCLUDE_LIMIT = 1000  # included resources a page
 TOLD = 8  # types, and statements, of a plan
 
 
-def page(tables: Tables, search: Search, text: str | None) -> Page:
-    """One page, read at one position: the head's, or the one that the page's token carries."""
+def page(tables: Tables, search: Search, text: str | None, at: Position | None = None) -> Page:
+    """One page, read at one position: the one that the page's token carries, else `at`, else the head's."""
     with tables.snapshot():
         head = tables.head()
         if text is None:
-            place = Token(head, OFFSET if search.sort else AFTER, 0)
+            place = Token(head if at is None else at, OFFSET if search.sort else AFTER, 0)
         else:
             place = token.read(text, head, OFFSET if search.sort else AFTER + BEFORE + LAST)
         finder = _Finder(tables, search, tables.standing(place.position, head))

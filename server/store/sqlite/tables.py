@@ -28,6 +28,18 @@ _STOOD = "seq = (SELECT max(v.seq) FROM versions v WHERE v.rid = t.rid AND v.seq
 _MASK = (1 << ORDINAL_BITS) - 1
 
 
+WORDS = "words"  # the late index of texts
+LATE = f"SELECT seq FROM late WHERE name = '{WORDS}'"
+
+
+class Behind(Exception):  # noqa: N818 - not an error: the search waits
+    """What is made late has not come to the position that a search is read at."""
+
+    def __init__(self, position: Position) -> None:
+        super().__init__(position)
+        self.position = position
+
+
 def seq_of(position: Position, ordinal: int = 0) -> int:
     return (position << ORDINAL_BITS) + ordinal  # an ordinal of -1 is before all of the position
 
@@ -76,6 +88,20 @@ class Tables:
 
     def rids(self, sql: str, bindings: Sequence[Any]) -> list[int]:
         return [rid for (rid,) in self.connection.execute(sql, bindings)]
+
+    def check_reached(self, at: Position | None) -> None:
+        if not self.has_reached(position := self.head() if at is None else at):
+            raise Behind(position)
+
+    def has_reached(self, position: Position) -> bool:
+        """Whether what is made late has come to a position."""
+        last = one(self.connection, "SELECT coalesce(max(seq), 0) FROM changes WHERE seq < ?", (seq_of(position + 1),))
+        return one(self.connection, LATE) >= last
+
+    def followed(self) -> float:
+        """How much of the ledger what is made late has followed, from 0 to 1."""
+        head = self.head()
+        return min(1.0, (one(self.connection, LATE) >> ORDINAL_BITS) / head) if head else 1.0
 
     def before(self, at: int) -> int:
         return seq_of(self.position_at(at - 1), _MASK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -13,15 +14,16 @@ import apsw
 import orjson
 
 from server.fhir import body
-from server.ledger import Position, Resource
+from server.ledger import Position, Resource, Version
 from server.outcome import Problem
 from server.store import chain
 from server.store.engine import Finding, Projections
 from server.store.sqlite import prune, schema
 from server.store.sqlite.append import fact_text
 from server.store.sqlite.compile import TYPE_KEY
+from server.store.sqlite.late import digest_of
 from server.store.sqlite.schema import ORDINAL_BITS
-from server.store.sqlite.tables import JOIN_COMMIT, VERSION, Tables, one, seq_of, version_of
+from server.store.sqlite.tables import JOIN_COMMIT, LATE, VERSION, Tables, one, seq_of, version_of
 
 _LAST = "SELECT coalesce(max(position), 0) FROM commits"
 
@@ -147,7 +149,7 @@ def _is_answer(answer: bytes | None) -> bool:
 def _projections(tables: Tables, projections: Projections) -> Iterator[Finding]:
     """The index and the facts of every version of each resource, made again and compared; then what is left over."""
     connection, seen = tables.connection, Counter[str]()
-    horizon = prune.horizon(connection)
+    horizon, reached = prune.horizon(connection), one(connection, LATE)
     ordered = connection.execute(
         f"SELECT v.rid, {VERSION} FROM versions v JOIN changes c ON c.seq = v.seq {JOIN_COMMIT} ORDER BY v.rid, v.seq"
     )
@@ -161,17 +163,26 @@ def _projections(tables: Tables, projections: Projections) -> Iterator[Finding]:
             continue
         rows = _periods((position, _rows(tables, projections, resource)) for position, resource in states)
         facts = _periods((position, _facts(tables, projections, resource, place)) for position, resource in states)
+        followed = [state for state, version in zip(states, versions, strict=True) if _seq(version) <= reached]
+        texts = _periods((position, _texts(projections, resource)) for position, resource in followed)
         for table, required, allowed, stored in (
             ("rows", rows.held, rows.held, _stored(connection, _HELD_ROWS, rid)),
             ("ended_rows", rows.after(horizon), rows.ended, _stored(connection, _ENDED_ROWS, rid)),
             ("facts", facts.held, facts.held, _stored(connection, _HELD_FACTS, rid)),
+            ("texts", texts.held, texts.held, _stored(connection, _HELD_TEXTS, rid)),
+            ("ended_texts", texts.after(horizon), texts.ended, _stored(connection, _ENDED_TEXTS, rid)),
             ("ended_facts", facts.ended, facts.ended, _stored_facts(connection, facts.ended, rid)),
         ):
             seen[table] += len(stored)
             if not required <= stored <= allowed:
                 missing, extra = len(required - stored), len(stored - allowed)
                 yield Finding(place, f"{table} lacks {missing} of its rows and has {extra} too many")
-    for table in ("rows", "ended_rows", "facts", "ended_facts"):
+        if followed and (resource := followed[-1][1]) and _lacks_words(connection, rid, projections.texts(resource)):
+            yield Finding(place, "its words are not in the index")
+    seen["texts"] += seen.pop("ended_texts", 0)
+    if (indexed := one(connection, "SELECT count(*) FROM words_docsize")) != seen["texts"]:
+        yield Finding("words", f"the index holds {indexed} texts in the place of {seen['texts']}")
+    for table in ("rows", "ended_rows", "facts", "ended_facts", "texts"):
         if extra := one(connection, f"SELECT count(*) FROM {table}") - seen[table]:
             yield Finding(table, f"{extra} rows are of resources that are deleted or never were")
 
@@ -180,6 +191,8 @@ Row = tuple[Any, ...]
 _HELD_ROWS = "SELECT name, key, since FROM rows WHERE rid = ?"
 _ENDED_ROWS = "SELECT name, key, since, until FROM ended_rows WHERE rid = ?"
 _HELD_FACTS = "SELECT kind, key, number, data, source, since FROM facts WHERE rid = ?"
+_HELD_TEXTS = "SELECT digest, since FROM texts WHERE rid = ? AND until IS NULL"
+_ENDED_TEXTS = "SELECT digest, since, until FROM texts WHERE rid = ? AND until IS NOT NULL"
 _ENDED_FACT = (
     "SELECT kind, key, number, data, source, since, until FROM ended_facts "
     "WHERE kind = ? AND key = ? AND rid = ? AND number = ? AND since = ?"
@@ -223,6 +236,26 @@ def _facts(tables: Tables, projections: Projections, resource: Resource | None, 
         (tables.number(kind), key, number, fact_text(data), source)
         for number, (kind, key, data) in enumerate(projections.facts(resource))
     }
+
+
+def _texts(projections: Projections, resource: Resource | None) -> set[Row]:
+    return {(digest_of(projections.texts(resource)),)} if resource else set()
+
+
+def _lacks_words(connection: apsw.Connection, rid: int, texts: tuple[str, str]) -> bool:
+    """Whether the first word of one of a resource's texts does not lead to it."""
+    first = [found[0] for text in texts if (found := _WORD.search(text))]
+    sql = (
+        "SELECT 1 FROM texts t JOIN words w ON w.rowid = t.doc WHERE t.rid = ? AND t.until IS NULL AND w.words MATCH ?"
+    )
+    return any(connection.execute(sql, (rid, f'"{word}"')).fetchone() is None for word in first)
+
+
+def _seq(version: Version) -> int:
+    return seq_of(version.position, version.ordinal)
+
+
+_WORD = re.compile(r"[^\W_]+")
 
 
 def _stored(connection: apsw.Connection, sql: str, rid: int) -> set[Row]:

@@ -27,12 +27,15 @@ from server.store.engine import Projections
 from server.store.overlay import Overlay
 from server.store.sqlite import prune
 from server.store.sqlite.append import Appender, Head
+from server.store.sqlite.late import Late, not_ready
 from server.store.sqlite.schema import MAX_CHANGES, STEPS
-from server.store.sqlite.tables import Tables, too_deep
+from server.store.sqlite.tables import Behind, Tables, too_deep
 from server.store.writer import Decided, decided
 
 GROUP = 128  # commits that share one fsync
 SWEEP_EVERY = 64  # groups
+QUIET = 0.05  # seconds in which nobody writes
+STEP = 0.025  # seconds of what is made late in one transaction: those who write wait no longer for it
 SEARCH_TIMEOUT = 2.0  # seconds: whoever searches at the head holds up all who write
 
 T = TypeVar("T")
@@ -48,7 +51,16 @@ class Request:
     done: asyncio.Future[Commit]
 
 
-Outcome = tuple[Request, Commit | BaseException]
+@dataclass(slots=True)
+class CatchUp:
+    """A search that waits until what is made late has come to a position."""
+
+    position: Position
+    done: asyncio.Future[None]
+
+
+Waiting = Request | CatchUp
+Outcome = tuple[Waiting, Commit | BaseException | None]
 
 
 class Writer:
@@ -75,10 +87,12 @@ class Writer:
         self._rules = rules
         self._queue_limit = queue_limit
         self._page_horizon = page_horizon
+        self._late = Late(self.tables, projections)
+        self._is_behind = True  # as far as is known: others may have written
         self._sweep = prune.Sweep(connection)
         self._until = math.inf
         connection.set_progress_handler(self._is_late, STEPS)
-        self._queue: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="careplan-writer", daemon=True)
         self._thread.start()
 
@@ -100,10 +114,23 @@ class Writer:
         self._queue.put(Request(decide, context, fingerprint, done))
         return await done
 
+    async def follow(self, position: Position) -> None:
+        """Return when what is made late has come to the position."""
+        if self.refusing is not None:
+            raise Problem.of("unavailable", self.refusing)
+        self.waiting += 1
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.put(CatchUp(position, done))
+        await done
+
     def _run(self) -> None:
         stopping = False
         while not stopping:
-            first = self._queue.get()
+            try:
+                first = self._queue.get(timeout=QUIET if self._is_behind and self.refusing is None else None)
+            except queue.Empty:
+                self._group([])
+                continue
             if first is None:
                 break
             group = [first]
@@ -119,15 +146,26 @@ class Writer:
             _deliver(self, self._group(group))
             first = more = None  # or a large commit would stay in memory until the next
             group.clear()
+        self._dismiss()
 
-    def _group(self, group: list[Request]) -> list[Outcome]:
-        """Decide, append and make durable; all of the group or, where the file fails, none of it."""
+    def _dismiss(self) -> None:
+        """Tell those who wait for what is made late that it will not be made here any more."""
+        while not self._queue.empty():
+            if (waiting := self._queue.get()) is not None:
+                _deliver(self, [(waiting, Problem.of("unavailable", "The server is stopping; search again later"))])
+
+    def _group(self, group: list[Waiting]) -> list[Outcome]:
+        """Decide, append and make durable; all of the group or, where the file fails, none of it.
+
+        A group of none is a time when nobody writes.
+        """
         if self.refusing is not None:
             return [(request, Problem.of("unavailable", self.refusing)) for request in group]
         try:
             with locked(self._lock):
                 return self._transaction(group)
         except Exception as error:  # noqa: BLE001 - whatever it is, none of the group was written and each is told
+            self._is_behind = False  # so that what cannot be made late is not tried again and again
             failure = self._failure(error)
             try:
                 self._roll_back()
@@ -135,25 +173,42 @@ class Writer:
                 failure = self._refuse_from_now_on(broken)
             return [(request, failure) for request in group]
 
-    def _transaction(self, group: list[Request]) -> list[Outcome]:
+    def _transaction(self, group: list[Waiting]) -> list[Outcome]:
         connection = self.tables.connection
         connection.execute("BEGIN IMMEDIATE")
         before = head = self.appender.begin()
         outcomes: list[Outcome] = []
         for request in group:
-            head, outcome = self._one(request, head)
-            outcomes.append((request, outcome))
-        if head.position == before.position:
+            if isinstance(request, Request):
+                head, outcome = self._one(request, head)
+                outcomes.append((request, outcome))
+        if head.position != before.position:
+            self._is_behind = True
+        searches = [request for request in group if isinstance(request, CatchUp)]
+        if is_followed := bool(searches or not group):
+            outcomes += self._follow(searches)
+        if head.position == before.position and not is_followed:
             self._roll_back()
         else:
             self.appender.end(head.position)
             if self.counted["groups"] % SWEEP_EVERY == 0:
                 horizon = self.tables.position_at(time.time_ns() // 1000 - int(self._page_horizon * 1_000_000))
-                self._sweep.step(max(horizon, prune.horizon(connection)))
+                self._sweep.step(horizon := max(horizon, prune.horizon(connection)))
+                self._late.prune(horizon)
             connection.execute("COMMIT")
         self.counted["groups"] += 1
         self.counted["commits"] += head.position - before.position
         return outcomes
+
+    def _follow(self, searches: list[CatchUp]) -> list[Outcome]:
+        """Bring on what is made late, for a little while. The searches that it is not far enough for wait on."""
+        self.appender.flush()
+        self._is_behind = not self._late.step(time.monotonic() + STEP)
+        reached = [search for search in searches if self.tables.has_reached(search.position)]
+        for search in searches:
+            if search not in reached and not search.done.cancelled():
+                self._queue.put(search)
+        return [(search, None) for search in searches if search in reached or search.done.cancelled()]
 
     def _one(self, request: Request, head: Head) -> tuple[Head, Commit | BaseException]:
         context, at = request.context, max(time.time_ns() // 1000, head.at)
@@ -209,7 +264,7 @@ class Writer:
         self.appender.flush()
         self._until = time.monotonic() + SEARCH_TIMEOUT
         try:
-            return self.tables.find(type, filter, limit)
+            return self._found(type, filter, limit)
         except apsw.SQLError as error:
             raise too_deep(error) from None
         except apsw.InterruptError:
@@ -221,6 +276,14 @@ class Writer:
             ) from None
         finally:
             self._until = math.inf
+
+    def _found(self, type: str, filter: Any, limit: int) -> list[Version]:
+        try:
+            return self.tables.find(type, filter, limit)
+        except Behind:
+            if not self._late.step(self._until):
+                raise not_ready(self.tables) from None
+            return self.tables.find(type, filter, limit)
 
     def _is_late(self) -> bool:
         return time.monotonic() > self._until
@@ -324,4 +387,4 @@ def _resolve(writer: Writer, outcomes: list[Outcome]) -> None:
         if isinstance(outcome, BaseException):
             request.done.set_exception(outcome)
         else:
-            request.done.set_result(outcome)
+            request.done.set_result(outcome)  # type: ignore[arg-type] # a Request's is a Commit, a CatchUp's None
