@@ -39,6 +39,7 @@ from server.settings import Settings
 from server.store.engine import Projections
 from server.store.sqlite.engine import SqliteStore
 from server.validation import conformance, policy
+from server.validation.terminology import relation
 
 PATH = "/fhir"
 SQLITE = "sqlite:///"
@@ -129,7 +130,12 @@ def server_of(settings: Settings) -> Server:
         raise Problem.invalid(f"CAREPLAN_VERSIONED names {', '.join(sorted(unknown))}, which are no types of FHIR R4")
     operations = {code: Invoked(row) for code, row in OPERATIONS.items()}
     several = settings.conditional_delete == "multiple"
-    return Server(Repository(store, derived), DISPATCH, operations, versioned, policy.parse(settings.profiles), several)
+
+    async def terminology(of: str, value: str) -> list[tuple[str, str]]:
+        return await relation.codes(store.view(None), of, value)
+
+    repository = Repository(store, derived, terminology)
+    return Server(repository, DISPATCH, operations, versioned, policy.parse(settings.profiles), several)
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,6 +225,8 @@ def _written(declared: Mapping[str, Any], value: Any) -> dict[str, Any]:
         parts = {part["name"]: part for part in declared["part"]}
         return {"name": name, "part": [_written(parts[inner], item) for inner, item in value if item is not None]}
     type = types(declared)[0]
+    if isinstance(value, Given):  # one of several types that it may have
+        type, value = value
     if _is_resource(type):
         return {"name": name, "resource": value}
     if type == "Reference" and isinstance(value, str):

@@ -21,13 +21,18 @@ from server.operations.call import Answer, Call
 from server.operations.care_manager import care_manager
 from server.operations.caseload import caseload
 from server.operations.caseload_report import caseload_report
+from server.operations.expand import expand
 from server.operations.handoff import handoff
+from server.operations.lookup import lookup
 from server.operations.member_file import member_file
 from server.operations.meta import meta, meta_add, meta_delete
 from server.operations.outcome_indicators import outcome_indicators
 from server.operations.parameters import Inputs
+from server.operations.subsumes import subsumes
+from server.operations.translate import translate
 from server.operations.unassigned import unassigned
 from server.operations.validate import validate
+from server.operations.validate_code import validate_code
 
 PROFILES = Path(__file__).resolve().parents[2] / "profiles"
 
@@ -62,12 +67,17 @@ _ROWS = (
     _row("caseload", caseload),
     _row("caseload-report", caseload_report, gets=True),
     _row("outcome-indicators", outcome_indicators),
+    _row("expand", expand),
     _row("handoff", handoff),
+    _row("lookup", lookup),
     _row("member-file", member_file),
     _row("meta", meta),
     _row("meta-add", meta_add),
     _row("meta-delete", meta_delete),
+    _row("subsumes", subsumes),
+    _row("translate", translate),
     _row("unassigned", unassigned),
     _row("validate", validate),
+    _row("validate-code", validate_code),
 )
 OPERATIONS: Mapping[str, Operation] = {row.definition["code"]: row for row in _ROWS}

@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 FACT = "canonical"
 PACKAGE = "package"
+MAP = "concept-map"
 TYPES = frozenset({"StructureDefinition", "ValueSet", "CodeSystem", "ConceptMap"})
 VERSIONED = TYPES | {"ImplementationGuide"}  # of which several versions are kept at once
 MOST_WAVES = 64  # times that a question may lead to further definitions
@@ -53,7 +54,21 @@ def facts(resource: Resource) -> list[FactRow]:
     rows: list[FactRow] = [(FACT, resource["url"], [kind, version, resource.get("status", ""), digest(resource)])]
     if "packageId" in resource:
         rows.append((PACKAGE, resource["packageId"], version))
+    if kind == "ConceptMap":
+        name = f"{resource['url']}|{version}" if version else resource["url"]
+        rows += [(MAP, system, name) for system in sorted(_systems(resource))]
     return rows
+
+
+def _systems(concept_map: Resource) -> set[str]:
+    groups = concept_map.get("group", ())
+    return {group[end] for group in groups for end in ("source", "target") if end in group}
+
+
+async def maps_of(view: View, systems: Sequence[str]) -> list[str]:
+    """The canonicals of the concept maps that map from or to one of the systems."""
+    found = await view.facts(MAP, systems)
+    return sorted({str(fact.data) for facts in found.values() for fact in facts})
 
 
 async def held(view: View, wanted: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], tuple[bool, str]]:

@@ -1,0 +1,78 @@
+"""What the terminology operations share: the coded value that is given, and the definition that is meant.
+
+https://hl7.org/fhir/R4/terminology-service.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from server.fhir import body
+from server.ledger import Resource
+from server.operations.call import Call
+from server.operations.parameters import Inputs, place
+from server.outcome import Issue, Problem
+from server.validation.conformance import Definitions, answered
+
+T = TypeVar("T")
+Answering = Callable[[Definitions], T]
+
+
+class Coded(NamedTuple):
+    """One code that is asked about; without a system where the client gave none."""
+
+    system: str | None
+    code: str
+    display: str | None = None
+    version: str = ""
+
+    @classmethod
+    def of(cls, coding: Mapping[str, Any]) -> Coded:
+        return cls(coding.get("system"), coding.get("code", ""), coding.get("display"), coding.get("version", ""))
+
+    def __str__(self) -> str:
+        return f"{self.system or ''}|{self.code}"
+
+
+def coded(inputs: Inputs, version: str = "version") -> list[Coded]:
+    """The codes of `code` (and `system`), `coding` or `codeableConcept`. Problem invalid (400) but for one of them."""
+    code, coding, concept = (inputs.one(name) for name in ("code", "coding", "codeableConcept"))
+    if sum(one is not None for one in (code, coding, concept)) != 1:
+        raise Problem.invalid("One of code (with its system), coding and codeableConcept says what is asked about")
+    if code is not None:
+        found = [Coded(inputs.one("system"), code, inputs.one("display"), inputs.one(version) or "")]
+    else:
+        found = [Coded.of(one) for one in ([coding] if coding is not None else concept.get("coding", ()))]
+    if not found or not all(one.code for one in found):
+        raise Problem.invalid("Nothing is coded in what is given", place("coding" if coding else "codeableConcept"))
+    return found
+
+
+def named(call: Call, read: Callable[[Resource], T], given: str, version: str) -> tuple[T | None, str]:
+    """The definition that is meant: the resource of the URL or of a parameter, read; or else its canonical.
+
+    Problem required (400) where neither is given.
+    """
+    if call.id:
+        stored = call.repository.read(call.caller, call.type, call.id)
+        return read(body.parse(stored.body or b"").resource), ""
+    resource = call.inputs.one(given)
+    if resource is not None:
+        return read(resource), ""
+    url = call.inputs.one("url")
+    if url is None:
+        raise Problem.of("required", f"url or {given} says which {call.type} is meant", place("url"))
+    number = call.inputs.one(version)
+    return None, f"{url}|{number}" if number and "|" not in url else url
+
+
+async def answer(call: Call, ask: Answering[T]) -> T:
+    """The answer of a function of what is loaded."""
+    return await answered(call.repository.view(call.caller), ask)
+
+
+def not_loaded(definitions: Definitions, what: str, kind: str = "not_found") -> None:
+    """Problem not_found (404), or unprocessable (422), where what is named is not loaded, and not merely unasked."""
+    if definitions.whole:
+        raise Problem.with_issues(kind, [Issue("not-found", what)])
