@@ -355,6 +355,40 @@ async def test_a_member_without_services_has_nobody_to_be_told(iowa: httpx.Async
     assert "provider-notice" not in await outputs(iowa, await done(iowa, tasks[4]))
 
 
+async def switched(client: httpx.AsyncClient, task: Json) -> httpx.Response:
+    """Step 5 completed by a plain PUT: nothing is made for it."""
+    whole = (await client.get(f"Task/{task['id']}")).json()
+    return await put(client, whole | {"status": "completed"})
+
+
+@pytest.mark.requirement("IA-24")
+async def test_a_plain_update_is_refused_while_a_provider_is_untold(iowa: httpx.AsyncClient) -> None:
+    await put(iowa, service("1", "Organization/aide"))
+    tasks = await led_to_the_member(iowa)
+    await told_the_member(iowa, tasks[3])
+    response = await switched(iowa, tasks[4])
+    assert (422, ["business-rule"]) == refusal(response)
+    assert all(part in response.text for part in ("IA-24", "Organization/aide"))
+    await put(iowa, service("1", "Organization/aide", status="completed"))
+    assert 200 == (await switched(iowa, tasks[4])).status_code
+
+
+@pytest.mark.parametrize("by", [done, switched])
+async def test_both_managers_are_told_at_the_switch_whatever_door_it_came_through(
+    iowa: httpx.AsyncClient, by: Any
+) -> None:
+    tasks = await led_to_the_member(iowa)
+    await told_the_member(iowa, tasks[3])
+    await by(iowa, tasks[4])
+    step = (await iowa.get(f"Task/{tasks[4]['id']}")).json()
+    notices = [one for made in (await outputs(iowa, step)).values() for one in made]
+    assert {ANN, BOB} == {one["recipient"][0]["reference"] for one in notices}
+    for one in notices:
+        assert [] == validate(one)
+        assert "Manager bob (bob@mco.example) is the case manager of Eva Łu." in one["payload"][0]["contentString"]
+        assert step["meta"]["versionId"] == one["meta"]["versionId"]
+
+
 # The texts are the program's
 
 

@@ -14,6 +14,7 @@ from server.coordination.facts import OPEN
 from server.coordination.handoff import switch
 from server.coordination.handoff.made import words
 from server.coordination.handoff.transfer import BY_WORD, coding, put, text
+from server.coordination.letter import CATEGORY
 from server.coordination.program import Part
 from server.ledger import Change, Resource
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from server.coordination.handoff.progress import Progress
 
 RANK = {status: rank for rank, status in enumerate(("requested", "received", "accepted", "in-progress", "completed"))}
+NOTICE = {
+    "coding": [{"system": CATEGORY, "code": "notification"}],
+    "text": "Notice to a case manager",
+}  # Task.output.type
 BEGUN = frozenset({"in-progress", "completed"})
 
 
@@ -148,8 +153,22 @@ async def _switch(progress: Progress, parent: Resource, step: Part) -> list[Chan
         parent,
     )
     if step.parameters["notice-text"]:
-        changes += await _missing(progress, await _notices(progress, step))
+        notices = await _notices(progress, step)
+        changes += [*await _missing(progress, notices), *await _listed(progress, step, notices)]
     return changes
+
+
+async def _listed(progress: Progress, step: Part, notices: Sequence[Change]) -> list[Change]:
+    """The step with the notices in its output."""
+    task = await progress.now.there(progress.steps[step.code].task)
+    output = [*task.get("output", ())]
+    listed = {one.get("valueReference", {}).get("reference") for one in output}
+    output += [
+        {"type": NOTICE, "valueReference": {"reference": one.reference}}
+        for one in notices
+        if one.reference not in listed
+    ]
+    return [put({**task, "output": output})] if len(output) > len(task.get("output", ())) else []
 
 
 async def _notices(progress: Progress, step: Part) -> list[Change]:
