@@ -17,11 +17,11 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server import guide, log, lookout, metrics
+from server import catalog, guide, log, lookout, metrics
 from server.coordination.facts import facts
 from server.coordination.rule import rules as care_rules
 from server.fhir.definition import RESOURCE_TYPES
-from server.interactions import exchange, write
+from server.interactions import exchange, openapi, write
 from server.interactions.cors import Cors
 from server.interactions.exchange import ALL_TYPES, Server
 from server.interactions.headers import CSV
@@ -48,7 +48,8 @@ PLACES = {
     "FHIR R4": PATH,
     "CapabilityStatement": f"{PATH}/metadata",
     "guide": "/docs",
-    "OpenAPI of what is not FHIR": "/openapi.json",
+    "API by type": "/api",
+    "OpenAPI": "/openapi.json",
     "health": "/health",
     "metrics": "/metrics",
 }
@@ -75,7 +76,7 @@ def application(server: Server, settings: Settings) -> ASGIApp:
         Cors(frozenset(settings.cors.split())),
         settings.patience,
     )
-    beside = _beside(server.repository, rules_of(settings), settings)
+    beside = _beside(server, rules_of(settings), settings)
     headed = Headed(beside)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -135,7 +136,8 @@ def server_of(settings: Settings) -> Server:
         return await relation.codes(store.view(None), of, value)
 
     repository = Repository(store, derived, terminology)
-    return Server(repository, DISPATCH, operations, versioned, policy.parse(settings.profiles), several)
+    profiles = policy.parse(settings.profiles)
+    return Server(repository, DISPATCH, operations, versioned, profiles, several, bool(settings.cors))
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +222,15 @@ def _stop_after_parent() -> None:
     threading.Thread(target=watch, name="careplan-parent", daemon=True).start()
 
 
-def _beside(repository: Repository, rules: Rules, settings: Settings) -> FastAPI:
+def _page(found: str | None) -> HTMLResponse:
+    """A page that runs no script and loads nothing."""
+    headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'"}
+    return HTMLResponse(found or "There is no such page", 200 if found else 404, headers)
+
+
+def _beside(server: Server, rules: Rules, settings: Settings) -> FastAPI:
     """What is not FHIR: for operators, and for a person who looks in with a browser."""
+    repository = server.repository
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -235,6 +244,7 @@ def _beside(repository: Repository, rules: Rules, settings: Settings) -> FastAPI
         title="careplan-server",
         description=f"The FHIR API is at {PATH}/metadata.",
         lifespan=lifespan,
+        openapi_url=None,  # it is answered with FHIR's own below
         docs_url=None,  # FastAPI's own pages load their scripts from other servers
         redoc_url=None,
     )
@@ -259,14 +269,28 @@ def _beside(repository: Repository, rules: Rules, settings: Settings) -> FastAPI
     @app.get("/docs", include_in_schema=False)
     @app.get("/docs/{name:path}", include_in_schema=False)
     async def docs(name: str = "index") -> HTMLResponse:
-        found = guide.page(name)
-        return HTMLResponse(found or "There is no such page", 200 if found else 404)
+        return _page(guide.page(name))
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def described(type: str = "") -> JSONResponse:
+        if type and type not in RESOURCE_TYPES:
+            return JSONResponse({"detail": "That is no resource type of FHIR R4"}, 404)
+        made = openapi.written(server, PATH, type)
+        beside = {} if type else app.openapi()["paths"]
+        return JSONResponse(made | {"paths": made["paths"] | beside})
+
+    @app.get("/api", include_in_schema=False)
+    async def types() -> HTMLResponse:
+        return _page(catalog.index(server, PATH))
+
+    @app.get("/api/{type}", include_in_schema=False)
+    async def one_type(type: str) -> HTMLResponse:
+        return _page(catalog.page(server, PATH, type))
 
     @app.get("/", include_in_schema=False)
     async def index(request: Request) -> Response:
         if "text/html" in request.headers.get("accept", ""):
-            rows = "".join(f'<li><a href="{path}">{path}</a> {what}</li>' for what, path in PLACES.items())
-            return HTMLResponse(f"<!doctype html><title>careplan-server</title><h1>careplan-server</h1><ul>{rows}</ul>")
+            return _page(catalog.front(PLACES))
         return JSONResponse(PLACES)
 
     return app

@@ -17,7 +17,7 @@ LINES = (
     {"auth"},
     {"repository"},
     {"interactions", "operations", "subscriptions", "dashboard"},
-    {"app", "cli", "guide", "load", "log", "lookout", "metrics", "protocol"},
+    {"app", "catalog", "cli", "guide", "load", "log", "lookout", "metrics", "protocol"},
 )
 LINE = {room: number for number, rooms in enumerate(LINES) for room in rooms}
 LAST = len(LINES) - 1  # where what runs the server is: its parts may know one another

@@ -5,12 +5,14 @@ https://hl7.org/fhir/R4/http.html#capabilities, https://hl7.org/fhir/R4/capabili
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from importlib.metadata import version
 from typing import Any
 
+from server.fhir import body, summary
 from server.fhir.definition import BASE as CANONICAL
 from server.fhir.definition import RESOURCE_TYPES, search_parameters
 from server.interactions.exchange import (
@@ -26,6 +28,7 @@ from server.interactions.exchange import (
     Response,
     Server,
 )
+from server.interactions.read import subset
 from server.outcome import Problem
 from server.search.compartment import COMPARTMENTS
 from server.search.parameter import TEXTS
@@ -46,20 +49,38 @@ SYSTEM_INTERACTIONS = {
     ("GET", SYSTEM_HISTORY): ("history-system",),
     ("GET", BASE): ("search-system",),
 }
+SECURITY = (
+    "No authentication is configured: the server listens on loopback alone. X-Acting-As names who acts; behind an "
+    "authenticating proxy, that proxy sets it."
+)
 STARTED = datetime.now(UTC).replace(microsecond=0).isoformat()
 
 
 async def capabilities(server: Server, request: Request) -> Response:
-    """GET [base]/metadata."""
+    """GET [base]/metadata, whole or as _summary or _elements asks for it."""
     if (request.parameter("mode") or "full") not in {"full", "normative"}:
         raise Problem.of("not_implemented", "This server states its capabilities in the mode full alone", "mode")
-    return Response.of(200, statement(server, request.base_url))
+    kind = request.parameter("_summary") or None
+    summary.check(kind)
+    content, tag = _written(server, request.base_url, kind, request.parameter("_elements") or "")
+    if tag in {part.strip() for part in request.headers.get(b"if-none-match", b"").split(b",")}:
+        return Response(304, headers=((b"etag", tag),))
+    return Response(200, content, headers=((b"etag", tag),))
+
+
+@lru_cache(8)
+def _written(server: Server, base_url: str, kind: str | None, elements: str) -> tuple[bytes, bytes]:
+    """The statement's JSON and its ETag; made once, for monitors ask for it again and again."""
+    content = subset(body.dumps(statement(server, base_url)), kind, elements.split(","))
+    return content, b'W/"%08x"' % zlib.crc32(content)
 
 
 def statement(server: Server, base_url: str) -> dict[str, Any]:
     """The CapabilityStatement of a server, as seen at this base URL."""
     return {
         "resourceType": "CapabilityStatement",
+        "name": "CareplanServer",
+        "title": "careplan-server: care coordination over FHIR R4",
         "status": "active",
         "date": STARTED,
         "kind": "instance",
@@ -77,9 +98,11 @@ def _rest(server: Server) -> dict[str, Any]:
     system = [code for place, codes in SYSTEM_INTERACTIONS.items() if place in server.dispatch for code in codes]
     return {
         "mode": "server",
+        "documentation": "Made from the tables that the server works by. [base]/../docs is the guide.",
+        "security": {"cors": server.has_cors, "description": SECURITY},
         "resource": [_resource(server, type) for type in sorted(RESOURCE_TYPES)],
         "interaction": [{"code": code} for code in system],
-        "searchParam": _search_parameters("DomainResource"),
+        "searchParam": search_parameters_of("DomainResource"),
         **_operations(found for found in server.operations.values() if found.definition.get("system")),
         "compartment": [f"{CANONICAL}CompartmentDefinition/{code.lower()}" for code in COMPARTMENTS],
     }
@@ -99,14 +122,14 @@ def _resource(server: Server, type: str) -> dict[str, Any]:
         "conditionalUpdate": ("PUT", TYPE) in server.dispatch,
         "conditionalDelete": "multiple" if server.deletes_several else "single",
         "referencePolicy": ["literal", "logical", "local"],
-        **_unless_empty("searchInclude", [f"{type}:{found.code}" for found in parameters if found.type == "reference"]),
-        **_unless_empty("searchRevInclude", [*_pointing("Resource"), *_pointing(type)]),
-        "searchParam": _search_parameters(type),
+        "searchInclude": ["*", *(f"{type}:{found.code}" for found in parameters if found.type == "reference")],
+        "searchRevInclude": [*_pointing("Resource"), *_pointing(type)],
+        "searchParam": search_parameters_of(type),
         **_operations(found for found in server.operations.values() if is_for(found, type)),
     }
 
 
-def _search_parameters(type: str) -> list[dict[str, str]]:
+def search_parameters_of(type: str) -> list[dict[str, str]]:
     return [
         {"name": found.code, "definition": found.url, "type": found.type}
         for found in search_parameters(type).values()

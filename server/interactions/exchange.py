@@ -178,6 +178,7 @@ class Server:
     versioned: frozenset[str] = frozenset()
     profiles: Policy = ENFORCE  # which of what resources declare is checked before the head
     deletes_several: bool = False
+    has_cors: bool = False  # some web pages of other sites may use the API
 
     def is_versioned(self, type: str) -> bool:
         return not self.versioned.isdisjoint((type, ALL_TYPES))

@@ -85,3 +85,36 @@ async def test_modes(client: httpx.AsyncClient, mode: str) -> None:
 
 async def test_mode_that_is_not_written(client: httpx.AsyncClient) -> None:
     assert (501, ["not-supported"]) == refusal(await client.get("metadata?mode=terminology"))
+
+
+async def test_statement_may_be_asked_for_in_part(client: httpx.AsyncClient) -> None:
+    whole = await client.get("metadata")
+    summary = await client.get("metadata?_summary=true")
+    part = await client.get("metadata?_elements=software,patchFormat")
+    assert len(summary.content) < len(whole.content) // 4
+    assert [] == validate(summary.json())
+    assert (True, True, False) == tuple(name in part.json() for name in ("software", "patchFormat", "rest"))
+    assert "SUBSETTED" == part.json()["meta"]["tag"][0]["code"]
+    assert (400, ["invalid"]) == refusal(await client.get("metadata?_summary=all"))
+
+
+async def test_statement_that_is_known_is_not_sent_again(client: httpx.AsyncClient) -> None:
+    tag = (await client.get("metadata")).headers["etag"]
+    known = await client.get("metadata", headers={"If-None-Match": tag})
+    other = await client.get("metadata?_summary=true", headers={"If-None-Match": tag})
+    assert (304, b"", 200) == (known.status_code, known.content, other.status_code)
+
+
+def test_statement_says_what_writes_take(statement: dict[str, Any]) -> None:
+    assert ["application/json-patch+json", "application/fhir+json"] == statement["patchFormat"]
+    plan = resource(statement, "CarePlan")
+    assert ("versioned", "single", "full-support", True, True, True) == (
+        plan["versioning"],
+        plan["conditionalDelete"],
+        plan["conditionalRead"],
+        plan["conditionalCreate"],
+        plan["conditionalUpdate"],
+        plan["updateCreate"],
+    )
+    assert {"meta", "meta-add", "meta-delete", "validate"} <= {found["name"] for found in plan["operation"]}
+    assert statement["rest"][0]["security"]["cors"] is False
