@@ -65,21 +65,30 @@ async def letter(view: View, program: Program, transfer: Transfer, parameters: M
         transfer.organization,
         recipient.reference,
         parameters["letter-language"],
-        "".join(template.filled([parameters["letter-title"]], told)),
+        "".join(template.filled([_line(parameters["letter-title"])], told)),
         day(at, program.zone),
         tuple(filter(None, (plan.name, *plan.address, ", ".join(plan.telecom)))),
         (told["recipient"], *recipient.address),
-        template.filled(parameters["letter-text" if is_member else "letter-text-representative"], told),
+        template.filled(map(_line, parameters["letter-text" if is_member else "letter-text-representative"]), told),
     )
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
 
 
 async def words(
     view: View, program: Program, transfer: Transfer, at: int, effective: int | None = None
 ) -> dict[str, str]:
-    """What the placeholders stand for, "" where it is not known; `effective` is the change's instant, once set."""
+    """What the placeholders of a notice stand for; `effective` is the change's instant, once set.
+
+    "" is what is not known. The new manager always is: a provider is told who it is, where no letter could be written.
+    """
     manager = await directory.manager(view, transfer.receiver, at, program.zone)
     plan = await directory.plan(view, transfer.organization, program, transfer.patient, at)
-    return await _words(view, program, transfer, at, effective, manager, plan)
+    found = await _words(view, program, transfer, at, effective, manager, plan)
+    known = {"manager": transfer.receiver, "telecom": found["contact"] or "no telecom on file"}
+    return found | {name: word for name, word in known.items() if not found[name]}
 
 
 async def _words(

@@ -5,7 +5,7 @@ A placeholder stands in braces; a brace that is none is written twice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from string import Formatter
 
 PLACEHOLDERS: Mapping[str, str] = {
@@ -49,7 +49,7 @@ def placeholders(text: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
 
 
-def filled(texts: Sequence[str], words: Mapping[str, str]) -> tuple[str, ...]:
+def filled(texts: Iterable[str], words: Mapping[str, str]) -> tuple[str, ...]:
     """The texts with their placeholders filled; one whose words are not all known is left out."""
     known = {name for name, word in words.items() if word}
     return tuple(text.format_map(words) for text in texts if placeholders(text) <= known)

@@ -64,6 +64,9 @@ def _untold(name: str, texts: Sequence[str], place: str) -> Iterator[Wrong]:
     if name.startswith("letter-text"):
         for word in template.lacking(texts):
             yield Wrong("required", f"{name} does not always tell {{{word}}}", place)
+    if name == "letter-title" and not template.placeholders(texts[0]) <= template.ALWAYS:
+        known = ", ".join(f"{{{word}}}" for word in sorted(template.ALWAYS))
+        yield Wrong("value", f"{name} is to be known for each letter: it has none but {known}", place)
     if name == "notice-text":
         if any("recipient" in template.placeholders(text) for text in texts):
             yield Wrong("value", f"{name} is for several: it has no {{recipient}}", place)

@@ -355,6 +355,16 @@ async def test_a_member_without_services_has_nobody_to_be_told(iowa: httpx.Async
     assert "provider-notice" not in await outputs(iowa, await done(iowa, tasks[4]))
 
 
+@pytest.mark.requirement("IA-24")
+async def test_a_notice_says_who_it_is_even_where_the_directory_says_no_more(iowa: httpx.AsyncClient) -> None:
+    await put(iowa, service("1", "Organization/aide"))
+    tasks = await led_to_the_member(iowa)
+    await told_the_member(iowa, tasks[3])
+    await sent(iowa, transaction({"resourceType": "Practitioner", "id": "bob"}, role("bob", mco=MCO)))
+    [notice] = (await outputs(iowa, await done(iowa, tasks[4])))["provider-notice"]
+    assert BOB in notice["payload"][0]["contentString"]
+
+
 async def switched(client: httpx.AsyncClient, task: Json) -> httpx.Response:
     """Step 5 completed by a plain PUT: nothing is made for it."""
     whole = (await client.get(f"Task/{task['id']}")).json()
@@ -405,7 +415,7 @@ def with_text(name: str, value: str) -> Json:
 
 
 async def test_the_text_of_the_letter_is_the_programs(iowa: httpx.AsyncClient) -> None:
-    await put(iowa, with_text("letter-text", "Hola {recipient}: {manager}, {telecom}"))
+    await put(iowa, with_text("letter-text", "Hola {recipient}:\n\t{manager}, {telecom}"))
     document, _ = await letter(iowa, (await led_to_the_member(iowa))[3])
     assert "Hola Eva Łu: Manager bob, bob@mco.example" in text(document)
 
@@ -418,6 +428,7 @@ async def test_the_text_of_the_letter_is_the_programs(iowa: httpx.AsyncClient) -
         ("letter-text", "You have a new case manager"),
         ("letter-text-representative", "{manager} from {effective} on, {telecom}"),
         ("letter-title", "New: {who}"),
+        ("letter-title", "New from {effective} on"),
         ("notice-text", "Dear {recipient}, it is {manager}"),
         ("notice-text", "From {effective}: {manager}"),
     ],
