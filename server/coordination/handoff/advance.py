@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from server.coordination import assignment, facts
 from server.coordination.facts import OPEN, Step, Transfer, literal
 from server.coordination.handoff import party
-from server.coordination.handoff.evidence import Judge
+from server.coordination.handoff.evidence import Judge, names
 from server.coordination.handoff.made import Maker, Printed
 from server.coordination.handoff.protocol import Protocol, begun_under
 from server.coordination.handoff.request import consideration
@@ -71,10 +72,11 @@ async def stage(view: View, task: str, now: int) -> Stage:
     transfer = found[0]
     if not transfer.is_open:
         raise conflict(protocol, f"{reference} is {transfer.status} already.", task, "Task.status")
+    member = (await assignment.members(view, [transfer.patient]))[transfer.patient]
     parties = await party.parties(
         view,
         protocol,
-        [transfer.patient],
+        member.patients,
         transfer.organization,
         now,
         requester=literal(parent.get("requester")),
@@ -91,10 +93,9 @@ async def advanced(view: View, wanted: Wanted, found: Stage, now: int) -> list[C
     """The Tasks as they are to be; the first is that which $advance is called on."""
     if wanted.outcome == "completed":
         return await _completed(view, wanted, found, now)
-    ended = _noted(found.task, wanted, found, now)
-    if wanted.outcome != "accepted" or found.step is None:
-        return [put({**ended, "status": wanted.outcome})]
-    return [put(ended), put({**found.parent, "status": "accepted"})]
+    if wanted.outcome == "accepted" and found.step is not None:
+        return [put(found.task), put({**_noted(found.parent, wanted, found, now), "status": "accepted"})]
+    return [put({**_noted(found.task, wanted, found, now), "status": wanted.outcome})]
 
 
 async def _completed(view: View, wanted: Wanted, found: Stage, now: int) -> list[Change]:
@@ -104,6 +105,7 @@ async def _completed(view: View, wanted: Wanted, found: Stage, now: int) -> list
         raise conflict(found.protocol, why, wanted.task, "Task.status")
     if task["status"] not in OPEN:
         raise conflict(found.protocol, f"{wanted.task} is {task['status']} already.", wanted.task, "Task.status")
+    _check_considerations(wanted, step)
     output = [*task.get("output", ()), *await _outputs(view, wanted, found, step)]
     made, outputs = await _made(view, wanted, found, step, {**task, "output": output})
     output += outputs
@@ -119,6 +121,15 @@ async def _completed(view: View, wanted: Wanted, found: Stage, now: int) -> list
         weighed = [one for one in map(consideration, wanted.considerations) if one not in found.parent.get("input", ())]
         changes.append(put({**found.parent, "input": [*found.parent.get("input", ()), *weighed]}))
     return changes
+
+
+def _check_considerations(wanted: Wanted, step: Part) -> None:
+    accepted = [code for item in step.parts for code in item.parameters["code"]]
+    given = facts.tokens(list(wanted.considerations))
+    wrong = [code for code in given if code not in accepted]
+    if wrong or len(given) < len(wanted.considerations):
+        why = f"{names(wrong) or 'A text'} is no consideration of this step; there are {names(accepted) or 'none'}"
+        raise _invalid(why, "consideration")
 
 
 async def _made(
@@ -170,13 +181,13 @@ async def _item(view: View, reference: str, found: Stage, step: Part, served: se
         accepted = sorted({type for item in step.parts for type in item.parameters["resource"]})
         why = f"{reference} is no evidence of this step; that is {' or '.join(accepted) or 'nothing'}"
         raise _invalid(why, "evidence")
-    taking.sort(key=_demands, reverse=True)
     for item in taking:
         await found.judge.identify(item, [resource])
-    fitting = [item for item in taking if found.judge.unfit(item, resource) is None]
+    demanding = sorted(taking, key=_demands, reverse=True)
+    fitting = [item for item in demanding if found.judge.unfit(item, resource) is None]
     reaching = [item for item in fitting if found.judge.reaches(item, resource)]
     unserved = [item for item in reaching if item.code not in served]
-    return (unserved or reaching[-1:] or fitting or taking[-1:])[0]
+    return (unserved or reaching[-1:] or fitting or taking)[0]
 
 
 def _demands(item: Part) -> int:

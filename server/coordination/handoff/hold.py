@@ -36,7 +36,7 @@ async def _beside(write: Write, member: Member, transfer: Transfer) -> list[Issu
     roles = [one.manager for former in formers for one in former.assignments]
     was = await assignment.practitioners(write.before, roles)
     had = {person for former in formers for person in _from_now_on(write, former, was, program)}
-    new = sorted(_from_now_on(write, member, await write.persons(), program) - had)
+    new = sorted(_from_now_on(write, member, await write.persons(), program) - had - await _switched(write, transfer))
     if not new:
         return []
     text = (
@@ -45,6 +45,12 @@ async def _beside(write: Write, member: Member, transfer: Transfer) -> list[Issu
     )
     there = [one for one in member.assignments if (await write.persons())[one.manager] in new]
     return [refusal(program, program.assignment, text, *write.places(there))]
+
+
+async def _switched(write: Write, transfer: Transfer) -> set[str | None]:
+    """The next case manager, where the transfer's own step brings the member: that is what it is for."""
+    is_switch = any(change.is_derived for change in write.of_type("CareTeam"))
+    return {(await write.persons())[transfer.receiver]} if is_switch else set()
 
 
 def _from_now_on(write: Write, member: Member, persons: dict[str, str | None], program: Program) -> set[str]:

@@ -51,6 +51,7 @@ class Progress:
         if not self.transfer.is_open:
             return []
         if ending := self._ending():
+            self._check_not_switched()
             await self.check_who(ending)
             return await self._given_up(ending)
         completing = [step for step in self.protocol.steps if self._completes(step)]
@@ -70,16 +71,20 @@ class Progress:
         if own in GIVEN_UP:
             return own
         was = self.was.steps[self.reference]
-        found = sorted(
-            {
-                one.status
-                for code, one in self.steps.items()
-                if one.status in GIVEN_UP and was[code].status != one.status
-            }
-        )
+        changed = {one.status for code, one in self.steps.items() if was[code].status != one.status}
+        found = sorted(GIVEN_UP & changed)
         if len(found) > 1:
             raise self.conflict(f"A transfer ends in one way, not {' and '.join(found)}.", "Task.status")
         return found[0] if found else None
+
+    def _check_not_switched(self) -> None:
+        was = self.was.steps[self.reference]
+        if any(step.parameters["switches"] and was[step.code].status == "completed" for step in self.protocol.steps):
+            why = (
+                f"{self.transfer.patient} is with {self.transfer.receiver} by now: complete the steps that are left, "
+                "or open a transfer back."
+            )
+            raise self.conflict(why, "Task.status")
 
     async def _given_up(self, status: str) -> list[Change]:
         """The transfer ended, and with it the steps that are open; the assignment is as it was."""
@@ -104,9 +109,12 @@ class Progress:
             return
         for step in self.protocol.steps:
             task = self.steps[step.code].task
-            if task in self.now.written and not await self._may(completers(step)):
+            if await self._is_changed(task) and not await self._may(completers(step)):
                 who = " or ".join(completers(step))
                 raise self.refused(f"{self.context.actor} may not write this step: that is for the {who}.", task)
+
+    async def _is_changed(self, task: str) -> bool:
+        return task in self.now.written and await self.was.task(task) != await self.now.task(task)
 
     async def _may(self, who: Sequence[str]) -> bool:
         return await party.may_act(self.before, self.parties, self.context.actor, who)
