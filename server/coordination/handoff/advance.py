@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from server.coordination import assignment, facts
 from server.coordination.facts import OPEN, Step, Transfer, literal
 from server.coordination.handoff import party
-from server.coordination.handoff.evidence import Judge, names
+from server.coordination.handoff.evidence import Judge, issues, names
 from server.coordination.handoff.made import Maker, Printed
 from server.coordination.handoff.protocol import Protocol, begun_under
 from server.coordination.handoff.request import consideration
@@ -143,10 +143,23 @@ async def _made(
     changes: list[Change] = []
     outputs: list[Resource] = []
     for item in step.parts:
-        made = await maker.make(item, given[item.code])
+        try:
+            made = await maker.make(item, given[item.code])
+        except Problem as problem:
+            raise await _with_all(problem, wanted, found, step, task) from None
         changes += made
         outputs += [{"type": concept(item.code), "valueReference": {"reference": one.reference}} for one in made]
     return changes, outputs
+
+
+async def _with_all(problem: Problem, wanted: Wanted, found: Stage, step: Part, task: Resource) -> Problem:
+    """Why something cannot be made, and beside it all that is to be given."""
+    if problem.kind != "business_rule":
+        return problem
+    parent = {**found.parent, "input": [*found.parent.get("input", ()), *map(consideration, wanted.considerations)]}
+    lacks = await found.judge.lacking(step, parent, task)
+    outstanding = [lack for lack in lacks if not lack.item.parameters["made"]]
+    return Problem(problem.kind, [*issues(found.protocol, outstanding, wanted.task), *problem.issues])
 
 
 def _noted(task: Resource, wanted: Wanted, found: Stage, now: int) -> Resource:

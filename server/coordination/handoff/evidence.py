@@ -7,17 +7,19 @@ Considerations may stand on the transfer itself, as Task.input.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from server.coordination import directory, facts, letter, notice
 from server.coordination.facts import literal
 from server.coordination.handoff.party import Parties, known
 from server.coordination.handoff.protocol import Protocol
-from server.coordination.handoff.transfer import read
+from server.coordination.handoff.transfer import coding, read
 from server.coordination.program import Part
 from server.coordination.representative import representative
+from server.coordination.write import Place, refusal
 from server.ledger import Resource, View
+from server.outcome import Issue
 
 PATIENT, COMMUNICATION = "Patient", "Communication"
 
@@ -204,6 +206,17 @@ class Judge:
         words += ["with its medium"] if parameters["medium-named"] else []
         words += [f"one mode of {names(parameters['mode'])}"] if parameters["mode"] else []
         return ", ".join(words)
+
+
+def issues(protocol: Protocol, lacks: Iterable[Lack], task: str) -> list[Issue]:
+    """One for each evidence that is missing, by its own id."""
+    program, rule = protocol.program, protocol.rule
+    found = []
+    for item, why in lacks:
+        text = f"{item.id} {item.title}: {why}.".lstrip()
+        details = {"coding": [coding(item.code)], "text": f"{program.canonical}#{item.id or rule.id}"}
+        found.append(replace(refusal(program, rule, text, Place(task, "Task.output")), details=details))
+    return found
 
 
 def _lacks_medium(item: Part, resource: Resource) -> str | None:

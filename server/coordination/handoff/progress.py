@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from server.coordination import assignment, period
 from server.coordination.assignment import in_program
 from server.coordination.facts import OPEN, Step, Transfer
 from server.coordination.handoff import consequence, party, terms
-from server.coordination.handoff.evidence import Judge, Lack
+from server.coordination.handoff.evidence import Judge, Lack, issues
 from server.coordination.handoff.party import Parties
 from server.coordination.handoff.protocol import Protocol
-from server.coordination.handoff.transfer import BY_WORD, GIVEN_UP, Side, coding, conflict, name, put
+from server.coordination.handoff.transfer import BY_WORD, GIVEN_UP, Side, conflict, name, put
 from server.coordination.program import Part
 from server.coordination.write import Place, refusal
 from server.ledger import Change, Context, View, micros
@@ -60,7 +60,7 @@ class Progress:
             await self._check_order(step)
             await self._check_possible(step)
             if lacks := await self.lacking(step):
-                raise self._lacks(lacks, self.steps[step.code].task)
+                raise Problem.with_issues("business_rule", issues(self.protocol, lacks, self.steps[step.code].task))
         return await consequence.of(self, completing)
 
     # Giving it up
@@ -176,16 +176,6 @@ class Progress:
         place = Place(task or self.reference, "Task.status")
         issue = refusal(self.protocol.program, self.protocol.rule, why, place)
         return Problem.with_issues("business_rule", [issue])
-
-    def _lacks(self, lacks: Sequence[Lack], task: str) -> Problem:
-        """An issue for each evidence, by its own id."""
-        program, rule = self.protocol.program, self.protocol.rule
-        issues = []
-        for item, why in lacks:
-            text = f"{item.id} {item.title}: {why}.".lstrip()
-            details = {"coding": [coding(item.code)], "text": f"{program.canonical}#{item.id or rule.id}"}
-            issues.append(replace(refusal(program, rule, text, Place(task, "Task.output")), details=details))
-        return Problem.with_issues("business_rule", issues)
 
 
 def completers(step: Part) -> list[str]:

@@ -225,6 +225,16 @@ async def test_letter_and_first_contacts_are_made_where_none_are_given() -> None
     ] == found
 
 
+@pytest.mark.requirement("IA-21", "IA-22")
+async def test_a_letter_that_cannot_be_written_hides_nothing_else() -> None:
+    memory = await at(3)
+    await memory.put(role("b"))
+    with pytest.raises(Problem) as found:
+        await step(memory, "Task/t", "4", introduced())
+    cited = [str((issue.details or {})["text"]).rpartition("#")[2] for issue in found.value.issues]
+    assert ["IA-21", "IA-22"] == cited
+
+
 @pytest.mark.requirement("IA-22", "IA-23")
 async def test_a_plain_write_of_the_step_needs_the_letter_and_the_contacts() -> None:
     memory = await at(3)
@@ -258,7 +268,11 @@ async def test_every_provider_who_is_not_told_is_told_by_the_server() -> None:
     await memory.put(service("Organization/home", "Organization/meals", "PractitionerRole/nurse"))
     await step(memory, "Task/t", "5", told("told", A, "Organization/meals"))
     output = (await steps(memory, "Task/t"))["5"]["output"]
-    sent = [memory.get(one["valueReference"]["reference"]) for one in output]
+    sent = [
+        memory.get(one["valueReference"]["reference"])
+        for one in output
+        if one["type"] == coding("ia-transfer-evidence", "provider-notice")
+    ]
     reached = [(one["sender"]["reference"], one["recipient"][0]["reference"]) for one in sent]
     assert [(A, "Organization/meals"), (B, "Organization/home"), (B, "PractitionerRole/nurse")] == reached
 
