@@ -187,6 +187,8 @@ class Invoked:
         answer = await self.operation.function(call)
         if answer.table is not None:
             return exchange.Response(answer.status, answer.table.encode(), media_type=CSV)
+        if answer.text is not None:
+            return exchange.Response(answer.status, answer.text)
         if answer.version is not None:
             location = write.location_of(answer.version)
             return exchange.Response(answer.status, answer.version.body or b"", answer.version, location)

@@ -5,9 +5,9 @@ Limits are compared in integers. What is above one is a breach only while that l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
+from functools import partial
 from typing import NamedTuple
 
 from server.coordination import assignment, breach, census, demographics, period
@@ -47,11 +47,11 @@ class Line:
     peak: int = 0  # of the window
     breaches: list[Breach] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)  # how many members, over time
-    serving: dict[str, list[list[Interval]]] = field(default_factory=dict)  # when, by individual
+    serving: Callable[[], Iterable[list[Interval]]] = tuple  # when each individual is served, for who asks
 
     def individual_steps(self) -> list[Step]:
         """How many individuals, over time."""
-        return period.steps(period.union(chain.from_iterable(lists)) for lists in self.serving.values())
+        return period.steps(self.serving())
 
 
 @dataclass(slots=True)
@@ -137,8 +137,9 @@ async def _report(
         steps = period.steps(each.times for each in served)
         peak = max(step.number for step in period.within(steps, window))
         breaches = breach.of_manager(caps, steps, window)
-        if peak or breaches or any(period.holds(each.times, at) for each in served):
-            line = await _line(view, person, served, made, known)
+        there = [each for each in served if period.holds(each.times, at)]
+        if peak or breaches or there:
+            line = await _line(view, person, served, there, made, known)
             line.steps, line.peak, line.breaches = steps, peak, breaches
             made.lines.append(line)
     averages = breach.caps(programs, wanted.url, "average")
@@ -146,19 +147,21 @@ async def _report(
     return made
 
 
-async def _line(view: View, person: str, served: list[Served], made: Report, known: _Known) -> Line:
+async def _line(
+    view: View, person: str, served: list[Served], there: list[Served], made: Report, known: _Known
+) -> Line:
     wanted, at = made.program, made.at
-    line = Line(person)
     staff = known.staff[person]
     own = [role for role in staff.roles if role.organization in {None, made.organization}]
-    there = [each for each in served if period.holds(each.times, at)]
     starts = {role.reference: period.starts(role.start, wanted.zone) for role in staff.roles}
-    line.held = sorted(_held(each, starts, wanted, at) for each in there)
     used = {one.manager for each in there for one in each.assignments}
-    line.roles = sorted(used.union(role.reference for role in own))
-    line.serving = _serving(served, staff, own, wanted)
-    line.individuals = sorted(
-        patient for patient, lists in line.serving.items() if any(period.holds(each, at) for each in lists)
+    others = [each for role in own for each in staff.served.get(role.reference, ())]
+    line = Line(
+        person,
+        sorted(used.union(role.reference for role in own)),
+        held=sorted(_held(each, starts, wanted, at) for each in there),
+        individuals=_individuals(there, others, wanted, at),
+        serving=partial(_serving, served, others, wanted),
     )
     if person not in known.persons:
         known.persons[person] = await _read(view, person)
@@ -170,19 +173,24 @@ async def _line(view: View, person: str, served: list[Served], made: Report, kno
     return line
 
 
-def _serving(
-    served: list[Served], staff: _Staff, roles: Iterable[Role], wanted: Program
-) -> dict[str, list[list[Interval]]]:
-    """When the person serves each individual: as a member who counts, or in whatever role makes one an individual."""
-    found = {each.member.patient: [each.times] for each in served}
-    held = {each.member.patient: each for each in served}
-    for role in roles:
-        for patient, one in staff.served.get(role.reference, ()):
-            known = held.get(patient)
-            is_gathered = known is not None and one in known.assignments
-            times = known.held if known and is_gathered else assignment.held(one, wanted.zone)
-            found.setdefault(patient, []).append(times)
-    return found
+_Others = list[tuple[str, Assignment]]  # individuals, and the assignments that make them so
+
+
+def _individuals(there: list[Served], others: _Others, wanted: Program, at: int) -> list[str]:
+    """Whom a person serves at an instant: the members who count, and who else has them in a role that makes it so."""
+    found = {each.member.patient for each in there}
+    for patient, one in others:
+        if patient not in found and period.holds(assignment.held(one, wanted.zone), at):
+            found.add(patient)
+    return sorted(found)
+
+
+def _serving(served: list[Served], others: _Others, wanted: Program) -> Iterable[list[Interval]]:
+    """When a person serves each individual."""
+    found = {each.member.patient: list(each.times) for each in served}
+    for patient, one in others:
+        found.setdefault(patient, []).extend(assignment.held(one, wanted.zone))
+    return map(period.union, found.values())
 
 
 def _days(start: str | None, wanted: Program, at: int) -> int | None:
@@ -192,7 +200,7 @@ def _days(start: str | None, wanted: Program, at: int) -> int | None:
 def _held(served: Served, starts: Mapping[str, int], wanted: Program, at: int) -> Held:
     """An assignment is no longer than the role that it is held in has been this person's."""
     low = next(low for low, high in served.held if low <= at < high)
-    start = min(starts.get(one.manager, period.ALWAYS) for one in served.assignments)
+    start = min([starts.get(one.manager, period.ALWAYS) for one in served.assignments])
     low = start if low < start <= at else low
     teams = {one.team for one in served.assignments}
     if len(teams) > 1:

@@ -96,7 +96,11 @@ def _held(member: Member, persons: Mapping[str, str | None], programs: Programs,
             by_person.setdefault(person, []).append(one)
     found: _Held = {}
     for person, assignments in by_person.items():
-        held = period.union(interval for one in assignments for interval in assignment.held(one, wanted.zone))
+        first, *rest = assignments
+        held = assignment.held(first, wanted.zone)
+        if rest:
+            others = (interval for one in rest for interval in assignment.held(one, wanted.zone))
+            held = period.union([*held, *others])
         is_named = any(one.programs for one in assignments)
         times = assignment.holding(member, assignments, programs, wanted) if is_named else held
         found[person] = _Holding(assignments, held, times)
@@ -111,4 +115,4 @@ def _count(made: Census, member: Member, enrolled: list[Interval], held: _Held) 
             of_manager = made.managers.setdefault(person, [])
             of_manager.append(Served(member, holding.assignments, holding.held, counting))
             served += counting
-    made.members.append(Enrolled(member, enrolled, period.union(served)))
+    made.members.append(Enrolled(member, enrolled, served if len(served) == 1 else period.union(served)))

@@ -96,10 +96,10 @@ def days(start: int, until: int, zone: str) -> int:
 
 def union(intervals: Iterable[Interval]) -> list[Interval]:
     """Every instant that one of the intervals holds. Empty intervals add nothing."""
-    joined: list[Interval] = []
     given = list(intervals)
-    if len(given) < 2:
-        return [interval for interval in given if interval.low < interval.high]
+    if len(given) == 1:
+        return given if given[0].low < given[0].high else []
+    joined: list[Interval] = []
     for low, high in sorted(given):
         if high <= low:
             continue
@@ -139,7 +139,10 @@ def difference(some: list[Interval], others: list[Interval]) -> list[Interval]:
 
 def holds(intervals: list[Interval], at: int) -> bool:
     """True where an interval holds the instant."""
-    return any(low <= at < high for low, high in intervals)
+    for low, high in intervals:  # noqa: SIM110 - any() takes twice as long, and a report asks this of every member
+        if low <= at < high:
+            return True
+    return False
 
 
 class Step(NamedTuple):

@@ -20,6 +20,7 @@ from server.coordination.program import Program
 from server.coordination.programs import Programs, active
 from server.coordination.series import MOST, UNITS, Point, instants, series
 from server.coordination.transfer_report import Transfers, transfers
+from server.fhir import body
 from server.ledger import Resource, View
 from server.operations import caseload_group, caseload_table, oversight
 from server.operations.call import Answer, Call, aside
@@ -66,22 +67,27 @@ async def caseload_report(call: Call) -> Answer:
     is_now = call.writes and not any(call.inputs.typed(name) for name in ("asOf", "at"))
 
     async def answer(view: View) -> tuple[Answer, Seen | None]:
-        everybody = bool(not call.id or call.inputs.one("statewide"))
-        found = await _organizations(view) if everybody else [call.reference]
-        if call.id and call.reference not in found:
-            found.append(call.reference)
-        made = await reports(view, found, asked.programs, asked.program, asked.at, asked.window)
+        everybody = not call.id or bool(call.inputs.one("statewide"))
+        made = await _reports(view, call, asked, everybody)
         own = [one for one in made if one.organization == call.reference] if call.id else _with_members(made)
         moved = await _transfers(view, own, asked)
         seen = await _seen(view, asked, own) if is_now else None
         if shown:
             return Answer(table=_written(shown, own, moved, asked)), seen
-        return Answer([("return", _measure_report(call, asked, own, moved, made if everybody else None))]), seen
+        report = _measure_report(call, asked, own, moved, made if everybody else None)
+        return Answer(text=body.dumps(report)), seen
 
     found, seen = await aside(view, answer)
     if seen:
         await oversight.written(call.repository, call.caller, seen)
     return found
+
+
+async def _reports(view: View, call: Call, asked: Asked, everybody: bool) -> list[Report]:
+    organizations = {call.reference} if call.id else set()
+    if everybody:
+        organizations.update(one.reference for one in await view.search("Organization", ALL, MAX_ORGANIZATIONS))
+    return await reports(view, organizations, asked.programs, asked.program, asked.at, asked.window)
 
 
 async def _seen(view: View, asked: Asked, own: list[Report]) -> Seen:
@@ -116,10 +122,6 @@ def _check_series(unit: str, window: Interval, zone: str) -> None:
         raise Problem.of("required", "A series is over a period that has a start and an end", place("period"))
     if len(instants(unit, window, zone)) > MOST:
         raise Problem.invalid(f"A series has at most {MOST} dates: ask for a longer interval", place("interval"))
-
-
-async def _organizations(view: View) -> list[str]:
-    return [one.reference for one in await view.search("Organization", ALL, MAX_ORGANIZATIONS)]
 
 
 def _with_members(made: list[Report]) -> list[Report]:

@@ -15,6 +15,7 @@ from server.coordination.distribution import Distribution, distribution
 from server.coordination.facts import BASE
 from server.coordination.indicator import Asked, Indicator, Item, indicators
 from server.coordination.programs import active
+from server.fhir import body
 from server.ledger import Resource, View
 from server.operations.call import Answer, Call, aside
 from server.operations.caseload_table import Row, table
@@ -74,7 +75,7 @@ async def outcome_indicators(call: Call) -> Answer:
         detail = bool(call.inputs.one("detail"))
         reports = [_report(organization, one, over, now, detail) for organization, every in found for one in every]
         entries = {"entry": [{"resource": one} for one in reports]} if reports else {}
-        return Answer([("return", {"resourceType": "Bundle", "type": "collection", **entries})])
+        return Answer(text=body.dumps({"resourceType": "Bundle", "type": "collection", **entries}))
 
     return await aside(view, answer)
 

@@ -15,8 +15,21 @@ from fhir.resources.R4B.measurereport import MeasureReport
 from server.fhir import body
 from server.validation.element import validate
 from tests.answers import refusal
-from tests.coordination.memory import IA_HCBS, assigned, episode, organization, patient, period, shipped, team
+from tests.coordination.memory import (
+    IA_HCBS,
+    assigned,
+    coding,
+    episode,
+    organization,
+    patient,
+    period,
+    practitioner,
+    role,
+    shipped,
+    team,
+)
 from tests.process import careplan, serving
+from tests.scenarios import test_iowa_transfer as transfer
 from tests.scenarios.test_iowa_caseload import (
     ANN,
     BOB,
@@ -392,3 +405,40 @@ async def test_a_window_below_nothing_is_refused(iowa: httpx.AsyncClient, name: 
     over = {"period": ("valuePeriod", period("2026-02-01", "2026-02-28")), name: ("valueInteger", value)}
     asked = parameters(program=("valueCanonical", IA_HCBS), **over)
     assert (400, ["invalid"]) == refusal(await iowa.post(f"Organization/{MCO}/$outcome-indicators", json=asked))
+
+
+# Transfers
+
+
+@pytest.mark.requirement("IA-06", "IA-09")
+async def test_transfers_are_counted_by_member_manager_and_reason(iowa: httpx.AsyncClient) -> None:
+    lea = role("lea", mco=MCO, code=[coding("cm-role", "area-manager")])
+    await sent(iowa, transaction(practitioner("lea"), lea))
+    moved, tasks = await transfer.opened(iowa, reason="ratio-realignment")
+    await transfer.run(iowa, tasks)
+    given_up, _ = await transfer.opened(iowa, member="Patient/ann-1")
+    cancelled = (await iowa.get(f"Task/{given_up['id']}")).json() | {"status": "cancelled"}
+    assert 200 == (await put(iowa, cancelled)).status_code
+    waiting, _ = await transfer.opened(iowa, member="Patient/ann-2")
+    found = await report(iowa, detail=("valueBoolean", True))
+    [group] = groups(found, "transfers")
+    none = {"members-transferred": 0, "members-transferred-again": 0}
+    once = {"members-transferred": 1, "members-transferred-again": 0}
+    assert {"opened": 3, "completed": 1, "given-up": 1, "open": 1} | once == populations(group)
+    by_reason = {one["value"]["coding"][0]["code"]: populations(one) for one in strata(group, "reason")}
+    assert {
+        "ratio-realignment": {"opened": 1, "completed": 1, "given-up": 0, "open": 0} | once,
+        "area-member-needs": {"opened": 2, "completed": 0, "given-up": 1, "open": 1} | none,
+    } == by_reason
+    apart = {one["value"]["coding"][0]["code"]: populations(one) for one in strata(group, "all-but-reason")}
+    assert by_reason["area-member-needs"] == apart["ratio-realignment"]
+    assert [{"away": 1, "here": 0}, {"away": 0, "here": 1}] == list(map(populations, strata(group, "manager")))
+    table = await rows(iowa, table=("valueCode", "transfers"))
+    assert {
+        (f"Task/{moved['id']}", "Patient/ann-0", "ratio-realignment", "completed"),
+        (f"Task/{given_up['id']}", "Patient/ann-1", "area-member-needs", "cancelled"),
+        (f"Task/{waiting['id']}", "Patient/ann-2", "area-member-needs", "requested"),
+    } == {(row["transfer"], row["member"], row["reasons"], row["status"]) for row in table}
+    assert {("Practitioner/ann", "Practitioner/bob")} == {(row["from"], row["to"]) for row in table}
+    managers = {row["practitioner"]: row["members"] for row in await rows(iowa)}
+    assert {"Practitioner/ann": "48", "Practitioner/bob": "2"} == managers
