@@ -272,6 +272,7 @@ async def test_transfers_and_assignments_at_random_never_break_what_must_hold(ra
     await asyncio.gather(kill_one(race, SECONDS / 2), *(act(race, Random(seed), until) for seed in range(ACTORS)))
     assert [] == race.wrong
     commits = await history(race.clients[-1])
+    waiting = await unassigned(race.clients[-1])
     for client in race.clients:
         await client.aclose()
     checker = Checker()
@@ -281,6 +282,7 @@ async def test_transfers_and_assignments_at_random_never_break_what_must_hold(ra
     print(f"{len(commits)} commits, {checker.completed} transfers completed, {dict(sorted(race.answers.items()))}")
     assert [] == checker.wrong
     assert (True, CAP) == (checker.completed > 0, checker.fullest)
+    assert checker.waiting() == waiting
     assert [] == list(server_of(Settings(store=race.store)).repository.store.verify())
 
 
@@ -321,6 +323,13 @@ async def history(client: httpx.AsyncClient) -> dict[int, list[Json]]:
         url = next((link["url"] for link in page["link"] if link["relation"] == "next"), None)
     assert set(range(1, max(commits) + 1)) == set(commits)
     return commits
+
+
+async def unassigned(client: httpx.AsyncClient) -> set[str]:
+    """The members whom the server lists as without a manager."""
+    asked = {"program": IA_HCBS, "why": "no-manager"}
+    found = (await client.get("Organization/mco/$unassigned", params=asked)).raise_for_status().json()
+    return {reference_of(one["resource"]) for one in found.get("entry", ()) if one["search"]["mode"] == "match"}
 
 
 OPEN = {"requested", "accepted", "in-progress"}
@@ -439,6 +448,13 @@ class Checker:
         who = (ended["member"]["reference"], started["member"]["reference"])
         if (given_of(task)["from"], task["owner"]["reference"]) != who:
             self.wrong.append(f"{position}: {name} goes from {who[0]} to {who[1]}")
+
+    def waiting(self) -> set[str]:
+        """Who is enrolled and has no manager."""
+        teams = [one for one in self.now.values() if one["resourceType"] == "CareTeam"]
+        held = {one["subject"]["reference"] for one in teams if "end" not in one["participant"][-1]["period"]}
+        episodes = [one for one in self.now.values() if one["resourceType"] == "EpisodeOfCare"]
+        return {one["patient"]["reference"] for one in episodes if one["status"] == "active"} - held
 
     def finish(self) -> None:
         """From the first on, each member has one manager at every instant."""
