@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from server.fhir.definition import TYPES
+from server.ledger import Resource
 from server.validation.conformance import Definitions
 from server.validation.profile import structure
 from server.validation.profile.structure import STRUCTURE, ElementDefinition, Structure
@@ -27,6 +28,15 @@ def elements(definitions: Definitions, profile: Structure, deep: int = 0) -> lis
     if base is None:
         return None
     return built(base, identified(profile.differential), lambda type: _unfolded(definitions, type, deep))
+
+
+def whole(definitions: Definitions, resource: Resource) -> list[ElementDefinition] | None:
+    """The snapshot of a StructureDefinition, made from its differential with all that it says."""
+    base = of_base(definitions, resource.get("baseDefinition", ""))
+    if base is None:
+        return None
+    said = identified(resource.get("differential", {}).get("element", ()))
+    return built(base, said, lambda type: _unfolded(definitions, type, 0))
 
 
 def of_base(definitions: Definitions, name: str, deep: int = 0) -> list[ElementDefinition] | None:

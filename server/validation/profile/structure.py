@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from server.fhir.definition import BASE, TYPES, Element, elements
+from server.fhir.definition import BASE, TYPES, Element, elements, lineage
 from server.ledger import Resource
 from server.validation.conformance import Definitions, Known
 
@@ -22,6 +22,7 @@ ElementDefinition = dict[str, Any]
 _KEPT = frozenset(
     {
         "id",
+        "base",
         "path",
         "sliceName",
         "slicing",
@@ -112,19 +113,25 @@ def is_own(url: str) -> bool:
 
 def own(type_name: str) -> list[ElementDefinition]:
     """The snapshot of one of R4's types, or of a backbone element, in as far as a check reads it."""
-    return [{"id": type_name, "path": type_name, "min": 0, "max": "*", "type": []}, *children(type_name, type_name)]
+    base = {"path": type_name, "min": 0, "max": "*"}
+    return [{"id": type_name, "path": type_name, "min": 0, "max": "*", "base": base}, *children(type_name, type_name)]
 
 
 def children(type_name: str, at: str) -> list[ElementDefinition]:
     """The members of a type and of the backbone elements in it, as they stand at a path."""
     found: list[ElementDefinition] = []
     for name, rows in _grouped(elements(type_name).values()).items():
-        element = _element(f"{at}.{name}", rows, f"{type_name}.{name}")
+        element = _element(f"{at}.{name}", rows, f"{type_name}.{name}", f"{_origin(type_name, rows[0])}.{name}")
         found.append(element)
         backbone = rows[0].types[0]
         if "." in backbone and backbone.startswith(f"{type_name}."):
             found += children(backbone, f"{at}.{name}")
     return found
+
+
+def _origin(type_name: str, row: Element) -> str:
+    """The type that an element is inherited from."""
+    return [name for name in lineage(type_name) if row.name in elements(name)][-1]
 
 
 def _grouped(rows: Iterable[Element]) -> dict[str, list[Element]]:
@@ -134,14 +141,10 @@ def _grouped(rows: Iterable[Element]) -> dict[str, list[Element]]:
     return grouped
 
 
-def _element(path: str, rows: list[Element], own_path: str) -> ElementDefinition:
+def _element(path: str, rows: list[Element], own_path: str, base_path: str) -> ElementDefinition:
     first = rows[0]
-    found: ElementDefinition = {
-        "id": path,
-        "path": path,
-        "min": first.min,
-        "max": "*" if first.max is None else str(first.max),
-    }
+    times: dict[str, Any] = {"min": first.min, "max": "*" if first.max is None else str(first.max)}
+    found: ElementDefinition = {"id": path, "path": path, **times, "base": {"path": base_path, **times}}
     content = first.types[0]
     if "." in content and content != own_path:
         return found | {"contentReference": f"#{content}"}
