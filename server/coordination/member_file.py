@@ -365,10 +365,16 @@ _SUBJECTS = ("subject", "patient", "beneficiary", "for", "individual")
 
 
 def is_of_another(resource: Resource, patients: Iterable[str], base_url: str) -> bool:
-    """True where a resource is about another member: this one only takes part in it."""
-    about = {facts.literal(link, base_url, ("Patient",)) for name in _SUBJECTS for link in _links(resource.get(name))}
-    about.discard(None)
-    return bool(about) and about.isdisjoint(patients)
+    """True where a resource is about another member: this one only takes part in it. A Provenance is about each."""
+    own = set(patients)
+    if resource["resourceType"] == "Provenance":
+        return bool(_patients(resource.get("target"), base_url) - own)
+    about = {one for name in _SUBJECTS for one in _patients(resource.get(name), base_url)}
+    return bool(about) and about.isdisjoint(own)
+
+
+def _patients(value: Any, base_url: str) -> set[str]:
+    return {found for link in _links(value) if (found := facts.literal(link, base_url, ("Patient",)))}
 
 
 def _links(value: Any) -> list[Resource]:

@@ -26,12 +26,18 @@ MAX_RESOURCES = 10_000
 MAX_BYTES = 64 * 1024 * 1024
 # Of a member, and yet in no compartment of R4's
 BESIDE = {"Contract": "subject", "Device": "patient", "GuidanceResponse": "patient", "Task": "patient"}
-# In the compartment, and full of other members
-OF_MANY = frozenset({"Group", "Patient", "Person"})
-DIRECTORY = frozenset({"Device", "HealthcareService", "Location", "Medication", "Organization", "Practitioner"}) | {
-    "PractitionerRole"
-}
-NOT_FOLLOWED = frozenset({"AuditEvent", "Group", "Patient", "Person", "Provenance"})
+# In the compartment, and full of other members; who looked at what is for auditors
+OF_MANY = frozenset({"AuditEvent", "Group", "Patient", "Person"})
+DIRECTORY = frozenset(
+    {"Device", "HealthcareService", "Location", "Medication", "Organization", "Practitioner", "PractitionerRole"}
+)
+# What the member's own resources name and is to be in the file: the care that says not whose it is, and attachments;
+# no lists, reports and histories of others, which a resource may name too
+NAMED = (
+    DIRECTORY
+    | (compartment.types("Patient") - OF_MANY - {"List", "MeasureReport", "Provenance", "Schedule"})
+    | {"Binary"}
+)
 
 
 async def member_file(call: Call) -> Answer:
@@ -134,9 +140,7 @@ async def _follow(view: View, gathered: _Gathered, patients: list[str], base_url
 
 def _is_followed(source: Resource, type: str) -> bool:
     """The directory's entries lead only to others of the directory: not to all that a place or a plan has."""
-    if type in NOT_FOLLOWED:
-        return False
-    return type in DIRECTORY or source["resourceType"] not in DIRECTORY
+    return type in (DIRECTORY if source["resourceType"] in DIRECTORY else NAMED)
 
 
 def _is_foreign(version: Version, patients: list[str], base_url: str) -> bool:

@@ -184,3 +184,11 @@ def test_references_are_local_ones_of_whatever_form_and_attachments() -> None:
 )
 def test_what_is_about_another_member_is_of_another(expected: bool, more: Json) -> None:
     assert expected == is_of_another(resource("CareTeam", "1", **more), ["Patient/m"], BASE_URL)
+
+
+@pytest.mark.parametrize(
+    ("expected", "targets"), [(False, ["Patient/m", "Task/t"]), (True, ["Patient/m", "Patient/x"])]
+)
+def test_a_provenance_of_several_members_is_of_another(expected: bool, targets: list[str]) -> None:
+    made = resource("Provenance", "1", target=[{"reference": one} for one in targets])
+    assert expected == is_of_another(made, ["Patient/m"], BASE_URL)

@@ -65,6 +65,12 @@ def file_of_eva() -> list[Json]:
         resource("CarePlan", "of-max", status="active", intent="plan", subject=max, contributor=[EVA],
                  activity=[{"detail": {"status": "in-progress", "performer": [EVA]}}]),
         resource("CareTeam", "of-max", status="active", subject=max, participant=[{"member": EVA}]),
+        resource("Task", "review", status="in-progress", intent="order", **{"for": EVA},
+                 focus={"reference": "List/all"}, basedOn=[{"reference": "QuestionnaireResponse/of-nobody"}]),
+        resource("List", "all", status="current", mode="working", entry=[{"item": max}]),
+        resource("QuestionnaireResponse", "of-nobody", status="completed"),
+        resource("AuditEvent", "looked", type={"code": "rest"}, recorded="2026-03-01T12:00:00Z",
+                 agent=[{"requestor": True}], source={"observer": {"display": "us"}}, entity=[{"what": EVA}, {"what": max}]),
         resource("Group", "all", type="person", actual=True, member=[{"entity": EVA}, {"entity": max}]),
     ]  # fmt: skip
 
@@ -128,7 +134,7 @@ async def test_the_file_is_one_document_with_everything_of_the_member(iowa: http
     assert ["DocumentReference/note"] == section(file, "Documentation of the case managers")
     assert ["Goal/g"] == section(file, "Goals")
     assert {"CareTeam/eva", "EpisodeOfCare/eva"} == set(section(file, "Case managers and care team"))
-    assert {"ServiceRequest/aide", "Task/referral"} == set(section(file, "Services and referrals"))
+    assert {"ServiceRequest/aide", "Task/referral", "Task/review"} == set(section(file, "Services and referrals"))
     assert ["RelatedPerson/mother"] == section(file, "Contacts")
     assert {"CarePlan/past", "QuestionnaireResponse/lsc-1"} == set(section(file, "Earlier assessments and plans"))
 
@@ -138,7 +144,10 @@ async def test_whoever_the_file_names_is_in_it_and_no_other_member(iowa: httpx.A
     file = await read(iowa)
     named = {"PractitionerRole/ann", "Practitioner/ann", "Organization/mco", "Location/office", "Binary/note"}
     assert {*named, "Organization/aide", "Organization/holding"} <= held(file)
-    assert set() == {"Patient/max", "CarePlan/of-max", "CareTeam/of-max", "Group/all", "Practitioner/bob"} & held(file)
+    assert "QuestionnaireResponse/of-nobody" in held(file)
+    not_hers = {"Patient/max", "CarePlan/of-max", "CareTeam/of-max", "Group/all", "List/all", "AuditEvent/looked"}
+    assert set() == {*not_hers, "Practitioner/bob"} & held(file)
+    assert "Patient/max" not in str(file)
     assert set() == set(references(file["entry"][0]["resource"], BASE_URL)) - held(file)
     assert len(file["entry"]) == len(held(file))
 
