@@ -70,7 +70,8 @@ def file_of_eva() -> list[Json]:
         resource("List", "all", status="current", mode="working", entry=[{"item": max}]),
         resource("QuestionnaireResponse", "of-nobody", status="completed"),
         resource("AuditEvent", "looked", type={"code": "rest"}, recorded="2026-03-01T12:00:00Z",
-                 agent=[{"requestor": True}], source={"observer": {"display": "us"}}, entity=[{"what": EVA}, {"what": max}]),
+                 agent=[{"requestor": True}], source={"observer": {"display": "us"}},
+                 entity=[{"what": EVA}, {"what": max}]),
         resource("Group", "all", type="person", actual=True, member=[{"entity": EVA}, {"entity": max}]),
     ]  # fmt: skip
 
