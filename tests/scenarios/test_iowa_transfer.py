@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 
 import httpx
@@ -12,22 +14,23 @@ from tests.coordination.memory import BASE, IA_HCBS, coding, organization, pract
 from tests.scenarios.test_iowa_caseload import MCO, day, parameters, put, roster, sent, transaction
 
 Json = dict[str, Any]
-ANN, BOB, LEA = "PractitionerRole/ann", "PractitionerRole/bob", "PractitionerRole/lea"
+ANN, BOB, CY, LEA = (f"PractitionerRole/{name}" for name in ("ann", "bob", "cy", "lea"))
+PHYSICAL_TYPE = "http://terminology.hl7.org/CodeSystem/location-physical-type"
 MEMBER = "Patient/ann-0"
 NEED = "area-member-needs"
 
 
 @pytest.fixture
 async def iowa(client: httpx.AsyncClient) -> httpx.AsyncClient:
-    """Ann has 3 members, Bob 2; Lea manages the area."""
+    """Ann has 3 members, Bob 2, Cy 1; Lea manages the area."""
     lea = role("lea", mco=MCO, code=[coding("cm-role", "area-manager")])
-    people = [practitioner("lea"), lea, *roster({"ann": 3, "bob": 2})]
+    people = [practitioner("lea"), lea, *roster({"ann": 3, "bob": 2, "cy": 1})]
     await sent(client, transaction(shipped(), organization(MCO), *people))
     return client
 
 
 async def handoff(
-    client: httpx.AsyncClient, member: str = MEMBER, to: str = BOB, reason: str = NEED, **more: Any
+    client: httpx.AsyncClient, member: str = MEMBER, to: str = BOB, reason: str = NEED, actor: str = "", **more: Any
 ) -> httpx.Response:
     asked = parameters(
         program=("valueCanonical", IA_HCBS),
@@ -35,7 +38,7 @@ async def handoff(
         reason=("valueCodeableConcept", coding("ia-transfer-reason", reason)),
         **more,
     )
-    return await client.post(f"{member}/$handoff", json=asked)
+    return await client.post(f"{member}/$handoff", json=asked, headers={"X-Acting-As": actor} if actor else {})
 
 
 async def opened(client: httpx.AsyncClient, **more: Any) -> tuple[Json, list[Json]]:
@@ -94,28 +97,29 @@ def told(sender: str | None, *recipients: str, medium: str | None = None, **more
 LOCATION = ("valueCodeableConcept", coding("ia-reassign-consideration", "cm-location"))
 
 
-async def inside(client: httpx.AsyncClient) -> list[str]:
+async def inside(client: httpx.AsyncClient, member: str = MEMBER) -> list[str]:
     """The evidence of step 3."""
+    about = {"subject": {"reference": member}}
     return [
-        await stored(client, told(LEA, ANN, BOB)),
-        await stored(client, told(ANN, BOB, medium="PHONE")),
+        await stored(client, told(LEA, ANN, BOB, **about)),
+        await stored(client, told(ANN, BOB, medium="PHONE", **about)),
     ]
 
 
-async def with_member(client: httpx.AsyncClient) -> list[str]:
+async def with_member(client: httpx.AsyncClient, member: str = MEMBER) -> list[str]:
     """The evidence of step 4 that the server does not make."""
-    return [await stored(client, told(ANN, MEMBER, BOB, medium="PHONE"))]
+    return [await stored(client, told(ANN, member, BOB, medium="PHONE", subject={"reference": member}))]
 
 
-async def run(client: httpx.AsyncClient, tasks: list[Json], until: int = 5) -> None:
+async def run(client: httpx.AsyncClient, tasks: list[Json], until: int = 5, member: str = MEMBER) -> None:
     """Complete the steps up to one."""
     await done(client, tasks[0])
     if until > 1:
         await done(client, tasks[1], consideration=LOCATION)
     if until > 2:
-        await done(client, tasks[2], *await inside(client))
+        await done(client, tasks[2], *await inside(client, member))
     if until > 3:
-        await done(client, tasks[3], *await with_member(client), mode=("valueCode", "phone-both"))
+        await done(client, tasks[3], *await with_member(client, member), mode=("valueCode", "phone-both"))
     if until > 4:
         await done(client, tasks[4])
 
@@ -253,3 +257,229 @@ async def test_effective_is_the_switch_where_it_is_to_come(iowa: httpx.AsyncClie
     former, following = (await iowa.get("CareTeam/ann-0")).json()["participant"]
     assert former["period"]["end"] == following["period"]["start"]
     assert following["period"]["start"].startswith(day(10))
+
+
+# By whom
+
+
+@pytest.mark.requirement("IA-10")
+async def test_the_manager_of_the_area_opens_a_transfer(iowa: httpx.AsyncClient) -> None:
+    refused = await handoff(iowa, actor=ANN)
+    assert (422, ["business-rule"]) == refusal(refused)
+    assert f"{IA_HCBS}|1.0.0#IA-10" == refused.json()["issue"][0]["details"]["text"]
+    response = await handoff(iowa, actor=LEA)
+    assert 201 == response.status_code
+    assert LEA == response.json()["requester"]["reference"]
+    assert response.json()["authoredOn"].startswith(day(0))
+
+
+@pytest.mark.requirement("IA-10")
+async def test_the_manager_of_another_area_opens_none_here(iowa: httpx.AsyncClient) -> None:
+    area = {
+        "resourceType": "Location",
+        "id": "east",
+        "physicalType": {"coding": [{"system": PHYSICAL_TYPE, "code": "area"}]},
+        "address": {"state": "IA", "district": "Scott"},
+    }
+    lea = role("lea", mco=MCO, code=[coding("cm-role", "area-manager")], location=[{"reference": "Location/east"}])
+    home = {"use": "home", "state": "IA", "district": "Polk"}
+    member = (await iowa.get(MEMBER)).json()
+    await sent(iowa, transaction(area, lea, member | {"address": [home]}))
+    assert (422, ["business-rule"]) == refusal(await handoff(iowa, actor=LEA))
+    await sent(iowa, transaction(member | {"address": [home | {"district": "Scott"}]}))
+    assert 201 == (await handoff(iowa, actor=LEA)).status_code
+
+
+@pytest.mark.requirement("IA-07", "IA-17", "IA-18", "IA-20", "IA-21", "IA-24")
+async def test_each_step_is_done_by_whom_it_is_for(iowa: httpx.AsyncClient) -> None:
+    transfer, tasks = await opened(iowa, actor=LEA)
+    assert (422, ["business-rule"]) == refusal(await advance(iowa, tasks[0], actor=BOB))
+    await done(iowa, tasks[0], actor=LEA)
+    await done(iowa, tasks[1], consideration=LOCATION, actor=LEA)
+    assert (422, ["business-rule"]) == refusal(await advance(iowa, tasks[2], *await inside(iowa), actor=CY))
+    await done(iowa, tasks[2], *await inside(iowa), actor=ANN)
+    assert (422, ["business-rule"]) == refusal(
+        await advance(iowa, transfer, outcome=("valueCode", "rejected"), actor=ANN)
+    )
+    await done(iowa, tasks[3], *await with_member(iowa), mode=("valueCode", "phone-both"), actor=ANN)
+    step = await done(iowa, tasks[4], note=("valueString", "All told"), actor=BOB)
+    assert [{"reference": BOB}] == [one["authorReference"] for one in step["note"]]
+    assert [BOB] == await manager(iowa)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "actor"),
+    [("rejected", BOB), ("cancelled", LEA), ("failed", ANN)],
+    ids=["rejected", "cancelled", "failed"],
+)
+async def test_a_transfer_that_is_given_up_leaves_all_as_it_was(
+    iowa: httpx.AsyncClient, outcome: str, actor: str
+) -> None:
+    transfer, tasks = await opened(iowa, actor=LEA)
+    await run(iowa, tasks, 2)
+    step = await done(iowa, tasks[2], outcome=("valueCode", outcome), note=("valueString", "No"), actor=actor)
+    assert (outcome, "No") == (step["status"], step["statusReason"]["text"])
+    assert outcome == (await state(iowa, transfer))[0]
+    assert [ANN] == await manager(iowa)
+    assert {"members": 2, "reserved": 0, "limit": 50, "remaining": 48} == await caseload(iowa, BOB)
+    assert (409, ["conflict"]) == refusal(await advance(iowa, tasks[3]))
+
+
+async def test_outcomes_and_inputs_that_there_are_not(iowa: httpx.AsyncClient) -> None:
+    _, tasks = await opened(iowa)
+    for wrong in ({"outcome": ("valueCode", "done")}, {"mode": ("valueCode", "by-post")}, {"consideration": LOCATION}):
+        assert (400, ["invalid"]) == refusal(await advance(iowa, tasks[0], **wrong))
+    assert (400, ["invalid"]) == refusal(await advance(iowa, tasks[0], "Communication/none"))
+    plain = {"resourceType": "Task", "id": "plain", "status": "requested", "intent": "order"}
+    await put(iowa, plain)
+    assert (422, ["not-supported"]) == refusal(await advance(iowa, plain))
+
+
+# By other doors
+
+
+@pytest.mark.requirement("IA-07")
+async def test_a_patch_and_a_transaction_are_held_to_the_same_rules(iowa: httpx.AsyncClient) -> None:
+    transfer, tasks = await opened(iowa)
+    patch = [{"op": "replace", "path": "/status", "value": "completed"}]
+    headers = {"Content-Type": "application/json-patch+json"}
+    out_of_order = await iowa.patch(f"Task/{tasks[1]['id']}", content=json.dumps(patch), headers=headers)
+    assert (409, ["conflict"]) == refusal(out_of_order)
+    assert 200 == (await iowa.patch(f"Task/{tasks[0]['id']}", content=json.dumps(patch), headers=headers)).status_code
+    parent = (await iowa.get(f"Task/{transfer['id']}")).json()
+    weighed = {"type": LOCATION[1], "valueCodeableConcept": LOCATION[1]}
+    both = transaction(parent | {"input": [*parent["input"], weighed]}, tasks[1] | {"status": "completed"})
+    await sent(iowa, both)
+    assert ("requested", "3", "planned") == await state(iowa, transfer)
+    response = await iowa.post("", json=transaction(tasks[2] | {"status": "completed"}))
+    assert (422, ["business-rule", "business-rule"]) == refusal(response)
+
+
+@pytest.mark.requirement("IA-06")
+async def test_a_transfer_posted_plainly_is_one_as_well(iowa: httpx.AsyncClient) -> None:
+    task = {
+        "resourceType": "Task",
+        "instantiatesCanonical": IA_HCBS,
+        "status": "requested",
+        "intent": "order",
+        "code": coding("cm-task", "case-manager-transfer"),
+        "for": {"reference": MEMBER},
+        "owner": {"reference": BOB},
+    }
+    assert (422, ["business-rule"]) == refusal(await iowa.post("Task", json=task))
+    response = await iowa.post("Task", json=task | {"reasonCode": coding("ia-transfer-reason", NEED)})
+    assert 201 == response.status_code, response.text
+    await run(iowa, await steps(iowa, response.json()))
+    assert [BOB] == await manager(iowa)
+
+
+async def test_an_idempotency_key_gives_the_first_answer(iowa: httpx.AsyncClient) -> None:
+    asked = parameters(
+        program=("valueCanonical", IA_HCBS),
+        to=("valueReference", {"reference": BOB}),
+        reason=("valueCodeableConcept", coding("ia-transfer-reason", NEED)),
+    )
+    first, again = [
+        await iowa.post(f"{MEMBER}/$handoff", json=asked, headers={"Idempotency-Key": "one"}) for _ in range(2)
+    ]
+    assert (201, first.json()) == (again.status_code, again.json())
+    tasks = await steps(iowa, first.json())
+    url, headers = f"Task/{tasks[0]['id']}/$advance", {"Idempotency-Key": "two"}
+    first, again = [await iowa.post(url, json=parameters(), headers=headers) for _ in range(2)]
+    assert (200, first.json()) == (again.status_code, again.json())
+    await done(iowa, tasks[1], consideration=LOCATION)
+    await done(iowa, tasks[2], *await inside(iowa))
+    introduced = await with_member(iowa)
+    asked = parameters(mode=("valueCode", "phone-both"), evidence=("valueReference", {"reference": introduced[0]}))
+    url, headers = f"Task/{tasks[3]['id']}/$advance", {"Idempotency-Key": "three"}
+    first, again = [await iowa.post(url, json=asked, headers=headers) for _ in range(2)]
+    assert (200, first.json()) == (again.status_code, again.json())
+    letters = await iowa.get("DocumentReference", params={"patient": MEMBER})
+    assert 1 == letters.json()["total"]
+
+
+# What is made
+
+
+@pytest.mark.requirement("IA-19", "IA-22", "IA-23", "IA-24")
+async def test_all_that_a_transfer_leaves_can_be_read(iowa: httpx.AsyncClient) -> None:
+    order = {
+        "resourceType": "ServiceRequest",
+        "id": "home-care",
+        "status": "active",
+        "intent": "order",
+        "subject": {"reference": MEMBER},
+        "performer": [{"reference": "Organization/home-care"}],
+    }
+    await sent(iowa, transaction(organization("home-care"), order))
+    transfer, tasks = await opened(iowa)
+    await run(iowa, tasks)
+    about = [one["resource"] for one in (await iowa.get("Communication")).json()["entry"]]
+    told = {
+        link["reference"]
+        for one in about
+        if {"reference": f"Task/{transfer['id']}"} in one.get("about", ())
+        for link in one["recipient"]
+    }
+    assert {MEMBER, ANN, BOB, "Organization/home-care"} == told
+    letter = (await iowa.get("DocumentReference", params={"patient": MEMBER})).json()["entry"][0]["resource"]
+    assert ["text/html", "application/pdf"] == [one["attachment"]["contentType"] for one in letter["content"]]
+    contacts = (await iowa.get("CommunicationRequest", params={"patient": MEMBER})).json()["entry"][0]["resource"]
+    assert BOB == contacts["sender"]["reference"]
+    grounds = (await iowa.get("Provenance", params={"target": f"Task/{transfer['id']}"})).json()
+    assert 1 == grounds["total"]
+    file = await iowa.get(f"{MEMBER}/$member-file", headers={"X-Acting-As": BOB})
+    assert 200 == file.status_code
+
+
+# Many at once
+
+
+async def one_of(*answers: Any) -> list[int]:
+    """The status of each of several requests at once, in order."""
+    return sorted(one.status_code for one in await asyncio.gather(*answers))
+
+
+@pytest.fixture
+async def full(iowa: httpx.AsyncClient) -> httpx.AsyncClient:
+    """Bob has 49 members: one place is left."""
+    await sent(iowa, transaction(*roster({"bob": 49}), *roster({}, waiting=4)))
+    return iowa
+
+
+@pytest.mark.requirement("IA-04")
+async def test_of_two_transfers_one_takes_the_last_place(full: httpx.AsyncClient) -> None:
+    asked = [handoff(full, f"Patient/ann-{number}") for number in range(3)]
+    assert [201, 422, 422] == await one_of(*asked)
+    assert {"members": 49, "reserved": 1, "limit": 50, "remaining": 0} == await caseload(full, BOB)
+
+
+@pytest.mark.requirement("IA-04")
+async def test_of_transfers_and_assignments_one_takes_the_last_place(full: httpx.AsyncClient) -> None:
+    assigned_to_bob = parameters(program=("valueCanonical", IA_HCBS), manager=("valueReference", {"reference": BOB}))
+    asked = [full.post(f"Patient/w{number}/$assign-care-manager", json=assigned_to_bob) for number in (1, 2, 3)]
+    asked += [handoff(full, f"Patient/ann-{number}") for number in range(3)]
+    assert [201, 422, 422, 422, 422, 422] == await one_of(*asked)
+    found = await caseload(full, BOB)
+    assert (50, 0) == (found["members"] + found["reserved"], found["remaining"])
+
+
+async def test_of_a_completion_and_a_cancellation_one_comes_first(iowa: httpx.AsyncClient) -> None:
+    for number in range(3):
+        member = f"Patient/ann-{number}"
+        transfer, tasks = await opened(iowa, member=member)
+        await run(iowa, tasks, 4, member)
+        cancel = advance(iowa, transfer, outcome=("valueCode", "cancelled"))
+        assert [200, 409] == await one_of(advance(iowa, tasks[4]), cancel)
+        ended = (await state(iowa, transfer))[0]
+        assert [BOB if ended == "completed" else ANN] == await manager(iowa, member)
+        assert 0 == (await caseload(iowa, BOB))["reserved"]
+
+
+async def test_a_step_is_completed_once(iowa: httpx.AsyncClient) -> None:
+    _, tasks = await opened(iowa)
+    assert [200, 409, 409, 409] == await one_of(*[advance(iowa, tasks[0]) for _ in range(4)])
+
+
+async def test_a_member_is_in_one_transfer(iowa: httpx.AsyncClient) -> None:
+    assert [201, 409, 409, 409] == await one_of(*[handoff(iowa) for _ in range(4)])
