@@ -1,4 +1,4 @@
-"""Everybody learns of the new case manager, over HTTP: the member or who stands for them, by letter; the providers."""
+"""Everybody learns of the new case manager, over HTTP: inside the plan, the member or who stands for them, the providers."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tests.scenarios.test_iowa_caseload import MCO, day, parameters, put, roster
 from tests.scenarios.test_iowa_transfer import (
     ANN,
     BOB,
+    LEA,
     LOCATION,
     MEMBER,
     advance,
@@ -282,6 +283,74 @@ async def test_a_minor_whom_nobody_stands_for_is_refused_until_somebody_does(iow
     await put(iowa, related("m", "MTH"))
     _, communication = await letter(iowa, tasks[3], "RelatedPerson/m")
     assert [{"reference": "RelatedPerson/m"}] == communication["recipient"]
+
+
+# Inside the plan, and the introduction
+
+
+def refused_as(response: httpx.Response, *ids: str) -> None:
+    assert 422 == response.status_code, response.text
+    assert [f"{IA_HCBS}|1.0.0#{id}" for id in ids] == [one["details"]["text"] for one in response.json()["issue"]]
+
+
+@pytest.mark.requirement("IA-17", "IA-18")
+@pytest.mark.parametrize(
+    ("missing", "calls"),
+    [
+        (["IA-17", "IA-18"], []),
+        (["IA-18"], [(LEA, [ANN, BOB], None)]),
+        (["IA-17"], [(LEA, [ANN], None), (ANN, [BOB], "PHONE")]),
+        (["IA-18"], [(LEA, [ANN, BOB], None), (LEA, [BOB], "PHONE")]),
+        (["IA-18"], [(LEA, [ANN, BOB], None), (ANN, [BOB], None)]),
+        ([], [(LEA, [ANN], None), (LEA, [BOB], None), (ANN, [BOB], "EMAILWRIT")]),
+    ],
+)
+async def test_step_3_needs_both_managers_told_and_a_warm_transfer_with_its_medium(
+    iowa: httpx.AsyncClient, missing: list[str], calls: list[tuple[str, list[str], str | None]]
+) -> None:
+    _, tasks = await opened(iowa)
+    await done(iowa, tasks[0])
+    await done(iowa, tasks[1], consideration=LOCATION)
+    evidence = [await stored(iowa, told(sender, *whom, medium=medium)) for sender, whom, medium in calls]
+    response = await advance(iowa, tasks[2], *evidence)
+    if missing:
+        refused_as(response, *missing)
+    else:
+        assert 200 == response.status_code, response.text
+
+
+@pytest.mark.requirement("IA-21")
+@pytest.mark.parametrize(
+    ("is_enough", "mode", "call"),
+    [
+        (False, None, told(ANN, MEMBER, BOB, medium="PHONE")),
+        (False, "phone-both", told(ANN, MEMBER, medium="PHONE")),
+        (False, "in-person-both", told(ANN, MEMBER, medium="FACE")),
+        (False, "phone-notice-current-cm", told(BOB, MEMBER, medium="PHONE")),
+        (False, "phone-notice-current-cm", told(ANN, BOB, medium="PHONE")),
+        (True, "phone-both", told(ANN, MEMBER, BOB, medium="PHONE")),
+        (True, "in-person-both", told(ANN, MEMBER, BOB, medium="FACE")),
+        (True, "phone-notice-current-cm", told(ANN, MEMBER, medium="PHONE")),
+    ],
+)
+async def test_the_introduction_is_in_exactly_one_mode_with_both_managers_where_it_says_so(
+    iowa: httpx.AsyncClient, is_enough: bool, mode: str | None, call: Json
+) -> None:
+    tasks = await led_to_the_member(iowa)
+    more = {"mode": ("valueCode", mode)} if mode else {}
+    response = await advance(iowa, tasks[3], await stored(iowa, call), **more)
+    if is_enough:
+        assert 200 == response.status_code, response.text
+    else:
+        refused_as(response, "IA-21")
+
+
+@pytest.mark.requirement("IA-21")
+async def test_a_mode_that_is_none_is_refused_with_those_that_there_are(iowa: httpx.AsyncClient) -> None:
+    tasks = await led_to_the_member(iowa)
+    response = await advance(iowa, tasks[3], await introduced(iowa), mode=("valueCode", "by-pigeon"))
+    assert 400 == response.status_code
+    assert "phone-both" in response.text
 
 
 # First contacts
