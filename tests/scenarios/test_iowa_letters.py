@@ -1,4 +1,4 @@
-"""Everybody learns of the new case manager, over HTTP: inside the plan, the member or who stands for them, the providers."""
+"""Everybody learns of the new case manager, over HTTP: inside the plan, the member or their people, the providers."""
 
 from __future__ import annotations
 
