@@ -3,6 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from server.coordination.area import areas, covers
 from server.ledger import Resource, micros
@@ -115,3 +117,41 @@ async def test_covers_those_who_live_in_an_area_of_the_role(expected: set[str], 
     )
     members = ["Patient/polk", "Patient/linn", "Patient/nowhere"]
     assert {f"Patient/{id}" for id in expected} == await covers(memory, "PractitionerRole/boss", members)
+
+
+PARTS = {"postalCode": ["50309", "52401"], "city": ["X", "Y"], "district": ["Polk", "Linn"], "state": ["IA", "NE"]}
+ADDRESSES = st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in PARTS.items()})
+PLACES = st.lists(st.tuples(ADDRESSES, st.none() | st.integers(0, 5)), min_size=1, max_size=6)
+
+
+def naive(places: list[tuple[Resource, int | None]], home: Resource) -> set[int]:
+    """The areas by their definition."""
+    found = {n for n, (address, _) in enumerate(places) if address and address.items() <= home.items()}
+    while more := {places[n][1] for n in found} - found - {None}:
+        found |= {n for n in more if n is not None}
+    return found
+
+
+@given(PLACES, ADDRESSES)
+async def test_areas_are_those_of_the_definition(places: list[tuple[Resource, int | None]], home: Resource) -> None:
+    memory = Memory()
+    bounded = [(address, whole if whole is not None and whole < len(places) else None) for address, whole in places]
+    for n, (address, whole) in enumerate(bounded):
+        await memory.put(location(f"l{n}", None if whole is None else f"l{whole}", **address))
+    found = await around(memory, home) if home else []
+    assert {f"Location/l{n}" for n in naive(bounded, home)} == set(found)
+    assert len(found) == len(set(found))
+    for part, whole in ((f"Location/l{n}", f"Location/l{whole}") for n, (_, whole) in enumerate(bounded)):
+        is_loop = part in chain(bounded, whole)
+        assert is_loop or part not in found or whole not in found or found.index(part) < found.index(whole)
+
+
+def chain(places: list[tuple[Resource, int | None]], start: str) -> list[str]:
+    """What a Location is part of, step by step."""
+    found = [start]
+    while (n := found[-1].removeprefix("Location/l")) != "None":
+        following = f"Location/l{places[int(n)][1]}"
+        if following in found:
+            break
+        found.append(following)
+    return found
