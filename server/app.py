@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -26,6 +27,7 @@ from server.interactions.cors import Cors
 from server.interactions.exchange import ALL_TYPES, Server
 from server.interactions.headers import CSV
 from server.interactions.http import Base
+from server.interactions.jobs import Jobs
 from server.interactions.routes import DISPATCH
 from server.ledger import Change, Context, FactRow, Resource, Rules, View
 from server.operations.call import Call
@@ -137,7 +139,8 @@ def server_of(settings: Settings) -> Server:
 
     repository = Repository(store, derived, terminology)
     profiles = policy.parse(settings.profiles)
-    return Server(repository, DISPATCH, operations, versioned, profiles, several, bool(settings.cors))
+    jobs = Jobs(Path(f"{settings.store.removeprefix(SQLITE)}.async"))
+    return Server(repository, DISPATCH, operations, versioned, profiles, several, jobs, bool(settings.cors))
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +244,8 @@ def _beside(server: Server, rules: Rules, settings: Settings) -> FastAPI:
             gc.set_threshold(10_000, 20, 50)  # a large Bundle is a million objects: fewer looks at them
             async with lookout.watching(repository, settings.oversight_interval):
                 yield
+                if server.jobs is not None:
+                    await server.jobs.close()
 
     app = FastAPI(
         title="careplan-server",

@@ -20,6 +20,7 @@ from server.fhir import body
 from server.fhir.body import Body
 from server.fhir.definition import RESOURCE_TYPES
 from server.interactions.headers import ACCEPT_PATCH, FHIR_JSON, Headers, Prefer, prefer
+from server.interactions.jobs import Jobs
 from server.ledger import Version
 from server.outcome import Issue, Problem, outcome
 from server.repository import Repository
@@ -42,6 +43,8 @@ INSTANCE_HISTORY = "[type]/[id]/_history"
 SYSTEM_OPERATION = "$[name]"
 TYPE_OPERATION = "[type]/$[name]"
 INSTANCE_OPERATION = "[type]/[id]/$[name]"
+ASYNC = "_async/[id]"
+ASYNC_OUTPUT = "_async/[id]/1"
 
 ALL_TYPES = "*"
 MAX_PARAMETERS = 1000
@@ -178,6 +181,7 @@ class Server:
     versioned: frozenset[str] = frozenset()
     profiles: Policy = ENFORCE  # which of what resources declare is checked before the head
     deletes_several: bool = False
+    jobs: Jobs | None = None  # what is done later
     has_cors: bool = False  # some web pages of other sites may use the API
 
     def is_versioned(self, type: str) -> bool:
@@ -219,6 +223,10 @@ def locate(path: str) -> Place:
         place = _within_type(first, parts)
     elif len(parts) == 1:
         place = _within_system(first)
+    elif first == "_async" and len(parts) == 2:
+        place = Place(ASYNC, id=parts[1])
+    elif first == "_async" and parts[2:] == ["1"]:
+        place = Place(ASYNC_OUTPUT, id=parts[1])
     else:
         place = None
     if place is None:

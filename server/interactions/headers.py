@@ -37,10 +37,14 @@ Headers = Mapping[bytes, bytes]
 
 
 class Prefer(NamedTuple):
-    """What the answer to a write holds, and what becomes of unknown parameters. RFC 7240, and R4's `handling`."""
+    """What the answer to a write holds, what becomes of unknown parameters, and whether the answer may come later.
+
+    https://www.rfc-editor.org/rfc/rfc7240, and R4's `handling`.
+    """
 
     returns: Literal["minimal", "representation", "OperationOutcome"] | None = None
     lenient: bool = True
+    later: bool = False
 
 
 @lru_cache(256)
@@ -133,14 +137,16 @@ def unpatchable(declared: str, place: str = "http.Content-Type") -> Problem:
 @lru_cache(256)
 def prefer(value: bytes | None) -> Prefer:
     """Preferences that we do not know are not followed, as RFC 7240 says; those that we know are checked."""
-    returns, lenient = None, True
+    returns, lenient, later = None, True, False
     for part in (value or b"").decode("latin-1").replace(";", ",").split(","):
         name, _, text = (piece.strip().strip('"') for piece in part.partition("="))
         if name.lower() == "return" and text in {"minimal", "representation", "OperationOutcome"}:
             returns = text
         elif name.lower() == "handling" and text in {"strict", "lenient"}:
             lenient = text == "lenient"
-    return Prefer(returns, lenient)  # type: ignore[arg-type]
+        elif name.lower() == "respond-async":
+            later = True
+    return Prefer(returns, lenient, later)  # type: ignore[arg-type]
 
 
 class Tags(NamedTuple):
@@ -172,13 +178,14 @@ def tags(headers: Headers, header: str) -> Tags | None:
 
 
 @lru_cache(1024)
-def _http_date(second: int) -> bytes:
+def http_date(second: int) -> bytes:
+    """Seconds since the epoch as an HTTP date."""
     return formatdate(second, usegmt=True).encode()
 
 
 def last_modified(at: int) -> bytes:
     """Microseconds since the epoch as an HTTP date, which has whole seconds."""
-    return _http_date(at // 1_000_000)
+    return http_date(at // 1_000_000)
 
 
 def modified_since(value: bytes, at: int) -> bool:

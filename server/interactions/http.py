@@ -22,9 +22,19 @@ from urllib.parse import urlsplit
 from server.auth.access import SYSTEM, Caller
 from server.fhir import body
 from server.fhir.reference import local
-from server.interactions import coding
+from server.interactions import asynchronous, coding
 from server.interactions.cors import Cors
-from server.interactions.exchange import REQUEST_ID, SEARCHES, Parameters, Request, Response, Server, locate, parameters
+from server.interactions.exchange import (
+    ASYNC_OUTPUT,
+    REQUEST_ID,
+    SEARCHES,
+    Parameters,
+    Request,
+    Response,
+    Server,
+    locate,
+    parameters,
+)
 from server.interactions.headers import (
     CSV,
     FHIR_JSON,
@@ -89,7 +99,8 @@ class Base:
             content, asked = b"", parameters(scope["query_string"])
             if shape in SEARCHES and method == "POST":
                 asked = [*asked, *_form_data(headers, await self._content(headers, receive))]
-            form, asked = _form(headers.get(b"accept"), asked, bool(place.operation))
+            if shape != ASYNC_OUTPUT:  # which has a form of its own
+                form, asked = _form(headers.get(b"accept"), asked, bool(place.operation))
             url = self._url(scope, headers)
             caller = _caller(headers.get(b"x-acting-as"))
             if method in WITH_BODY and shape not in SEARCHES:
@@ -98,7 +109,8 @@ class Base:
                     check = check_patch_type if method == "PATCH" else check_content_type
                     check(headers.get(b"content-type"))
             request = Request(method, place, url, asked, headers, caller, content, media_type=form.media_type)
-            response = await self.server.perform(request)
+            later = b"prefer" in headers and asynchronous.is_later(self.server, request)
+            response = await (asynchronous.accept if later else Server.perform)(self.server, request)
             if method == "OPTIONS" and b"access-control-request-method" in headers:
                 response.headers += self.cors.preflight(headers.get(b"origin"), ", ".join(self.server.allowed(shape)))
         except Problem as problem:

@@ -18,6 +18,8 @@ from server.fhir.definition import RESOURCE_TYPES
 from server.fhir.json_patch import MEDIA_TYPE as JSON_PATCH
 from server.interactions.capabilities import is_for, search_parameters_of
 from server.interactions.exchange import (
+    ASYNC,
+    ASYNC_OUTPUT,
     BASE,
     COMPARTMENT,
     COMPARTMENT_SEARCH,
@@ -105,6 +107,13 @@ INTERACTIONS: Mapping[tuple[str, str], Described] = {
     ("POST", BASE): Described(
         "transaction", "A Bundle of type transaction or batch", BUNDLE | REFUSED, WRITING, (FHIR,)
     ),
+    ("GET", ASYNC): Described(
+        "async-status",
+        "How far a request with Prefer: respond-async is, and where its answer is",
+        {"200": "A manifest with the answer's place", "202": "It is being done", "500": "It was broken off"},
+    ),
+    ("DELETE", ASYNC): Described("async-cancel", "Break it off and forget it", {"202": "It is forgotten"}),
+    ("GET", ASYNC_OUTPUT): Described("async-output", "Its answer, as NDJSON", {"200": "A resource in a line"}),
     ("GET", METADATA): Described(
         "capabilities", "The CapabilityStatement", {"200": "The statement", "304": "As before"}, (*PART, "mode")
     ),
@@ -114,7 +123,7 @@ HEADERS = {
     "If-None-Match": 'Not if this version stands: W/"17", or * for any',
     "If-Modified-Since": "Only if it changed since",
     "If-None-Exist": "Only if this search finds none",
-    "Prefer": "return=minimal, representation or OperationOutcome; handling=strict or lenient",
+    "Prefer": "return=minimal, representation or OperationOutcome; handling=strict or lenient; respond-async",
     "Idempotency-Key": "Sent again with the same key, the first answer comes again",
     "X-Provenance": "A Provenance that is stored in the same commit",
 }

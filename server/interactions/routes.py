@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from server.interactions import (
+    asynchronous,
     capabilities,
     create,
     delete,
@@ -20,6 +21,8 @@ from server.interactions import (
     update,
 )
 from server.interactions.exchange import (
+    ASYNC,
+    ASYNC_OUTPUT,
     BASE,
     COMPARTMENT,
     COMPARTMENT_SEARCH,
@@ -58,6 +61,9 @@ DISPATCH: Mapping[tuple[str, str], Handler] = {
     ("GET", TYPE_HISTORY): history.history,
     ("GET", SYSTEM_HISTORY): history.history,
     ("POST", BASE): transaction.transaction,
+    ("GET", ASYNC): asynchronous.status,
+    ("DELETE", ASYNC): asynchronous.cancel,
+    ("GET", ASYNC_OUTPUT): asynchronous.output,
     ("GET", METADATA): capabilities.capabilities,
     ("GET", INSTANCE_OPERATION): operation.invoke,
     ("POST", INSTANCE_OPERATION): operation.invoke,

@@ -33,7 +33,8 @@ AT = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
         (Prefer("minimal"), b"return=minimal"),
         (Prefer("representation", False), b"return=representation; handling=strict"),
         (Prefer("OperationOutcome", True), b'handling=lenient, return="OperationOutcome"'),
-        (Prefer(None, True), b"return=everything, wait=10, respond-async"),
+        (Prefer(None, True), b"return=everything, wait=10"),
+        (Prefer("minimal", True, later=True), b"respond-async, return=minimal"),
     ],
 )
 def test_prefer(expected: Prefer, value: bytes | None) -> None:
