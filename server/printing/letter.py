@@ -9,6 +9,8 @@ from server.coordination.letter import Letter
 from server.outcome import Problem
 from server.printing import html, pdf, typeface
 
+MAX_LENGTH = 20_000  # characters; whoever sends more means no letter
+
 
 class Printed(NamedTuple):
     """A letter's two forms."""
@@ -23,7 +25,12 @@ async def printed(letter: Letter) -> Printed:
 
 
 def _printed(letter: Letter) -> Printed:
-    for text in (letter.title, letter.date, *letter.sender, *letter.address, *letter.paragraphs):
+    texts = (letter.title, letter.date, *letter.sender, *letter.address, *letter.paragraphs)
+    if sum(map(len, texts)) > MAX_LENGTH:
+        raise Problem.business_rule(
+            f"The letter has more than {MAX_LENGTH} characters, which is no name and no address"
+        )
+    for text in texts:
         if char := typeface.missing(typeface.composed(text)):
             raise Problem.business_rule(
                 f"The letter cannot be printed: {typeface.described(char)} in {text!r} is in none of its fonts, which "

@@ -74,3 +74,9 @@ async def test_burmese_is_drawn_as_outlines_and_what_follows_is_seen() -> None:
 async def test_a_long_letter_takes_more_pages() -> None:
     pdf = (await printed(replace(LETTER, paragraphs=("word " * 200,) * 12))).pdf
     assert 1 < len(streams(pdf))
+
+
+async def test_a_text_that_no_letter_has_is_refused_at_once() -> None:
+    with pytest.raises(Problem) as refused:
+        await printed(replace(LETTER, address=("A" * 1_000_000,)))
+    assert "business_rule" == refused.value.kind
