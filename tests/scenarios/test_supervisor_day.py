@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from server.coordination.facts import ENTERED_IN_ERROR
+from server.coordination.plan_definition import RULE_PARAMETER
 from tests.answers import refusal
 from tests.coordination.memory import IA_HCBS, assigned, coding, episode, role, shipped, team
 from tests.scenarios.test_iowa_caseload import MCO, asked, day, midnight, parameters, put, roster, sent, transaction
@@ -188,6 +189,18 @@ async def test_transfer_whose_day_has_passed_is_late(iowa: httpx.AsyncClient) ->
     await through(iowa, steps, "Patient/bob-0", BOB, DORA)
     assert "transfer-late" not in {why for why, _ in await waiting(iowa)}
     assert [[BOB], [DORA]] == [await managers(iowa, "bob-0", asOf=at) for at in (day(-1), midnight(0))]
+
+
+async def test_transfer_is_overdue_where_the_program_says_by_when(iowa: httpx.AsyncClient) -> None:
+    due = [{"url": "name", "valueCode": "due-days"}, {"url": "value", "valueInteger": 1}]
+    program = shipped()
+    protocol = next(action for action in program["action"] if action["id"] == "IA-07")
+    protocol["extension"].append({"url": RULE_PARAMETER, "extension": due})
+    await put(iowa, program)
+    task, _ = await opened(iowa, "bob-0", DORA)
+    assert {"end": day(1)} == (await iowa.get(task)).json()["restriction"]["period"]
+    for offset, is_overdue in ((0, False), (1, False), (2, True)):
+        assert is_overdue == (("transfer-overdue", task) in await waiting(iowa, asOf=midnight(offset)))
 
 
 @pytest.mark.requirement("IA-27")
