@@ -131,12 +131,11 @@ async def _report(
         elif period.holds(one.enrolled, at):
             made.unassigned.append(one.member.patient)
     made.unassigned.sort()
-    caps = breach.caps(programs, wanted.url, "manager")
-    for person in sorted(counted.managers):
-        served = counted.managers[person]
-        steps = period.steps(each.times for each in served)
+    loads = counted.loads()
+    breached = await breach.of_managers(view, counted.organization, programs, wanted.url, loads, window)
+    for person, steps in loads.items():
+        served, breaches = counted.managers[person], breached[person]
         peak = max(step.number for step in period.within(steps, window))
-        breaches = breach.of_manager(caps, steps, window)
         there = [each for each in served if period.holds(each.times, at)]
         if peak or breaches or there:
             line = await _line(view, person, served, there, made, known)

@@ -19,7 +19,7 @@ from server.coordination.assignment import counted
 from server.coordination.breach import Breach
 from server.coordination.census import Census
 from server.coordination.facts import BASE, Flag
-from server.coordination.period import Interval
+from server.coordination.period import Interval, Step
 from server.coordination.program import Program
 from server.coordination.programs import Programs
 from server.fhir import body
@@ -47,33 +47,27 @@ class Look:
     def past(self) -> Interval:
         return Interval(period.ALWAYS, self.now + 1)
 
-    def caps(self, level: str) -> list[breach.Cap]:
-        return breach.caps(self.programs, self.wanted.url, level)
 
-
-def breaches(look: Look, found: Census) -> Breaches:
+async def breaches(view: View, look: Look, found: Census) -> Breaches:
     """Every breach until now of everybody in a census, over or not."""
-    caps = look.caps("manager")
-    made = {
-        person: breach.of_manager(caps, period.steps(one.times for one in served), look.past)
-        for person, served in found.managers.items()
-    }
+    made = await _of_managers(view, look, found.loads())
     steps = (found.member_steps(), found.manager_steps())
-    made[look.organization] = breach.of_average(look.caps("average"), *steps, look.past)
-    return made
+    average = breach.caps(look.programs, look.wanted.url, "average")
+    return {**made, look.organization: breach.of_average(average, *steps, look.past)}
 
 
 async def breaches_of(view: View, look: Look, subjects: Collection[str]) -> Breaches:
     """The same of a few: their own members are read, and all of the organization's only for its average."""
     if look.organization in subjects:
         found, _ = await census.census(view, [look.organization], look.programs, look.wanted)
-        every = breaches(look, found[look.organization])
+        every = await breaches(view, look, found[look.organization])
         return {subject: every.get(subject, []) for subject in subjects}
-    caps = look.caps("manager")
-    return {
-        person: breach.of_manager(caps, period.steps(times), look.past)
-        for person, times in (await _times(view, look, subjects)).items()
-    }
+    times = await _times(view, look, subjects)
+    return await _of_managers(view, look, {person: period.steps(lists) for person, lists in times.items()})
+
+
+async def _of_managers(view: View, look: Look, loads: Mapping[str, list[Step]]) -> Breaches:
+    return await breach.of_managers(view, look.organization, look.programs, look.wanted.url, loads, look.past)
 
 
 async def _times(view: View, look: Look, persons: Iterable[str]) -> dict[str, list[list[Interval]]]:

@@ -73,9 +73,13 @@ async def caseload_report(call: Call) -> Answer:
         moved = await _transfers(view, own, asked)
         seen = await _seen(view, asked, own) if is_now else None
         if shown:
-            return Answer(table=_written(shown, own, moved, asked)), seen
-        report = _measure_report(call, asked, own, moved, made if everybody else None)
-        return Answer(text=body.dumps(report)), seen
+            written = Answer(table=_written(shown, own, moved, asked))
+        else:
+            report = _measure_report(call, asked, own, moved, made if everybody else None)
+            written = Answer(text=body.dumps(report))
+        for one in made:
+            one.counted.let_go()
+        return written, seen
 
     found, seen = await aside(view, answer)
     if seen:
@@ -95,7 +99,7 @@ async def _seen(view: View, asked: Asked, own: list[Report]) -> Seen:
     if asked.program is not asked.programs.near(asked.program.url, asked.now):
         return Seen(view.position, [])  # a report of an earlier time, by that time's program
     looks = [(Look(made.organization, asked.programs, asked.program, asked.now), made.counted) for made in own]
-    return await oversight.seen(view, [(look, breaches(look, counted)) for look, counted in looks])
+    return await oversight.seen(view, [(look, await breaches(view, look, counted)) for look, counted in looks])
 
 
 async def _asked(call: Call, view: View, now: int) -> Asked:

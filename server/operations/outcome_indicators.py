@@ -70,6 +70,8 @@ async def outcome_indicators(call: Call) -> Answer:
             for organization, one in sorted(counted.items())
             if call.id or one.members
         ]
+        for one in counted.values():
+            one.let_go()
         if call.csv:
             return Answer(table=table(NAMES, _rows(found)))
         detail = bool(call.inputs.one("detail"))

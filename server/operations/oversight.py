@@ -45,7 +45,8 @@ async def _seen_by_all(view: View, now: int) -> Seen:
         counted, _ = await census.census(view, organizations, programs, wanted)
         for organization, one in counted.items():
             at = Look(organization, programs, wanted, now)
-            found.append((at, oversight.breaches(at, one)))
+            found.append((at, await oversight.breaches(view, at, one)))
+            one.let_go()
     return await seen(view, found)
 
 

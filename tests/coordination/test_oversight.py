@@ -10,7 +10,7 @@ from server.coordination.programs import active
 from server.coordination.write import AS_RECORDED
 from server.ledger import Plan, Resource, View, micros
 from server.validation.element import validate
-from tests.coordination.memory import IA_HCBS, Memory, assigned, episode, fill, iowa, limited, team
+from tests.coordination.memory import BASE, IA_HCBS, Memory, assigned, coding, episode, fill, iowa, limited, team
 
 MCO = "Organization/mco"
 
@@ -29,7 +29,7 @@ async def looked(memory: Memory, subjects: set[str] | None = None) -> list[Resou
         look = Look(MCO, programs, programs.near(IA_HCBS, micros(memory.now)), micros(memory.now))
         if subjects is None:
             counted, _ = await census.census(view, [MCO], programs, look.wanted)
-            found = oversight.breaches(look, counted[MCO])
+            found = await oversight.breaches(view, look, counted[MCO])
         else:
             found = await oversight.breaches_of(view, look, subjects)
         return Plan((await oversight.due(view, look, found, subjects)).changes)
@@ -163,3 +163,26 @@ async def test_a_few_are_counted_alone_as_they_are_among_all(subjects: set[str])
     await memory.put(program(cap=2, average=1))
     found = {one[0] for one in told(await looked(memory, subjects))}
     assert {MCO, "Practitioner/a"} & subjects | ({"Task"} if MCO in subjects else set()) == found
+
+
+async def test_a_limit_on_the_members_of_all_programs_is_passed_by_all_of_them() -> None:
+    memory = await iowa(9)
+    other = {**program(cap=9), "id": "other", "url": f"{IA_HCBS}-other"}
+    other["useContext"][0]["valueCodeableConcept"]["coding"][0]["code"] = "other"
+    await memory.put(other)
+    for id in ("m1", "m2"):
+        await memory.put(episode(id, start="2025-03-01", type=[coding("cm-program", "other")]))
+    await fill(memory, "a", "m1", "m2", "m3", start="2025-03-01")
+    lower = program(cap=2)
+    await memory.put(lower)
+    assert [] == await looked(memory)
+    lower["action"][2]["extension"].append(
+        {
+            "url": f"{BASE}/StructureDefinition/rule-parameter",
+            "extension": [{"url": "name", "valueCode": "counted"}, {"url": "value", "valueCode": "all"}],
+        }
+    )
+    await memory.put(lower)
+    [flag] = await looked(memory)
+    assert [("Practitioner/a", "active", "2025-03-01", None)] == told([flag])
+    assert [] == await looked(memory, {"Practitioner/a"})
