@@ -28,9 +28,9 @@ async def areas(view: View, patients: Collection[str], at: int | None = None) ->
         for patient, rows in (await view.facts("home", patients)).items()
     }
     addresses = {address for found in homes.values() for address in found}
-    matching = await _matching(view, addresses)
-    whole = await _wholes(view, {part for found in matching.values() for part in found})
-    around = {address: _upward(found, whole) for address, found in matching.items()}
+    found = await matching(view, addresses)
+    whole = await _wholes(view, {part for parts in found.values() for part in parts})
+    around = {address: _upward(parts, whole) for address, parts in found.items()}
     return {
         patient: list(dict.fromkeys(area for address in found for area in around[address]))
         for patient, found in homes.items()
@@ -58,14 +58,14 @@ def _is_home(home: Home, at: int | None) -> bool:
     return period.holds([period.between(home.start, home.end, "UTC")], at)
 
 
-async def _matching(view: View, addresses: Collection[Address]) -> dict[Address, list[str]]:
+async def matching(view: View, addresses: Collection[Address]) -> dict[Address, list[str]]:
     """The areas whose address agrees with each of these, those first that say more."""
     found = await view.facts("area", {key for address in addresses for key in address_keys(address)})
-    matching = {}
+    agreeing = {}
     for address in addresses:
         there = [fact for key in address_keys(address) for fact in found[key] if _agrees(fact.data, address)]
-        matching[address] = [fact.source for fact in sorted(there, key=_silence)]
-    return matching
+        agreeing[address] = [fact.source for fact in sorted(there, key=_silence)]
+    return agreeing
 
 
 def _agrees(area: Iterable[str], home: Address) -> bool:

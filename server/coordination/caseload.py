@@ -257,10 +257,10 @@ async def holding(view: View, role: str, programs: Programs, program: Program, a
     later = (later | coming.get(organization, set())) - active
     caps = [rule.parameters["limit"] for _, rule in limits(programs, program.url, at, "manager")]
     limit = min(caps, default=None)
-    return Holding(sorted(active), len(later), limit, _remaining(programs, program, caseload, organization, at))
+    return Holding(sorted(active), len(later), limit, remaining(programs, program, caseload, organization, at))
 
 
-def _remaining(programs: Programs, program: Program, caseload: Caseload, organization: str, at: int) -> int | None:
+def remaining(programs: Programs, program: Program, caseload: Caseload, organization: str, at: int) -> int | None:
     """How many more would be accepted, open-ended, from an instant on: the least room at any time from then."""
     rooms = []
     for window, version, rule in programs.in_force("caseload-cap", at):

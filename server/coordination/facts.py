@@ -24,6 +24,9 @@ rows beside the search index, and `View.facts` finds them by kind and key.
     location      Location/9                whether it is an area, what it is part of, where it is
     related       Patient/1                 a RelatedPerson of the member
     service       Patient/1                 an active service of the member: by whom, and until when
+    need          Patient/1                 a Flag that the member needs continuity; a RiskAssessment's levels
+    place         Patient/1, Organization/3, HealthcareService/4   where it is: a position, an address, or Locations
+    staff         Organization/3            a PractitionerRole there
     program       *                         an active program, by the digest of its content
 
 References are kept as "Patient/1" whatever form they came in: versioned and absolute ones are the same person.
@@ -49,6 +52,7 @@ TRANSFER, STEP = f"{TASK}|case-manager-transfer", f"{TASK}|case-manager-transfer
 REVIEW = f"{TASK}|service-plan-review"
 TRANSFER_INPUT = f"{BASE}/CodeSystem/cm-transfer-input"  # Task.input.type: from, to, organization, effective
 ALL_PROGRAMS = "*"
+CONTINUITY = f"{BASE}/CodeSystem/cm-flag|continuity-required"
 AREA_MANAGER = f"{BASE}/CodeSystem/cm-role|area-manager"
 
 # what a member's fact is: the first of its data
@@ -323,6 +327,33 @@ class Location(NamedTuple):
         return cls(fact.source, *fact.data)
 
 
+class Place(NamedTuple):
+    """Where a Patient, an Organization or a HealthcareService is, as far as it says."""
+
+    source: str
+    latitude: float | None
+    longitude: float | None
+    address: list[str]  # as ADDRESS names its parts
+    locations: list[str]
+
+    @classmethod
+    def of(cls, fact: Fact) -> Place:
+        return cls(fact.source, *fact.data)
+
+
+class Need(NamedTuple):
+    """What a member needs: continuity, while a Flag says so; a level, as a RiskAssessment found it."""
+
+    source: str
+    levels: list[str]  # tokens; none: continuity
+    start: str | None
+    end: str | None
+
+    @classmethod
+    def of(cls, fact: Fact) -> Need:
+        return cls(fact.source, *fact.data)
+
+
 # A function for each type
 
 
@@ -382,6 +413,8 @@ def _patient(patient: Resource, base_url: str) -> Iterator[FactRow]:
     for address in patient.get("address", ()):
         if address.get("use", "home") == "home" and any(parts := address_parts(address)):
             yield "home", own, [parts, *_period(address)]
+            if "end" not in address.get("period", {}) and (where := _geolocation(address)):
+                yield "place", own, [*where, [], []]
     for link in patient.get("link", ()):
         other = literal(link.get("other"), base_url, ("Patient",))
         if other is None or other == own or link.get("type") not in _INVERSE:
@@ -402,6 +435,8 @@ def _practitioner_role(role: Resource, base_url: str) -> Iterator[FactRow]:
     yield "role", f"PractitionerRole/{role['id']}", data
     if practitioner:
         yield "role", practitioner, data
+    if organization:
+        yield "staff", organization, data
     if AREA_MANAGER in codes and locations and organization and role.get("telecom") and role.get("active", True):
         yield "contact", organization, [[], locations, *_period(role)]
 
@@ -411,6 +446,27 @@ def _healthcare_service(service: Resource, base_url: str) -> Iterator[FactRow]:
     if organization and service.get("telecom") and service.get("active", True):
         areas = _locations(service.get("coverageArea"), base_url)
         yield "contact", organization, [tokens(service.get("program")), areas, None, None]
+    if locations := _locations(service.get("location"), base_url):
+        yield "place", f"HealthcareService/{service['id']}", [None, None, [], locations]
+
+
+def _organization(organization: Resource, base_url: str) -> Iterator[FactRow]:
+    for address in organization.get("address", ()):
+        if any(parts := address_parts(address)) and "end" not in address.get("period", {}):
+            yield "place", f"Organization/{organization['id']}", [*(_geolocation(address) or (None, None)), parts, []]
+
+
+GEOLOCATION = "http://hl7.org/fhir/StructureDefinition/geolocation"
+
+
+def _geolocation(element: Resource) -> tuple[float, float] | None:
+    """The position that R4's extension gives an address: (latitude, longitude)."""
+    for extension in element.get("extension", ()):
+        if extension.get("url") == GEOLOCATION:
+            parts = {part.get("url"): part.get("valueDecimal") for part in extension.get("extension", ())}
+            if parts.get("latitude") is not None and parts.get("longitude") is not None:
+                return float(parts["latitude"]), float(parts["longitude"])
+    return None
 
 
 def _locations(links: list[Resource] | None, base_url: str) -> list[str]:
@@ -589,6 +645,9 @@ def _communication(communication: Resource, base_url: str) -> Iterator[FactRow]:
 
 
 def _flag(flag: Resource, base_url: str) -> Iterator[FactRow]:
+    member = literal(flag.get("subject"), base_url, ("Patient",))
+    if member and flag.get("status") == "active" and CONTINUITY in tokens([flag.get("code", {})]):
+        yield "need", member, [[], *_period(flag)]
     for extension in flag.get("extension", ()):
         if extension["url"] == BREACH:
             yield from _breach(flag, {part["url"]: part for part in extension.get("extension", ())}, base_url)
@@ -604,6 +663,14 @@ def _breach(flag: Resource, parts: Mapping[str, Resource], base_url: str) -> Ite
         yield "flag", organization, data
 
 
+def _risk_assessment(found: Resource, base_url: str) -> Iterator[FactRow]:
+    member = literal(found.get("subject"), base_url, ("Patient",))
+    levels = tokens([one["qualitativeRisk"] for one in found.get("prediction", ()) if "qualitativeRisk" in one])
+    if member and levels and found.get("status") in {"final", "amended", "corrected"}:
+        occurrence = found.get("occurrenceDateTime") or found.get("occurrencePeriod", {}).get("start")
+        yield "need", member, [levels, occurrence, None]
+
+
 _FACTS: dict[str, Callable[[Resource, str], Iterator[FactRow]]] = {
     "CarePlan": _care_plan,
     "CareTeam": _care_team,
@@ -612,10 +679,12 @@ _FACTS: dict[str, Callable[[Resource, str], Iterator[FactRow]]] = {
     "Flag": _flag,
     "HealthcareService": _healthcare_service,
     "Location": _location,
+    "Organization": _organization,
     "Patient": _patient,
     "PlanDefinition": _plan_definition,
     "PractitionerRole": _practitioner_role,
     "RelatedPerson": _related_person,
+    "RiskAssessment": _risk_assessment,
     "ServiceRequest": _service_request,
     "Task": _task,
 }

@@ -111,4 +111,23 @@ KINDS: Mapping[str, Kind] = {
         once=True,
         levels=(_STEP, _EVIDENCE),
     ),
+    "rebalance": Kind(
+        {
+            "move": Parameter("integer", default=100),
+            "month": Parameter("integer", default=2),
+            "months": Parameter("integer", default=120),
+            "continuity": Parameter("integer", default=1000),
+            "mile": Parameter("integer", default=2),
+            "provider-mile": Parameter("integer", default=1),
+            "new-manager": Parameter("integer", default=50),
+            "new-manager-days": Parameter("integer", default=90),
+            "new-manager-limit": Parameter("integer"),
+            "workload-limit": Parameter("integer"),
+            "workload": Parameter("integer", default=1),
+            "reason": Parameter("Coding"),
+        },
+        ("report",),
+        once=True,
+        levels=(Level("acuity", {"workload": Parameter("integer", required=True)}),),
+    ),
 }

@@ -52,10 +52,13 @@ class Call:
             return self.repository.view(self.caller, self.repository.position_at(self.caller, interval.low)), min(
                 now, interval.low
             )
-        if at.value < 0:
-            raise Problem.invalid("A position is 0 or more", parameters.place("at"))
-        view = self.repository.view(self.caller, at.value)
-        return view, await self._written_at(at.value)
+        return await self.view_at(at.value, "at")
+
+    async def view_at(self, position: Position, name: str) -> tuple[View, int]:
+        """The state at the position that the parameter `name` gives, and what was now then."""
+        if position < 0:
+            raise Problem.invalid("A position is 0 or more", parameters.place(name))
+        return self.repository.view(self.caller, position), await self._written_at(position)
 
     async def _written_at(self, position: Position) -> int:
         """When a position was written."""

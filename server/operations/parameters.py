@@ -114,6 +114,9 @@ class _Reader:
         declared = self.named(name)
         if declared is None:
             return
+        if "part" in declared:
+            self.given.setdefault(name, []).append(Given("", self.inside(declared, one)))
+            return
         found = next(_values(one), None)
         accepted = types(declared)
         if found is None or not _is_of(found, accepted):
@@ -121,6 +124,15 @@ class _Reader:
             self.wrong("value", f"{name} is {got}; it is {' or '.join(accepted)}", name)
         else:
             self.take(name, declared, found)
+
+    def inside(self, declared: Mapping[str, Any], one: Mapping[str, Any]) -> Inputs:
+        """The parts of a parameter that has parts."""
+        reader = _Reader({part["name"]: part for part in declared["part"]}, self.base_url)
+        for part in one.get("part", ()):
+            reader.parameter(part)
+        reader.check()
+        self.issues += reader.issues
+        return Inputs(reader.given)
 
     def text(self, name: str, text: str) -> None:
         """A value as a query gives it."""

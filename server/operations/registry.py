@@ -28,6 +28,7 @@ from server.operations.member_file import member_file
 from server.operations.meta import meta, meta_add, meta_delete
 from server.operations.outcome_indicators import outcome_indicators
 from server.operations.parameters import Inputs
+from server.operations.rebalance import rebalance
 from server.operations.snapshot import snapshot_of
 from server.operations.subsumes import subsumes
 from server.operations.translate import translate
@@ -78,6 +79,7 @@ _ROWS = (
     _row("snapshot", snapshot_of),
     _row("subsumes", subsumes),
     _row("translate", translate),
+    _row("rebalance", rebalance),
     _row("unassigned", unassigned),
     _row("validate", validate),
     _row("validate-code", validate_code),

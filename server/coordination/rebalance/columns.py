@@ -73,10 +73,8 @@ class Bounds:
 
     @classmethod
     def of(cls, situation: Situation, costs: Costs) -> Bounds:
-        keeps, room, load_keeps, load_room = (
-            np.array(column, np.int64).reshape(-1)
-            for column in zip(*((one.keeps, one.room, one.load_keeps, one.load_room) for one in situation.managers))
-        ) if situation.managers else (np.empty(0, np.int64) for _ in range(4))
+        managers = [(one.keeps, one.room, one.load_keeps, one.load_room) for one in situation.managers]
+        keeps, room, load_keeps, load_room = np.array(managers, np.int64).reshape(-1, 4).T
         pinned = np.array(situation.members.pinned, bool) & costs.stays
         miles = (costs.weights.mile + costs.weights.provider_mile) * 12_500  # half around the earth
         dearest = int(costs.fixed.max(initial=0)) + costs.weights.ramp + miles
@@ -145,7 +143,7 @@ def _nearest(costs: Costs, bounds: Bounds, members: Flags) -> Columns:
         best = np.argpartition(rows, number - 1, axis=1)[:, :number] if number else np.empty((len(chunk), 0), np.int64)
         tails.append(np.repeat(chunk, number))
         heads.append(bounds.receivers[best].ravel())
-        prices.append(np.take_along_axis(rows, best, axis=1).ravel())
+        prices.append(np.take_along_axis(rows, best, axis=1).ravel().astype(np.int64))
         if bounds.least:
             likely = _likely(likely, chunk, rows[:, empty])
     tails.append(likely[0].ravel())
@@ -162,6 +160,17 @@ def _likely(so_far: list[Integers], chunk: Integers, rows: Shorts) -> list[Integ
         best = np.argpartition(prices, FIRST - 1, axis=0)[:FIRST]
         members, prices = np.take_along_axis(members, best, axis=0), np.take_along_axis(prices, best, axis=0)
     return [members, prices]
+
+
+def whole(costs: Costs, bounds: Bounds) -> Columns:
+    """Every arc there is."""
+    members = bounds.movable.copy()
+    tails, heads, prices = [], [], []
+    for chunk, rows in costs.chunks(np.flatnonzero(members), bounds.receivers):
+        tails.append(np.repeat(chunk, rows.shape[1]))
+        heads.append(np.tile(bounds.receivers, len(chunk)))
+        prices.append(rows.ravel().astype(np.int64))
+    return _arcs(members, tails, heads, prices)
 
 
 def _arcs(members: Flags, tails: list[Integers], heads: list[Integers], prices: list[Integers]) -> Columns:
@@ -200,7 +209,7 @@ def _priced(costs: Costs, bounds: Bounds, columns: Columns, prices: Prices) -> t
         better = np.take_along_axis(reduced, best, axis=1) < -TOLERANCE
         tails.append(np.repeat(chunk, better.sum(axis=1)))
         heads.append(bounds.receivers[best[better]])
-        found.append(np.take_along_axis(rows, best, axis=1)[better])
+        found.append(np.take_along_axis(rows, best, axis=1)[better].astype(np.int64))
     if tails:
         none[np.concatenate(tails)] = True
     return _arcs(none, tails, heads, found), short

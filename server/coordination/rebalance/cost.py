@@ -27,7 +27,6 @@ NEVER = 1 << 30  # the cost of staying as a move
 CELLS = 1 << 17  # of a matrix that is worked on at a time: what stays near the processor
 
 
-
 class Miles(NamedTuple):
     """Whole miles, UNKNOWN where nothing is known, of members in their order."""
 

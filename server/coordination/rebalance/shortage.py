@@ -10,10 +10,10 @@ from server.coordination.rebalance.situation import NOBODY, UNKNOWN, Shortage, S
 def pinned(situation: Situation) -> list[Shortage]:
     """Managers whom the members that continuity keeps would leave above the limit; only a release helps there."""
     members, held, load = situation.members, Counter[int](), Counter[int]()
-    for manager, is_pinned, weight in zip(members.manager, members.pinned, members.load, strict=True):
-        if is_pinned and manager != NOBODY and not situation.managers[manager].leaves:
-            held[manager] += 1
-            load[manager] += weight
+    for index, is_pinned, weight in zip(members.manager, members.pinned, members.load, strict=True):
+        if is_pinned and index != NOBODY and not situation.managers[index].leaves:
+            held[index] += 1
+            load[index] += weight
     found = []
     for index, manager in enumerate(situation.managers):
         above = held[index] - max(0, manager.keeps)

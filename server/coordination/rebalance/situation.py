@@ -121,8 +121,8 @@ class Move(NamedTuple):
     provider_miles: int | None
     miles_now: int | None
     provider_miles_now: int | None
-    alternative: int | None  # the next best manager for this member
-    extra: int | None  # how much more everything costs at least with that one
+    alternative: int | None  # the next best manager who has a place left
+    extra: int | None  # how much more the same moves cost with that one for this member
     kept: int | None  # how much more everything costs at least where this member stays
 
 

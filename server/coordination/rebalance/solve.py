@@ -41,22 +41,25 @@ def solve(situation: Situation, seconds: float = SECONDS) -> Solution:
 
 
 def _explained(situation: Situation, costs: Costs, bounds: Bounds, found: Optimum) -> list[Move]:
-    """Each move with its components, and what the next best would add at least, by the prices."""
+    """Each move with its components, and the next best of the managers who have a place left."""
     members = np.flatnonzero(found.receiver != NOBODY)
-    receivers, prices = bounds.receivers, found.prices
-    alternatives, extras = [], []
-    for chunk, rows in costs.chunks(members, receivers):
-        whole = rows + prices.coming[receivers] + bounds.load[chunk][:, None] * prices.coming_load[receivers]
-        lines, chosen = np.arange(len(chunk)), np.searchsorted(receivers, found.receiver[chunk])
-        own = whole[lines, chosen]
-        whole[lines, chosen] = NEVER
-        best = whole.argmin(axis=1)
-        alternatives += receivers[best].tolist()
-        extras += np.rint(whole[lines, best] - own).astype(np.int64).tolist()
-    parts = costs.parts(members, found.receiver[members])
+    receivers = found.receiver[members]
+    left = bounds.room - np.bincount(receivers, minlength=len(bounds.room))
+    load_left = bounds.load_room - np.bincount(receivers, bounds.load[members], len(bounds.room)).astype(np.int64)
+    free = np.flatnonzero((left > 0) & ((load_left > 0) | (not situation.weighted)))
+    alternatives, prices = [], []
+    for chunk, rows in costs.chunks(members, free) if len(free) else ():
+        if situation.weighted:
+            rows[bounds.load[chunk][:, None] > load_left[free]] = NEVER
+        rows[found.receiver[chunk][:, None] == free] = NEVER
+        best = rows.argmin(axis=1)
+        alternatives += free[best].tolist()
+        prices += rows[np.arange(len(chunk)), best].tolist()
+    nobody = [NOBODY] * len(members)
+    parts = costs.parts(members, receivers)
     return [
         _move(situation, found, *one)
-        for one in zip(members.tolist(), parts, alternatives, extras, strict=True)
+        for one in zip(members.tolist(), parts, alternatives or nobody, prices or nobody, strict=True)
     ]
 
 
@@ -66,7 +69,7 @@ def _move(
     member: int,
     parts: tuple[dict[str, int], int, int, int, int],
     alternative: int,
-    extra: int,
+    price: int,
 ) -> Move:
     sender, receiver = situation.members.manager[member], int(found.receiver[member])
     may_stay = sender != NOBODY and not situation.managers[sender].leaves
@@ -74,16 +77,21 @@ def _move(
     if may_stay:
         prices, load = found.prices, situation.members.load[member]
         kept = max(0, round(float(prices.staying[sender] + load * prices.staying_load[sender] - prices.member[member])))
-    has_other = extra < NEVER >> 1
+    known = [None if miles == UNKNOWN else miles for miles in parts[1:]]
+    has_other = alternative != NOBODY and price < NEVER
+    cost = sum(parts[0].values())
     return Move(
         member,
         sender,
         receiver,
-        sum(parts[0].values()),
+        cost,
         parts[0],
         situation.members.months[member],
-        *(None if miles == UNKNOWN else miles for miles in parts[1:]),
-        alternative=alternative if has_other else None,
-        extra=max(0, extra) if has_other else None,
-        kept=kept,
+        known[0],
+        known[1],
+        known[2],
+        known[3],
+        alternative if has_other else None,
+        price - cost if has_other else None,
+        kept,
     )

@@ -10,6 +10,7 @@ so that equal inputs give equal answers.
 from __future__ import annotations
 
 import math
+import time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +25,9 @@ SMALL = 1e-6
 CLOSE = 1e-3  # of two ways of one member: as good as equal
 PENALTY = 10_000_000  # at most, for a place that there is not: the relaxation works with floating point numbers
 ENOUGH = "limits/gap = 0.0002\nlimits/nodes = 2000"  # of the integer program: SCIP's parameters
-STEPS = (0, 2, 10, 100)  # members whose second best costs no more than this are decided anew, the more the further on
+STEPS = (0, 5, 20, 80, math.inf)  # members whose second best costs no more than this are decided anew
+NEAR = 0.001  # of the bound: near enough
+FEW = 100_000  # members times managers, of which every arc is taken where nothing else helps
 
 
 def optimum(costs: Costs, bounds: Bounds, taken: Columns, until: float) -> Optimum:
@@ -35,15 +38,28 @@ def optimum(costs: Costs, bounds: Bounds, taken: Columns, until: float) -> Optim
         return _Program(costs, bounds, taken, taken.active, nobody, "GLOP").solve()
 
     found, taken = columns.optimum(costs, bounds, taken, relaxed, until)
-    if len(found.unplaced) or found.missing:
+    if not _is_placed(found):
         return found
     slack = _slack(costs, bounds, taken, found)
+    tried = []
     for step in STEPS:
         free = taken.active & ((slack <= step + CLOSE) | (~costs.stays & (found.receiver == NOBODY)))
-        whole = _Program(costs, bounds, taken, free, found.receiver, "SCIP").solve()
-        if not len(whole.unplaced) and not whole.missing:
+        tried.append(_Program(costs, bounds, taken, free, found.receiver, "SCIP").solve())
+        best = min(tried, key=_rank)
+        if (_is_placed(best) and best.cost - found.bound <= NEAR * best.cost) or time.monotonic() > until:
             break
-    return whole._replace(prices=found.prices, bound=min(found.bound, whole.cost))
+    if not _is_placed(best) and len(taken.active) * len(bounds.receivers) <= FEW:
+        whole = columns.whole(costs, bounds)
+        best = min(best, _Program(costs, bounds, whole, whole.active, nobody, "SCIP").solve(), key=_rank)
+    return best._replace(prices=found.prices, bound=min(found.bound, best.cost))
+
+
+def _rank(found: Optimum) -> tuple[int, int, int]:
+    return len(found.unplaced), found.missing, found.cost
+
+
+def _is_placed(found: Optimum) -> bool:
+    return not len(found.unplaced) and not found.missing
 
 
 def _slack(costs: Costs, bounds: Bounds, taken: Columns, found: Optimum) -> Numbers:
@@ -114,7 +130,8 @@ class _Program:
         self.row = {member: self.solver.Constraint(1, 1) for member in self.members.tolist()}
         self.arcs = np.flatnonzero(free[taken.tails])
         ways = (column[self.arcs].tolist() for column in (taken.tails, taken.heads, taken.costs))
-        self.going = [self._way(*way, (self.come, self.come_load)) for way in zip(*ways, strict=True)]
+        coming = self.come, self.come_load
+        self.going = [self._way(member, manager, cost, coming) for member, manager, cost in zip(*ways, strict=True)]
         self.keeping = np.flatnonzero(free & costs.stays)
         for member, manager in zip(self.keeping.tolist(), costs.manager[self.keeping].tolist(), strict=True):
             self._way(member, manager, 0, (self.stay, self.stay_load))
@@ -134,7 +151,7 @@ class _Program:
         return lack
 
     def _share(self, member: int, cost: int) -> Any:
-        share = self.solver.Var(0, 1, self.is_whole, "")
+        share = self.solver.Var(0, 1 if self.is_whole else self.solver.infinity(), self.is_whole, "")
         self.solver.Objective().SetCoefficient(share, cost)
         self.row[member].SetCoefficient(share, 1)
         return share
