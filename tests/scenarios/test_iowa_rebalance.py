@@ -137,7 +137,7 @@ async def test_the_fewest_and_nearest_moves_are_proposed_and_explained(iowa: htt
     assert "stay-cost" in said
     weighed = inputs(task, f"{BASE}/CodeSystem/ia-reassign-consideration")
     assert {"cm-location", "long-term-relationship"} == weighed.keys()
-    for part in ("Manager ann has 5 members", "the limit is 3", "30 miles", "Next best with a place left is Manager cid"):
+    for part in ("Manager ann has 5 members", "the limit is 3", "30 miles", "with a place left is Manager cid"):
         assert part in task["description"]
     before = {one["role"][17:]: (one["before"], one["after"]) for one in found["manager"]}
     assert {"ann": (5, 3), "bob": (1, 3), "cid": (1, 1)} == before
@@ -250,7 +250,8 @@ async def test_whose_manager_leaves_goes_to_the_nearest_with_room(iowa: httpx.As
 
 @pytest.mark.requirement("IA-03")
 async def test_places_are_kept_for_who_is_enrolling_waiting_or_in_transfer(iowa: httpx.AsyncClient) -> None:
-    enrolling = {"name": "enrolling", "part": [{"name": "count", "valuePositiveInt": 2}, of("location", "Location/story")]}
+    two = {"name": "count", "valuePositiveInt": 2}
+    enrolling = {"name": "enrolling", "part": [two, of("location", "Location/story")]}
     found = await answered(iowa, limit(3), enrolling)
     assert 2 == len(found["placement"])
     assert {3} == {one["after"] for one in found["manager"]}

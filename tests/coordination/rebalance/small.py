@@ -56,9 +56,7 @@ def weighted(situation: Situation, random: Random) -> Situation:
         if manager >= 0:
             held[manager] += load
     situation.managers = [
-        one._replace(
-            load_keeps=0 if one.leaves else limit, load_room=0 if one.leaves else max(0, limit - held[index])
-        )
+        one._replace(load_keeps=0 if one.leaves else limit, load_room=0 if one.leaves else max(0, limit - held[index]))
         for index, one in enumerate(situation.managers)
     ]
     situation.weighted, situation.full_load = True, limit
