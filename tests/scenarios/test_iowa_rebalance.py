@@ -7,7 +7,6 @@ from typing import Any
 import httpx
 import pytest
 
-from server.coordination.rebalance.proposal import MOVE
 from tests.coordination.memory import (
     BASE,
     IA_HCBS,
