@@ -328,7 +328,10 @@ class HeadView:
         self._writer = writer
         self._tables = writer.tables
         self._at = at
-        self._seen: dict[tuple[str, str], Version | None] = {}  # the state does not change while one commit is decided
+        # What was asked once is not asked again: the state does not change while one commit is decided.
+        self._seen: dict[tuple[str, str], Version | None] = {}
+        self._past: dict[tuple[str, str, Position], Version | None] = {}
+        self._facts: dict[str, dict[str, list[Fact]]] = {}
         self.position = position
 
     async def read(self, type: str, id: str) -> Version | None:
@@ -338,13 +341,19 @@ class HeadView:
         return self._seen[place]
 
     async def vread(self, type: str, id: str, position: Position) -> Version | None:
-        return self._tables.vread(type, id, position)
+        place = (type, id, position)
+        if place not in self._past:
+            self._past[place] = self._tables.vread(type, id, position)
+        return self._past[place]
 
     async def search(self, type: str, filter: Any, limit: int) -> list[Version]:
         return self._writer.search(type, filter, limit)
 
     async def facts(self, kind: str, keys: Iterable[str]) -> dict[str, list[Fact]]:
-        return self._tables.facts(kind, keys)
+        known, wanted = self._facts.setdefault(kind, {}), list(keys)
+        if missing := [key for key in wanted if key not in known]:
+            known |= self._tables.facts(kind, missing)
+        return {key: known[key] for key in wanted}
 
     def with_(self, changes: Sequence[Change]) -> View:
         return Overlay(self, changes, self._at)
