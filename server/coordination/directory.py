@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.coordination import area, demographics
+from server.coordination import area, demographics, stored
 from server.coordination.assignment import practitioners
 from server.coordination.care_manager import services
 from server.coordination.facts import Contact
 from server.coordination.program import Program
-from server.fhir import body
 from server.ledger import Resource, View
 
 
@@ -58,6 +57,5 @@ async def plan(view: View, organization: str | None, program: Program, patient: 
 
 async def read(view: View, reference: str | None) -> Resource:
     """A resource of this server; empty where there is none."""
-    type, _, id = (reference or "").partition("/")
-    version = await view.read(type, id) if id else None
-    return body.parse(version.body).resource if version and version.body else {}
+    found = await stored.read(view, reference) if reference and "/" in reference else None
+    return found or {}

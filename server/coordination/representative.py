@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
-from server.coordination import assignment, demographics, period
+from server.coordination import assignment, demographics, period, stored
 from server.coordination.facts import Related, tokens
-from server.fhir import body, datatype
+from server.fhir import datatype
 from server.ledger import Resource, View
 from server.outcome import Problem
 
@@ -133,5 +133,4 @@ def _no_parent(patient: str, majority: int) -> Problem:
 
 
 async def _read(view: View, reference: str) -> Resource:
-    version = await view.read(*reference.split("/"))
-    return body.parse(version.body).resource if version and version.body else {}
+    return await stored.read(view, reference) or {}

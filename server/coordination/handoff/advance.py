@@ -15,10 +15,11 @@ from server.coordination.handoff.evidence import Judge, issues, names
 from server.coordination.handoff.made import Maker, Printed
 from server.coordination.handoff.protocol import Protocol, begun_under
 from server.coordination.handoff.request import consideration
-from server.coordination.handoff.transfer import concept, conflict, put, read, text
+from server.coordination.handoff.transfer import concept, conflict, put, text
 from server.coordination.letter import Letter
 from server.coordination.program import Part
 from server.coordination.programs import active
+from server.coordination.stored import read
 from server.ledger import Change, Resource, View
 from server.outcome import Issue, Problem
 

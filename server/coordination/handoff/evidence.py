@@ -14,9 +14,10 @@ from server.coordination import directory, facts, letter, notice
 from server.coordination.facts import literal
 from server.coordination.handoff.party import Parties, known
 from server.coordination.handoff.protocol import Protocol
-from server.coordination.handoff.transfer import coding, read
+from server.coordination.handoff.transfer import coding
 from server.coordination.program import Part
 from server.coordination.representative import representative
+from server.coordination.stored import read
 from server.coordination.write import Place, refusal
 from server.ledger import Resource, View
 from server.outcome import Issue

@@ -27,12 +27,11 @@ class Judged(NamedTuple):
 
 async def judged(context: Context, before: View, changes: Sequence[Change], after: View, programs: Programs) -> Judged:
     """Judge the Tasks of a commit. What a load takes over as recorded is counted, and else let be."""
-    references, was, now = await sides(before, after, changes)
     settled = {_transfer(change) for change in changes if change.is_derived}
-    new = {one for one in references if one not in was.transfers or not was.transfers[one].is_open}
-    opened = [change for change in changes if change.reference in new]
-    if context.override is AS_RECORDED:
+    opened = await _opened(before, changes)
+    if context.override is AS_RECORDED or settled.issuperset(map(_transfer, changes)):
         return Judged([], opened)
+    references, was, now = await sides(before, after, changes)
     further: list[Change] = []
     for reference in references:
         stored = was.transfers.get(reference)
@@ -45,6 +44,17 @@ async def judged(context: Context, before: View, changes: Sequence[Change], afte
     for change in further:
         change.is_derived = True
     return Judged(further, opened)
+
+
+async def _opened(before: View, changes: Sequence[Change]) -> list[Change]:
+    """The transfers that are open now, and were not."""
+    holding = [change for change in changes if any(kind == "reservation" for kind, _, _ in change.facts or ())]
+    stored = await before.facts("transfer", [change.reference for change in holding]) if holding else {}
+    return [
+        change
+        for change in holding
+        if not any(Transfer.of(row).is_open for row in stored[change.reference] if row.source == change.reference)
+    ]
 
 
 def _transfer(change: Change) -> str:

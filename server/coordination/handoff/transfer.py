@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 from server.coordination import period
 from server.coordination.facts import OPEN, Step, Transfer
 from server.coordination.handoff.protocol import Protocol
 from server.coordination.program import Part
-from server.fhir import body
+from server.coordination.stored import read
 from server.fhir.body import Body
 from server.ledger import Change, Fact, Resource, View
 from server.outcome import Issue, Problem
@@ -79,18 +78,6 @@ def _side(side: Side, references: Iterable[str], rows: Sequence[Fact]) -> Side:
             if step.transfer == row.key:
                 side.steps[row.key][step.code or ""] = step
     return side
-
-
-async def read(view: View, reference: str) -> Resource | None:
-    """A resource as it is in a view; nobody changes it in place."""
-    version = await view.read(*reference.split("/"))
-    return _parsed(version.body) if version and version.body else None
-
-
-@lru_cache(maxsize=128)
-def _parsed(content: bytes) -> Resource:
-    """One commit looks at the same few resources several times."""
-    return dict(body.parse(content).resource)
 
 
 # How its Tasks are written

@@ -188,7 +188,7 @@ class Writer:
         if is_followed := bool(searches or not group):
             outcomes += self._follow(searches)
         if head.position == before.position and not is_followed:
-            self._roll_back()
+            connection.execute("ROLLBACK")  # nothing was written: all that is remembered holds
         else:
             self.appender.end(head.position)
             if self.counted["groups"] % SWEEP_EVERY == 0:
