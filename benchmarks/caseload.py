@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -117,6 +118,38 @@ def asked(client: httpx.Client, loads: list[int]) -> None:
     row("create of a plan, median ms", f"{create:.1f}")
     row("`$assign-care-manager`, median ms", f"{assignment:.1f}, {assignment / create:.1f} creates")
     row(f"`$caseload-report` of one MCO of {sum(loads) // MCOS:,}, median s", f"{report / 1000:.2f}")
+    row(
+        "the same for each day of two years, median s", f"{timed(lambda _: series(client, organization), 5) / 1000:.2f}"
+    )
+    whole = timed(lambda _: client.get("Organization/$caseload-report", params={"program": PROGRAM}), 5)
+    row(f"`Organization/$caseload-report`, the state's {sum(loads):,}, median s", f"{whole / 1000:.2f}")
+    row("reads meanwhile, median and 99th percentile ms", "{:.1f}, {:.1f}".format(*meanwhile(client)))
+
+
+def series(client: httpx.Client, organization: str) -> httpx.Response:
+    """The report of every day of two years."""
+    asked = [
+        {"name": "program", "valueCanonical": PROGRAM},
+        {"name": "period", "valuePeriod": {"start": "2025-01-01", "end": "2026-12-31"}},
+        {"name": "interval", "valueCode": "day"},
+    ]
+    body = {"resourceType": "Parameters", "parameter": asked}
+    return client.post(f"{organization}/$caseload-report", json=body)
+
+
+def meanwhile(client: httpx.Client) -> tuple[float, float]:
+    """How long others wait for a member while the state's report is made: milliseconds."""
+    spent: list[float] = []
+    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=client.base_url, timeout=60) as other:
+        reports = [
+            pool.submit(client.get, "Organization/$caseload-report", params={"program": PROGRAM}) for _ in range(3)
+        ]
+        while not all(report.done() for report in reports):
+            started = time.perf_counter()
+            other.get("Patient/member-00001").raise_for_status()
+            spent.append(time.perf_counter() - started)
+    spent.sort()
+    return median(spent) * 1000, spent[len(spent) * 99 // 100] * 1000
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import MAXYEAR, date, timedelta
 from itertools import islice
 from typing import NamedTuple
@@ -54,28 +54,22 @@ def _next(day: date, unit: str) -> date:
 
 def series(made: Report, at: list[int], caps: list[Cap]) -> list[Point]:
     """The organization's numbers at each instant."""
-    loads = by_manager(made, at).values()
-    limits = [min((cap.limit for cap in caps if period.holds([cap.window], each)), default=None) for each in at]
-    return [
-        Point(
-            *numbers,
-            max((load[place] for load in loads), default=0),
-            0 if limit is None else sum(load[place] > limit for load in loads),
-        )
-        for place, (limit, numbers) in enumerate(
-            zip(
-                limits,
-                zip(
-                    at,
-                    period.counts_at(made.counted.member_steps(), at),
-                    period.counts_at(made.counted.manager_steps(), at),
-                    period.counts_at(made.counted.unassigned_steps(), at),
-                    strict=True,
-                ),
-                strict=True,
-            )
-        )
-    ]
+    census = made.counted
+    members = period.counts_at(census.member_steps(), at)
+    managers = period.counts_at(census.manager_steps(), at)
+    unassigned = period.counts_at(census.unassigned_steps(), at)
+    found = []
+    for place, loads in enumerate(_across(by_manager(made, at), len(at))):
+        limit = min((cap.limit for cap in caps if period.holds([cap.window], at[place])), default=None)
+        above = 0 if limit is None else sum(load > limit for load in loads)
+        numbers = (members[place], managers[place], unassigned[place])
+        found.append(Point(at[place], *numbers, max(loads, default=0), above))
+    return found
+
+
+def _across(by_manager: Mapping[str, list[int]], length: int) -> list[list[int]]:
+    """All managers' numbers, instant by instant."""
+    return [[counts[place] for counts in by_manager.values()] for place in range(length)]
 
 
 def by_manager(made: Report, at: list[int]) -> dict[str, list[int]]:

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import httpx
@@ -442,3 +443,32 @@ async def test_transfers_are_counted_by_member_manager_and_reason(iowa: httpx.As
     assert {("Practitioner/ann", "Practitioner/bob")} == {(row["from"], row["to"]) for row in table}
     managers = {row["practitioner"]: row["members"] for row in await rows(iowa)}
     assert {"Practitioner/ann": "48", "Practitioner/bob": "2"} == managers
+
+
+@pytest.mark.requirement("IA-03")
+def test_flags_say_the_truth_after_a_race_of_reports_and_changes(tmp_path: Path) -> None:
+    settings = {"store": f"sqlite:///{tmp_path}/careplan.db", "workers": 2, "oversight_interval": 0.3}
+    with serving(**settings) as base:
+        asyncio.run(_raced(base))
+
+
+async def _raced(base: str) -> None:
+    """Members come and go at random about the limit, while reports are asked for at both workers."""
+    limits = httpx.Limits(max_connections=12, max_keepalive_connections=0)
+    random = Random(3)
+    async with httpx.AsyncClient(base_url=f"{base}/", limits=limits, timeout=60) as client:
+        await sent(client, transaction(organization(MCO), *roster({"ann": 4, "bob": 4})))
+        await lowered(client, average=3)
+        for round in range(5):
+            chosen = random.sample(range(4), 3)
+            changes = [
+                put(client, episode(f"ann-{number}", MCO, status=random.choice(["active", "onhold"])))
+                for number in chosen
+            ]
+            await asyncio.gather(*changes, *(report(client) for _ in range(4)))
+            [group] = groups(await report(client), "statewide-average")
+            counts = populations(group)
+            active = await found(client, f"Flag?subject=Organization/{MCO}", "active")
+            assert (counts["members"] > 3 * counts["managers"]) == (len(active) == 1), round
+            asked = await found(client, f"Task?owner=Organization/{MCO}&status=requested")
+            assert len(active) == len(asked)
