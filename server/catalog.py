@@ -85,7 +85,7 @@ def _row_of(operation: Operation) -> str:
 
 def _operation(operation: Operation, type: str) -> str:
     definition = operation.definition
-    method = "POST" if definition.get("affectsState", True) else "GET or POST"
+    method = "GET or POST" if operation.gets else "POST"
     places = ", ".join(
         f"<code>{method} {escape(place.replace('{type}', type))}/${escape(definition['code'])}</code>"
         for level, place in LEVELS.items()

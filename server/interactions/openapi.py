@@ -249,7 +249,7 @@ def _add_operation(paths: dict[str, JSON], place: str, operation: Operation, sha
     at = paths.setdefault(place.replace("{name}", code), {})
     body = {"content": {FHIR: {"schema": RESOURCE}}}
     at["post"] = made | {"requestBody": body}
-    if not definition.get("affectsState", True):
+    if operation.gets:
         asked = [_input(one) for one in definition["parameter"] if one["use"] == "in" and _is_simple(one)]
         at["get"] = made | {"operationId": f"{code}-{level}-by-get", "parameters": [*made["parameters"], *asked]}
 

@@ -21,6 +21,8 @@ from server.operations.call import Answer, Call
 from server.operations.care_manager import care_manager
 from server.operations.caseload import caseload
 from server.operations.caseload_report import caseload_report
+from server.operations.document import document
+from server.operations.everything import everything
 from server.operations.expand import expand
 from server.operations.handoff import handoff
 from server.operations.lookup import lookup
@@ -69,6 +71,8 @@ _ROWS = (
     _row("caseload", caseload),
     _row("caseload-report", caseload_report, gets=True),
     _row("outcome-indicators", outcome_indicators),
+    _row("document", document, gets=True),
+    _row("everything", everything),
     _row("expand", expand),
     _row("handoff", handoff),
     _row("lookup", lookup),

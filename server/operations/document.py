@@ -1,0 +1,87 @@
+"""Composition/[id]/$document: the document that a Composition heads, with all that it refers to.
+
+https://hl7.org/fhir/R4/composition-operation-document.html, https://hl7.org/fhir/R4/documents.html
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from server.coordination.member_file import references
+from server.fhir import body
+from server.fhir.body import Body
+from server.ledger import Change, Plan, Resource, View, instant, micros
+from server.operations.call import Answer, Call
+from server.operations.parameters import place
+from server.outcome import Issue, Problem
+from server.repository import new_id
+from server.search.filter import Ids
+
+MOST = 2000  # resources of one document
+
+
+async def document(call: Call) -> Answer:
+    """A Bundle of type document, read at one position; stored where `persist` says so (201).
+
+    Problem unprocessable names each reference of the Composition that leads nowhere: a document is whole.
+    """
+    persist = call.inputs.one("persist")
+    if persist and not call.writes:
+        raise Problem.invalid("What is to be stored is asked for by POST", place("persist"))
+    now = datetime.now(UTC)
+    view, _ = await call.view()
+    version = await call.here(view)
+    composition = body.loads(version.body or b"")
+    found = await _referred(view, composition, call)
+    made = _bundle([composition, *found], call.base_url, now)
+    if not persist:
+        return Answer([("return", made)])
+    return await _stored(call, made, now)
+
+
+async def _referred(view: View, composition: Resource, call: Call) -> list[Resource]:
+    """What the Composition refers to, a query for each type."""
+    named = list(dict.fromkeys(one for one in references(composition, call.base_url) if one != call.reference))
+    if len(named) > MOST:
+        raise Problem.of("too_costly", f"The Composition refers to more than {MOST} resources")
+    found: dict[str, Resource] = {}
+    for type in dict.fromkeys(one.partition("/")[0] for one in named):
+        ids = tuple(one.partition("/")[2] for one in named if one.startswith(f"{type}/"))
+        for version in await view.search(type, Ids(ids), len(ids)):
+            found[version.reference] = body.loads(version.body or b"")
+    if missing := [one for one in named if one not in found]:
+        raise Problem.with_issues("unprocessable", map(_missing, missing))
+    return [found[one] for one in named]
+
+
+def _missing(reference: str) -> Issue:
+    text = f"The Composition refers to {reference}, which is not there; a document holds all that it refers to"
+    return Issue("not-found", text, ("Composition",))
+
+
+def _bundle(resources: Iterable[Resource], base_url: str, now: datetime) -> dict[str, Any]:
+    return {
+        "resourceType": "Bundle",
+        "identifier": {"system": "urn:ietf:rfc:3986", "value": f"urn:uuid:{uuid.uuid4()}"},
+        "type": "document",
+        "timestamp": instant(micros(now)),
+        "entry": [
+            {"fullUrl": f"{base_url}/{resource['resourceType']}/{resource['id']}", "resource": resource}
+            for resource in resources
+        ],
+    }
+
+
+async def _stored(call: Call, made: Resource, now: datetime) -> Answer:
+    id = new_id()
+    sent = Body.of({**made, "id": id})
+    change = Change("POST", "Bundle", id, sent.resource, sent.text(id))
+
+    async def decide(view: View) -> Plan:
+        return Plan([change])
+
+    commit = await call.commit(decide, now)
+    return Answer(status=201, version=commit.versions[0])
