@@ -73,7 +73,7 @@ class _Compiler:
     def below(self, node: Node, owner: str) -> list[Check]:
         """What its members have to be: its own, or those of the element that it refers to."""
         content = str(node.definition.get("contentReference", "")).rpartition("#")[2]
-        if node.children or content not in self.by_id:
+        if node.children or content not in self.by_id or not self.by_id[content].children:
             return [check for child in node.children.values() for check in self.member(child, owner)]
         if content not in self.begun:
             self.begun[content] = checks = []
@@ -283,7 +283,7 @@ def _counted(definition: ElementDefinition, row: Element, rule: str) -> Callable
 
 def _most(definition: ElementDefinition) -> int | None:
     most = str(definition.get("max", "*"))
-    return None if most == "*" else int(most)
+    return int(most) if most.isdecimal() and most.isascii() else None
 
 
 def _times(count: int) -> str:
@@ -374,11 +374,8 @@ def _of_profiles(code: str, profiles: Sequence[str], rule: str) -> list[Check]:
     wanted = [name for name in profiles if not structure.is_own(name.partition("|")[0]) and name != _SIMPLE_QUANTITY]
 
     def of_profile(item: Item, run: Run) -> None:
-        found = run.profile(wanted[0])
-        if found is None:
+        if code in {type_of(item), "Resource", "DomainResource"} and run.conform(item, wanted[0]) is None:
             run.leave(f"{wanted[0]} is not loaded: what is to conform to it is not checked", item.path)
-        elif code in {type_of(item), "Resource", "DomainResource"}:
-            found[1](item, run)
 
     def of_one(item: Item, run: Run) -> None:
         answers = [run.trial(item, name) for name in wanted]

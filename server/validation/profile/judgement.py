@@ -66,15 +66,16 @@ def judge(definitions: Definitions, resource: Resource, named: Iterable[Claim] =
 
 
 def _conforms(run: Run, item: Item, claim: Claim) -> Iterator[Issue]:
-    found = run.profile(claim.profile)
-    if found is None:
-        words = f"{claim.profile} is not loaded, or what it rests on is not: nothing is said about it"
-        yield Issue("not-found", words, (claim.place,), "information")
-        return
-    profile, check = found
-    check(item, run)
-    for name in profile.imposed:
-        yield from _conforms(run, item, Claim(name, claim.place))
+    waiting, seen = [claim.profile], {claim.profile}
+    while waiting:
+        name = waiting.pop()
+        profile = run.conform(item, name)
+        if profile is None:
+            words = f"{name} is not loaded, or what it rests on is not: nothing is said about it"
+            yield Issue("not-found", words, (claim.place,), "information")
+        else:
+            waiting += [one for one in profile.imposed if one not in seen]
+            seen.update(profile.imposed)
 
 
 def _by_url(resource: Resource) -> Mapping[str, Any]:

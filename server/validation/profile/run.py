@@ -32,6 +32,7 @@ class Run:
     bundle: Mapping[str, dict[str, Any]] = field(default_factory=dict)  # fullUrl -> resource
     found: dict[tuple[str, str, str], Issue] = field(default_factory=dict)
     open: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # code and why -> where
+    active: set[tuple[str, str]] = field(default_factory=set)  # profile and place that are under check
     depth: int = 0
     place: str = ""  # where the resource is, where it is not the root
 
@@ -65,7 +66,20 @@ class Run:
 
     def _made(self, definitions: Definitions, profile: Structure) -> Check | None:
         elements = snapshot.elements(definitions, profile)
-        return self.compile(profile, elements) if elements else None
+        return self.compile(profile, elements) if elements and "." not in elements[0]["id"] else None
+
+    def conform(self, item: Item, name: str) -> Structure | None:
+        """Check a value by a profile; None where that is not loaded. Profiles that lead back to one another end here."""
+        found = self.profile(name)
+        if found is None:
+            return None
+        profile, check = found
+        under = (profile.canonical, item.path)
+        if under not in self.active:
+            self.active.add(under)
+            check(item, self)
+            self.active.discard(under)
+        return profile
 
     def trial(self, item: Item, name: str) -> bool | None:
         """Whether a value conforms to a profile: None where that is not loaded. Nothing is said."""
