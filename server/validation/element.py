@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from server.fhir.datatype import PRIMITIVES
 from server.fhir.definition import RESOURCE_TYPES, SPECIFICATION, Element, elements, kind, lineage, page, value_set
 from server.outcome import Issue
-from server.validation import contained, reference
+from server.validation import contained, narrative, reference
 from server.validation.invariant import INVARIANTS, PROFILES, Invariant, has
 from server.validation.terminology import required as terminology
 
@@ -153,6 +153,8 @@ def _member(row: Element, begun: dict[str, Check]) -> Check:
         check = _reference(_compile("Reference", begun), row)
     else:
         check = _compile(row.types[0], begun)
+        if row.types == ("Narrative",):
+            check = _narrative(check)
     if row.codes and row.binding:
         members = value_set(row.binding)
         words = f"A coding of it is {terminology.words(row.binding, members)}"
@@ -195,6 +197,18 @@ def _reference(check: Check, row: Element) -> Check:
         return _joined(found, "", wrong)
 
     return check_reference
+
+
+def _narrative(check: Check) -> Check:
+    def check_narrative(value: Any, fragments: Fragments) -> list[Found] | None:
+        found = check(value, fragments)
+        broken = narrative.wrong(value["div"]) if found is None and "div" in value else None
+        if broken is None:
+            return found
+        key, words = broken
+        return [Found(".div", "invariant", f"{key}: {words}: {page('Narrative.div')}")]
+
+    return check_narrative
 
 
 def _also(check: Check, holds: Callable[[Json], bool], otherwise: Found) -> Check:

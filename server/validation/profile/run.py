@@ -69,7 +69,7 @@ class Run:
         return self.compile(profile, elements) if elements and "." not in elements[0]["id"] else None
 
     def conform(self, item: Item, name: str) -> Structure | None:
-        """Check a value by a profile; None where that is not loaded. Profiles that lead back to one another end here."""
+        """Check a value by a profile; None where that is not loaded. Profiles that lead in circles end here."""
         found = self.profile(name)
         if found is None:
             return None
