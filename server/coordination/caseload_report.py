@@ -74,27 +74,6 @@ class Report:
         return sum(bool(line.held) for line in self.lines)
 
 
-async def reports(
-    view: View, organizations: Iterable[str], programs: Programs, wanted: Program, at: int, window: Interval
-) -> list[Report]:
-    """Gather the facts in a handful of queries, whatever the number of members, and count."""
-    found, members = await census.census(view, organizations, programs, wanted)
-    staff = await _staff(view, {person for one in found.values() for person in one.managers}, members, wanted)
-    persons: dict[str, Resource] = {}
-    return [
-        await _report(view, one, programs, wanted, at, window, _Known(staff, persons))
-        for _, one in sorted(found.items())
-    ]
-
-
-async def report(
-    view: View, organization: str, programs: Programs, wanted: Program, at: int, window: Interval
-) -> Report:
-    """The report of one organization."""
-    [made] = await reports(view, [organization], programs, wanted, at, window)
-    return made
-
-
 class Total(NamedTuple):
     """The distinct members with a case manager, and their case managers, of several organizations together."""
 
@@ -102,16 +81,58 @@ class Total(NamedTuple):
     managers: int
 
 
-def total(found: Iterable[Report]) -> Total:
+class Reports(NamedTuple):
+    """The reports of some organizations, and the total of all that were counted."""
+
+    every: list[Report]
+    total: Total
+    counted: list[Census]
+
+    def let_go(self) -> None:
+        for one in self.counted:
+            one.let_go()
+
+
+async def reports(
+    view: View,
+    organizations: Iterable[str],
+    programs: Programs,
+    wanted: Program,
+    at: int,
+    window: Interval,
+    beside: Iterable[str] = (),
+) -> Reports:
+    """Gather the facts in a handful of queries, whatever the number of members, and count.
+
+    Organizations `beside` these are only in the total.
+    """
+    reported = set(organizations)
+    found, members = await census.census(view, reported.union(beside), programs, wanted)
+    own = [one for organization, one in sorted(found.items()) if organization in reported]
+    staff = await _staff(view, {person for one in own for person in one.managers}, members, wanted)
+    known = _Known(staff, {})
+    every = [await _report(view, one, programs, wanted, at, window, known) for one in own]
+    return Reports(every, _total(found.values(), at), list(found.values()))
+
+
+async def report(
+    view: View, organization: str, programs: Programs, wanted: Program, at: int, window: Interval
+) -> Report:
+    """The report of one organization."""
+    [made], *_ = await reports(view, [organization], programs, wanted, at, window)
+    return made
+
+
+def _total(found: Iterable[Census], at: int) -> Total:
     """Who is in two organizations, or works for two, is one person."""
-    patients: set[str] = set()
+    members: set[int] = set()
     persons: set[str] = set()
-    for made in found:
-        for line in made.lines:
-            patients.update(held.patient for held in line.held)
-            if line.held:
-                persons.add(line.practitioner)
-    return Total(len(patients), len(persons))
+    for counted in found:
+        members.update(id(one.member) for one in counted.members if period.holds(one.served, at))
+        for person, served in counted.managers.items():
+            if any(period.holds(one.times, at) for one in served):
+                persons.add(person)
+    return Total(len(members), len(persons))
 
 
 class _Known(NamedTuple):

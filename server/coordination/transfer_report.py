@@ -56,6 +56,10 @@ class Transfers:
         """Every reason that one of them has."""
         return sorted({reason for one in self.every() for reason in one.transfer.reasons})
 
+    def persons(self) -> list[str]:
+        """Everybody from whom or to whom a member was transferred."""
+        return sorted({person for one in self.completed for person in (one.sender, one.receiver) if person})
+
     def members(self) -> Counter[str]:
         """How many completed transfers each member has."""
         return Counter(one.member for one in self.completed)

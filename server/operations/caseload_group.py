@@ -198,14 +198,18 @@ def _point(point: Point, zone: str) -> Resource:
 
 
 def transfers(organization: str, found: Transfers, names: Mapping[str, str], lists: Lists) -> Resource:
-    """How often members were transferred: by reason, by all but one reason, and by case manager."""
+    """How often members were transferred: by reason, by all but one, by case manager, and with detail by member."""
     reasons = found.reasons()
-    by_reason = [{"value": _reason(one), "population": _moves(found.of(one), lists)} for one in reasons]
-    but_for = [{"value": _reason(one), "population": _moves(found.but(one), lists)} for one in reasons]
     stratifiers = [
-        *_stratifier("reason", by_reason),
-        *_stratifier("all-but-reason", but_for),
-        *_stratifier("manager", list(_by_manager(found, names, lists))),
+        *_stratifier(
+            [{"value": _reason(one), "population": _moves(found.of(one), lists)} for one in reasons], "reason"
+        ),
+        *_stratifier(
+            [{"value": _reason(one), "population": _moves(found.but(one), lists)} for one in reasons], "all-but-reason"
+        ),
+        *_stratifier(list(_by_manager(found, names, lists)), "manager"),
+        *_stratifier(list(_by_manager_and_reason(found, lists)), "manager", "reason"),
+        *_stratifier(list(_by_member(found, lists)) if lists.wanted else [], "member"),
     ]
     return {
         **extensions([link("report-organization", organization)]),
@@ -215,8 +219,8 @@ def transfers(organization: str, found: Transfers, names: Mapping[str, str], lis
     }
 
 
-def _stratifier(code: str, strata: list[Resource]) -> list[Resource]:
-    return [{"code": [concept(CASELOAD, code)], "stratum": strata}] if strata else []
+def _stratifier(strata: list[Resource], *codes: str) -> list[Resource]:
+    return [{"code": [concept(CASELOAD, code) for code in codes], "stratum": strata}] if strata else []
 
 
 def _reason(token: str) -> Resource:
@@ -238,19 +242,41 @@ def _moves(found: Transfers, lists: Lists) -> list[Resource]:
 
 
 def _by_manager(found: Transfers, names: Mapping[str, str], lists: Lists) -> Iterator[Resource]:
-    persons = {person for one in found.completed for person in (one.sender, one.receiver) if person}
-    for person in sorted(persons):
-        away = [one.transfer.task for one in found.completed if one.sender == person]
-        here = [one.transfer.task for one in found.completed if one.receiver == person]
+    for person in found.persons():
         name = names.get(person)
         yield {
             **extensions([link("caseload-manager", person)]),
             "value": {"text": f"{name} ({person})" if name else person},
-            "population": [
-                population("away", len(away), lists.of(items(away))),
-                population("here", len(here), lists.of(items(here))),
-            ],
+            "population": _ways(found, person, lists),
         }
+
+
+def _by_manager_and_reason(found: Transfers, lists: Lists) -> Iterator[Resource]:
+    for reason in found.reasons():
+        own = found.of(reason)
+        for person in own.persons():
+            yield {
+                "component": [
+                    {"code": concept(CASELOAD, "manager"), "value": {"text": person}},
+                    {"code": concept(CASELOAD, "reason"), "value": _reason(reason)},
+                ],
+                "population": _ways(own, person, lists),
+            }
+
+
+def _ways(found: Transfers, person: str, lists: Lists) -> list[Resource]:
+    away = [one.transfer.task for one in found.completed if one.sender == person]
+    here = [one.transfer.task for one in found.completed if one.receiver == person]
+    return [
+        population("away", len(away), lists.of(items(away))),
+        population("here", len(here), lists.of(items(here))),
+    ]
+
+
+def _by_member(found: Transfers, lists: Lists) -> Iterator[Resource]:
+    for member, count in sorted(found.members().items()):
+        tasks = [one.transfer.task for one in found.completed if one.member == member]
+        yield {"value": {"text": member}, "population": [population("completed", count, lists.of(items(tasks)))]}
 
 
 def all_organizations(found: Total) -> Resource:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from server.coordination import breach, period
-from server.coordination.caseload_report import Report, reports, total
+from server.coordination.caseload_report import Report, Reports, Total, reports
 from server.coordination.facts import BASE
 from server.coordination.oversight import Look, breaches
 from server.coordination.period import Interval
@@ -67,18 +67,16 @@ async def caseload_report(call: Call) -> Answer:
     is_now = call.writes and not any(call.inputs.typed(name) for name in ("asOf", "at"))
 
     async def answer(view: View) -> tuple[Answer, Seen | None]:
-        everybody = not call.id or bool(call.inputs.one("statewide"))
-        made = await _reports(view, call, asked, everybody)
-        own = [one for one in made if one.organization == call.reference] if call.id else _with_members(made)
+        made = await _reports(view, call, asked)
+        own = made.every if call.id else _with_members(made.every)
         moved = await _transfers(view, own, asked)
         seen = await _seen(view, asked, own) if is_now else None
         if shown:
             written = Answer(table=_written(shown, own, moved, asked))
         else:
-            report = _measure_report(call, asked, own, moved, made if everybody else None)
-            written = Answer(text=body.dumps(report))
-        for one in made:
-            one.counted.let_go()
+            total = made.total if not call.id or call.inputs.one("statewide") else None
+            written = Answer(text=body.dumps(_measure_report(call, asked, own, moved, total)))
+        made.let_go()
         return written, seen
 
     found, seen = await aside(view, answer)
@@ -87,11 +85,13 @@ async def caseload_report(call: Call) -> Answer:
     return found
 
 
-async def _reports(view: View, call: Call, asked: Asked, everybody: bool) -> list[Report]:
-    organizations = {call.reference} if call.id else set()
-    if everybody:
-        organizations.update(one.reference for one in await view.search("Organization", ALL, MAX_ORGANIZATIONS))
-    return await reports(view, organizations, asked.programs, asked.program, asked.at, asked.window)
+async def _reports(view: View, call: Call, asked: Asked) -> Reports:
+    """Of one organization, and where the state's total is asked for all others beside it; or of all."""
+    every: list[str] = []
+    if not call.id or call.inputs.one("statewide"):
+        every = [one.reference for one in await view.search("Organization", ALL, MAX_ORGANIZATIONS)]
+    own = [call.reference] if call.id else every
+    return await reports(view, own, asked.programs, asked.program, asked.at, asked.window, beside=every)
 
 
 async def _seen(view: View, asked: Asked, own: list[Report]) -> Seen:
@@ -140,9 +140,9 @@ async def _transfers(view: View, own: list[Report], asked: Asked) -> dict[str, T
 
 
 def _measure_report(
-    call: Call, asked: Asked, own: list[Report], moved: Mapping[str, Transfers], everybody: list[Report] | None
+    call: Call, asked: Asked, own: list[Report], moved: Mapping[str, Transfers], total: Total | None
 ) -> Resource:
-    """The whole; `everybody` is all organizations, where their total is asked for."""
+    """The whole; `total` is of all organizations, where it is asked for."""
     shown = Shown(bool(asked.over), Lists(asked.detail))
     groups = []
     for made in own:
@@ -151,8 +151,8 @@ def _measure_report(
             groups.append(caseload_group.over_time(made, asked.points(made), asked.detail))
         names = {line.practitioner: line.name for line in made.lines}
         groups.append(caseload_group.transfers(made.organization, moved[made.organization], names, shown.lists))
-    if everybody is not None:
-        groups.append(caseload_group.all_organizations(total(everybody)))
+    if total is not None:
+        groups.append(caseload_group.all_organizations(total))
     date = period.text(asked.at, asked.program.zone)
     teams = {team for made in own for line in made.lines for held in line.held for team in held.teams}
     over = asked.over or {"start": date, "end": date}

@@ -7,7 +7,7 @@ import pytest
 
 from server.coordination import period
 from server.coordination.breach import Breach
-from server.coordination.caseload_report import Report, Total, career_start, report, reports, total
+from server.coordination.caseload_report import Report, Total, career_start, report, reports
 from server.coordination.period import Interval
 from server.coordination.programs import active
 from server.coordination.write import AS_RECORDED
@@ -237,7 +237,7 @@ async def test_total_counts_members_and_managers_of_all_organizations_once() -> 
     both = ("Organization/mco", "Organization/other")
 
     async def of(at: int) -> Total:
-        return total(await reports(memory, both, known, program, at, Interval(at, at + 1)))
+        return (await reports(memory, both, known, program, at, Interval(at, at + 1))).total
 
     assert Total(4, 2) == await of(micros(memory.now))
     assert Total(0, 0) == await of(period.starts("2024-06-01", IOWA))

@@ -434,6 +434,13 @@ async def test_transfers_are_counted_by_member_manager_and_reason(iowa: httpx.As
     apart = {one["value"]["coding"][0]["code"]: populations(one) for one in strata(group, "all-but-reason")}
     assert by_reason["area-member-needs"] == apart["ratio-realignment"]
     assert [{"away": 1, "here": 0}, {"away": 0, "here": 1}] == list(map(populations, strata(group, "manager")))
+    [both] = [one["stratum"] for one in group["stratifier"] if len(one["code"]) == 2]
+    assert [("Practitioner/ann", "ratio-realignment"), ("Practitioner/bob", "ratio-realignment")] == [
+        (one["component"][0]["value"]["text"], one["component"][1]["value"]["coding"][0]["code"]) for one in both
+    ]
+    assert [("Patient/ann-0", {"completed": 1})] == [
+        (one["value"]["text"], populations(one)) for one in strata(group, "member")
+    ]
     table = await rows(iowa, table=("valueCode", "transfers"))
     assert {
         (f"Task/{moved['id']}", "Patient/ann-0", "ratio-realignment", "completed"),
