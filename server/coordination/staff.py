@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/practitionerrole.html
 from __future__ import annotations
 
 from server.coordination import assignment
-from server.coordination.facts import Assignment
+from server.coordination.facts import Assignment, Transfer
 from server.coordination.write import Place, Write, refusal
 from server.ledger import Change
 from server.outcome import Issue
@@ -21,7 +21,10 @@ async def kept(write: Write) -> list[Issue]:
             roles |= dict.fromkeys(manager.roles, persons[person])
     issues = []
     held = await write.after.facts("manager", roles) if roles else {}
+    coming = await write.after.facts("reservation", roles) if roles else {}
     for role, change in roles.items():
+        if coming[role]:
+            issues += _to_come(write, change, Transfer.of(coming[role][0]))
         named = [one for one in map(Assignment.of, held[role]) if not one.error and _counts(write, one)]
         if named:
             text = (
@@ -31,6 +34,18 @@ async def kept(write: Write) -> list[Issue]:
             place = Place(change.reference, "PractitionerRole.practitioner" if change.resource else change.type)
             issues.append(refusal(*write.programs.assigning(named[0].roles, write.now), text, place))
     return issues
+
+
+def _to_come(write: Write, change: Change, transfer: Transfer) -> list[Issue]:
+    """A role to which a member is being transferred."""
+    if transfer.program not in write.programs:
+        return []
+    program = write.programs.near(transfer.program, write.now)
+    rule = next(program.of_kind("transfer"), None)
+    if rule is None:
+        return []
+    text = f"{transfer.receiver} is to get {transfer.patient}: complete or give up {transfer.task} first."
+    return [refusal(program, rule, text, Place(change.reference, change.type))]
 
 
 async def same(write: Write) -> list[Issue]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from server.coordination import assignment
 from server.coordination.assignment import Member
-from server.coordination.facts import Assignment, Role, token
+from server.coordination.facts import Assignment, Role, Transfer, token
 from server.coordination.program import Program, Rule
 from server.coordination.programs import Programs
 from server.ledger import Change, Context, View, micros
@@ -103,29 +103,40 @@ class Write:
 
     async def overrides(self, rule: Rule) -> bool:
         """True where the commit gives a reason to override the rule, and whoever acts may."""
-        reason = self.context.override
-        if reason is None:
-            return False
-        if reason is AS_RECORDED:
-            return True
-        given = {token(coding) for coding in reason.get("coding", ()) if "code" in coding}
-        if rule.override is None or not given or (rule.override.reasons and given.isdisjoint(rule.override.reasons)):
-            return False
-        return self.context.actor is None or not rule.override.roles.isdisjoint(await self._codes(self.context.actor))
-
-    async def _codes(self, actor: str) -> set[str]:
-        """The codes of the PractitionerRole that acts: none of one who has left."""
-        found = (await self.before.facts("role", [actor]))[actor] if actor.startswith("PractitionerRole/") else []
-        roles = [Role.of(fact) for fact in found]
-        return {code for role in roles if not assignment.left(role, self.now, self.now, "UTC") for code in role.codes}
+        return await overrides(self.context, self.before, rule)
 
     def hint(self, rule: Rule) -> str:
-        """What an override of the rule takes, as a sentence of its refusal; nothing where none is possible or asked."""
-        if rule.override is None:
-            return " This rule allows no override." if self.context.override is not None else ""
-        roles = " or ".join(sorted(rule.override.roles))
-        reasons = " or ".join(sorted(rule.override.reasons)) or "any coded one"
-        return f" An override takes somebody in the role {roles}, and a reason: {reasons}."
+        """What an override of the rule takes, as a sentence of its refusal."""
+        return hint(self.context, rule)
+
+
+async def overrides(context: Context, before: View, rule: Rule) -> bool:
+    """True where a commit gives a reason to override the rule, and whoever acts may."""
+    reason = context.override
+    if reason is None:
+        return False
+    if reason is AS_RECORDED:
+        return True
+    given = {token(coding) for coding in reason.get("coding", ()) if "code" in coding}
+    if rule.override is None or not given or (rule.override.reasons and given.isdisjoint(rule.override.reasons)):
+        return False
+    return context.actor is None or not rule.override.roles.isdisjoint(await _codes(context, before, context.actor))
+
+
+async def _codes(context: Context, before: View, actor: str) -> set[str]:
+    """The codes of the PractitionerRole that acts: none of one who has left."""
+    found = (await before.facts("role", [actor]))[actor] if actor.startswith("PractitionerRole/") else []
+    now, roles = micros(context.now), [Role.of(fact) for fact in found]
+    return {code for role in roles if not assignment.left(role, now, now, "UTC") for code in role.codes}
+
+
+def hint(context: Context, rule: Rule) -> str:
+    """What an override of the rule takes, as a sentence of its refusal; nothing where none is possible or asked."""
+    if rule.override is None:
+        return " This rule allows no override." if context.override is not None else ""
+    roles = " or ".join(sorted(rule.override.roles))
+    reasons = " or ".join(sorted(rule.override.reasons)) or "any coded one"
+    return f" An override takes somebody in the role {roles}, and a reason: {reasons}."
 
 
 async def read(context: Context, before: View, changes: Sequence[Change], after: View, programs: Programs) -> Write:
@@ -161,14 +172,18 @@ async def _relinked(before: View, changes: Sequence[Change]) -> set[str]:
 
 
 async def _taken_over(before: View, changes: Sequence[Change], after: View) -> set[str]:
-    """Patients whose case manager is another person now, since a PractitionerRole is."""
+    """Patients whose case manager, now or to come, is another person, since a PractitionerRole is."""
     written = [change.reference for change in changes if change.type == "PractitionerRole" and change.method != "POST"]
     if not written:
         return set()
     was, now = await assignment.practitioners(before, written), await assignment.practitioners(after, written)
     changed = [role for role in written if now[role] and now[role] != was[role]]
-    held = await after.facts("manager", changed) if changed else {}
-    return {Assignment.of(fact).member for facts in held.values() for fact in facts}
+    if not changed:
+        return set()
+    held, coming = await after.facts("manager", changed), await after.facts("reservation", changed)
+    return {Assignment.of(fact).member for facts in held.values() for fact in facts} | {
+        Transfer.of(fact).patient for facts in coming.values() for fact in facts
+    }
 
 
 def refusal(program: Program, rule: Rule, diagnostics: str, *places: Place) -> Issue:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from server.coordination import assignment, facts
+from server.coordination import facts
 from server.coordination.facts import OPEN, Step, Transfer, literal
 from server.coordination.handoff import party
 from server.coordination.handoff.evidence import Judge, issues, names
@@ -73,11 +73,11 @@ async def stage(view: View, task: str, now: int) -> Stage:
     transfer = found[0]
     if not transfer.is_open:
         raise conflict(protocol, f"{reference} is {transfer.status} already.", task, "Task.status")
-    member = (await assignment.members(view, [transfer.patient]))[transfer.patient]
     parties = await party.parties(
         view,
         protocol,
-        member.patients,
+        await party.people(view, [transfer]),
+        transfer.patient,
         transfer.organization,
         now,
         requester=literal(parent.get("requester")),

@@ -5,6 +5,8 @@ Without one, a CareTeam can be written as it is known: by a load, a correction, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from server.coordination import assignment, period
 from server.coordination.assignment import Member, serving
 from server.coordination.facts import Transfer
@@ -16,44 +18,60 @@ from server.outcome import Issue
 
 async def kept(write: Write) -> list[Issue]:
     """Refuse what brings a member in transfer another case manager than before."""
-    if write.context.override is AS_RECORDED:
+    moving = [member for member in write.distinct() if member.transfers]
+    if not moving or write.context.override is AS_RECORDED:
         return []
+    earlier = await write.earlier()
+    formers = {id(member): _formers(member, earlier) for member in moving}
+    roles = {one.manager for found in formers.values() for former in found for one in former.assignments}
+    was, now = await assignment.practitioners(write.before, roles), await write.persons()
     issues = []
-    for member in write.distinct():
+    for member in moving:
         for transfer in member.transfers:
-            issues += await _beside(write, member, transfer)
+            program = _program(write, transfer)
+            if program is None:
+                continue
+            had = {person for former in formers[id(member)] for person in _from_now_on(write, former, was, program)}
+            new = _from_now_on(write, member, now, program) - had
+            if _is_switched(write):
+                new.discard(str(now[transfer.receiver]))
+            if new:
+                issues.append(_beside(write, member, transfer, program, new, now))
     return issues
 
 
-async def _beside(write: Write, member: Member, transfer: Transfer) -> list[Issue]:
-    if transfer.program not in write.programs:
-        return []
-    program = write.programs.near(transfer.program, write.now)
-    if program.assignment is None:
-        return []
-    earlier = await write.earlier()
-    formers = {id(earlier[one]): earlier[one] for one in member.patients if one in earlier}.values()
-    roles = [one.manager for former in formers for one in former.assignments]
-    was = await assignment.practitioners(write.before, roles)
-    had = {person for former in formers for person in _from_now_on(write, former, was, program)}
-    new = sorted(_from_now_on(write, member, await write.persons(), program) - had - await _switched(write, transfer))
-    if not new:
-        return []
-    text = (
-        f"{member.patient} is in transfer to {transfer.receiver}; {' and '.join(new)} would become the case manager "
-        f"beside it. Complete {transfer.task} by its steps (Task/$advance), or cancel it first."
-    )
-    there = [one for one in member.assignments if (await write.persons())[one.manager] in new]
-    return [refusal(program, program.assignment, text, *write.places(there))]
+def _formers(member: Member, earlier: Mapping[str, Member]) -> list[Member]:
+    """The member as before; several, where records are merged now."""
+    return list({id(earlier[one]): earlier[one] for one in member.patients if one in earlier}.values())
 
 
-async def _switched(write: Write, transfer: Transfer) -> set[str | None]:
-    """The next case manager, where the transfer's own step brings the member: that is what it is for."""
-    is_switch = any(change.is_derived for change in write.of_type("CareTeam"))
-    return {(await write.persons())[transfer.receiver]} if is_switch else set()
+def _program(write: Write, transfer: Transfer) -> Program | None:
+    return write.programs.near(transfer.program, write.now) if transfer.program in write.programs else None
 
 
-def _from_now_on(write: Write, member: Member, persons: dict[str, str | None], program: Program) -> set[str]:
+def _from_now_on(write: Write, member: Member, persons: Mapping[str, str | None], program: Program) -> set[str]:
     window = [Interval(write.now, period.NEVER)]
     found = serving(member, persons, write.programs, program)
     return {person for person, times in found.items() if period.intersection(times, window)}
+
+
+def _is_switched(write: Write) -> bool:
+    """True where the transfer's own step brings the next case manager: that is what it is for."""
+    return any(change.is_derived for change in write.of_type("CareTeam"))
+
+
+def _beside(
+    write: Write,
+    member: Member,
+    transfer: Transfer,
+    program: Program,
+    new: set[str],
+    persons: Mapping[str, str | None],
+) -> Issue:
+    text = (
+        f"{member.patient} is in transfer to {transfer.receiver}; {' and '.join(sorted(new))} would become the case "
+        f"manager beside it. Complete {transfer.task} by its steps (Task/$advance), or cancel it first."
+    )
+    there = [one for one in member.assignments if persons[one.manager] in new]
+    rule = next(program.of_kind("transfer"), program.rules[0])
+    return refusal(program, rule, text, *write.places(there))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from server.coordination import assignment
 from server.coordination.facts import OPEN, Transfer, literal
 from server.coordination.handoff import party
 from server.coordination.handoff.opening import opened
+from server.coordination.handoff.party import People
 from server.coordination.handoff.progress import Progress
 from server.coordination.handoff.protocol import begun_under
 from server.coordination.handoff.transfer import Side, sides
@@ -32,15 +32,16 @@ async def judged(context: Context, before: View, changes: Sequence[Change], afte
     if context.override is AS_RECORDED or settled.issuperset(map(_transfer, changes)):
         return Judged([], opened)
     references, was, now = await sides(before, after, changes)
+    people = await party.people(after, [*was.transfers.values(), *now.transfers.values()], context.actor)
     further: list[Change] = []
     for reference in references:
         stored = was.transfers.get(reference)
         if reference in settled:
             continue
         if stored is None or stored.status == "draft":
-            further += await _begun(context, after, programs, now, reference)
+            further += await _begun(context, after, programs, people, now, reference)
         else:
-            further += await _going_on(context, before, after, programs, was, now, stored)
+            further += await _going_on(context, before, after, programs, people, was, now, stored)
     for change in further:
         change.is_derived = True
     return Judged(further, opened)
@@ -62,7 +63,9 @@ def _transfer(change: Change) -> str:
     return next((str(data[0]) for kind, _, data in change.facts or () if kind == "step"), change.reference)
 
 
-async def _begun(context: Context, after: View, programs: Programs, now: Side, reference: str) -> list[Change]:
+async def _begun(
+    context: Context, after: View, programs: Programs, people: People, now: Side, reference: str
+) -> list[Change]:
     transfer = now.transfers.get(reference)
     if transfer is None:
         step = next(iter(now.steps[reference].values()), None)
@@ -74,28 +77,36 @@ async def _begun(context: Context, after: View, programs: Programs, now: Side, r
     if transfer.status not in OPEN:
         raise _unprocessable(f"A transfer begins as requested, not as {transfer.status}", "Task.status", reference)
     task = await now.there(reference)
-    return await opened(context, after, programs, task, transfer, now.steps[reference])
+    return await opened(context, after, programs, people, task, transfer, now.steps[reference])
 
 
 async def _going_on(
-    context: Context, before: View, after: View, programs: Programs, was: Side, now: Side, transfer: Transfer
+    context: Context,
+    before: View,
+    after: View,
+    programs: Programs,
+    people: People,
+    was: Side,
+    now: Side,
+    transfer: Transfer,
 ) -> list[Change]:
     task, at = await was.there(transfer.task), micros(context.now)
     protocol = await begun_under(before, task, programs, at)
     if protocol is None or not was.steps[transfer.task]:
         return []
-    member = (await assignment.members(after, [transfer.patient]))[transfer.patient]
     parties = await party.parties(
         after,
         protocol,
-        member.patients,
+        people,
+        transfer.patient,
         transfer.organization,
         at,
         requester=literal(task.get("requester")),
         current_manager=transfer.sender,
         new_manager=transfer.receiver,
     )
-    return await Progress(context, before, after, protocol, transfer.task, was, now, parties).judged()
+    member = people.members[transfer.patient]
+    return await Progress(context, before, after, protocol, transfer.task, was, now, member, parties).judged()
 
 
 def _unprocessable(diagnostics: str, path: str, task: str) -> Problem:

@@ -14,12 +14,12 @@ from server.coordination.assignment import Member, held
 from server.coordination.facts import Assignment, Step, Transfer, literal
 from server.coordination.handoff import party
 from server.coordination.handoff.evidence import values
-from server.coordination.handoff.party import Parties
+from server.coordination.handoff.party import Parties, People
 from server.coordination.handoff.protocol import Protocol, of
 from server.coordination.handoff.transfer import coding, concept, conflict, put, text
 from server.coordination.program import Part
 from server.coordination.programs import Programs
-from server.coordination.write import Place, refusal
+from server.coordination.write import Place, hint, overrides, refusal
 from server.ledger import Change, Context, Resource, View, micros
 from server.outcome import Issue, Problem
 
@@ -40,10 +40,16 @@ class Opening(NamedTuple):
 
 
 async def opened(
-    context: Context, after: View, programs: Programs, task: Resource, transfer: Transfer, steps: Mapping[str, Step]
+    context: Context,
+    after: View,
+    programs: Programs,
+    people: People,
+    task: Resource,
+    transfer: Transfer,
+    steps: Mapping[str, Step],
 ) -> list[Change]:
     """The transfer with its terms, and its steps. Problem where it may not be opened."""
-    found = await _read(context, after, programs, task, transfer)
+    found = await _read(context, after, programs, people, task, transfer)
     await _check(context, after, found)
     version = await after.read(*found.protocol.program.source.split("/"))
     assert version, "an active program is there"
@@ -56,7 +62,9 @@ async def opened(
     return changes if steps else [*changes, *map(put, made)]
 
 
-async def _read(context: Context, after: View, programs: Programs, task: Resource, transfer: Transfer) -> Opening:
+async def _read(
+    context: Context, after: View, programs: Programs, people: People, task: Resource, transfer: Transfer
+) -> Opening:
     reference, now = transfer.task, micros(context.now)
     protocol = _protocol(programs, task, reference, now)
     if not transfer.patient or not transfer.receiver:
@@ -71,9 +79,8 @@ async def _read(context: Context, after: View, programs: Programs, task: Resourc
     zone = protocol.program.zone
     effective = period.starts(transfer.effective, zone) if transfer.effective else None
     at = max(now, effective or now)
-    member = (await assignment.members(after, [transfer.patient]))[transfer.patient]
-    persons = await assignment.practitioners(after, [one.manager for one in member.assignments])
-    former = _former(member, protocol, persons, now)
+    member = people.members[transfer.patient]
+    former = _former(member, protocol, people, now)
     if former is None:
         raise conflict(
             protocol,
@@ -92,14 +99,15 @@ async def _read(context: Context, after: View, programs: Programs, task: Resourc
     parties = await party.parties(
         after,
         protocol,
-        member.patients,
+        people,
+        transfer.patient,
         organizations[0],
         now,
         requester=literal(task.get("requester")) or context.actor,
         current_manager=former.manager,
         new_manager=transfer.receiver,
     )
-    serving = _serving(member, protocol, persons, now)
+    serving = _serving(member, protocol, people, now)
     return Opening(task, reference, protocol, member, organizations[0], former, serving, parties, effective, now)
 
 
@@ -131,21 +139,21 @@ def _protocol(programs: Programs, task: Resource, reference: str, now: int) -> P
     return protocol
 
 
-def _former(member: Member, protocol: Protocol, persons: Mapping[str, str | None], now: int) -> Assignment | None:
+def _former(member: Member, protocol: Protocol, people: People, now: int) -> Assignment | None:
     """The assignment in force, the latest where there are several."""
     role, zone = protocol.program.role, protocol.program.zone
     there = [
         one
         for one in member.assignments
-        if role in one.roles and persons[one.manager] and period.holds(held(one, zone), now)
+        if role in one.roles and people.person(one.manager) and period.holds(held(one, zone), now)
     ]
     return max(there, key=lambda one: (period.starts(one.start, zone), one.team, one.place), default=None)
 
 
-def _serving(member: Member, protocol: Protocol, persons: Mapping[str, str | None], now: int) -> set[str]:
+def _serving(member: Member, protocol: Protocol, people: People, now: int) -> set[str]:
     program = protocol.program
     return {
-        str(persons[one.manager])
+        str(people.person(one.manager))
         for one in member.assignments
         if program.role in one.roles
         and period.intersection(held(one, program.zone), [period.Interval(now, period.NEVER)])
@@ -215,13 +223,13 @@ async def _opener(context: Context, after: View, found: Opening) -> list[Issue]:
         return []
     asking = dict.fromkeys([*found.parties.of["requester"], *([context.actor] if context.actor else [])])
     refused = [one for one in asking if not await party.may_open(after, found.parties, one)]
-    if not refused:
+    if not refused or await overrides(context, after, opening):
         return []
     roles = " or ".join(role.rpartition("|")[2] for role in opening.parameters["requester-role"])
     area = ", for the area that the member lives in" if opening.parameters["requester-area"] else ""
     why = (
         f"{refused[0]} may not open this transfer: that takes an active PractitionerRole {roles} of "
-        f"{found.organization}{area}."
+        f"{found.organization}{area}.{hint(context, opening)}"
     )
     return [refusal(found.protocol.program, opening, why, Place(found.reference, "Task.requester"))]
 

@@ -6,12 +6,13 @@ transfer, or the organization, stands in. In the requester's place everybody can
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from server.coordination import period
+from server.coordination import assignment, period
 from server.coordination.area import covers
-from server.coordination.facts import Role
+from server.coordination.assignment import Member
+from server.coordination.facts import Role, Transfer
 from server.coordination.handoff.protocol import Protocol
 from server.ledger import View
 
@@ -43,12 +44,40 @@ class Parties:
         return bool(role and role.active and period.holds([period.between(role.start, role.end, zone)], at))
 
 
+@dataclass(frozen=True, slots=True)
+class People:
+    """Whom the transfers of one commit concern, read at once: members by Patient, and roles."""
+
+    members: Mapping[str, Member]
+    roles: dict[str, Role]
+
+    def person(self, role: str) -> str | None:
+        return self.roles[role].practitioner if role in self.roles else None
+
+
+async def people(view: View, transfers: Iterable[Transfer], actor: str | None = None) -> People:
+    """The transfers' members, and everybody whom these and the transfers name."""
+    given = list(transfers)
+    members = await assignment.members(view, [one.patient for one in given if one.patient])
+    wanted = {one.manager for member in members.values() for one in member.assignments}
+    wanted |= {role for one in given for role in (one.sender, one.receiver, actor) if role}
+    roles = await view.facts("role", {one for one in wanted if one.startswith("PractitionerRole/")})
+    return People(members, {role: Role.of(rows[0]) for role, rows in roles.items() if rows})
+
+
 async def parties(
-    view: View, protocol: Protocol, patients: list[str], organization: str | None, now: int, **named: str | None
+    view: View,
+    protocol: Protocol,
+    people: People,
+    patient: str,
+    organization: str | None,
+    now: int,
+    **named: str | None,
 ) -> Parties:
     """Each party by its name, with `_` for a hyphen: current_manager="PractitionerRole/7"."""
     of = {name.replace("_", "-"): [reference] if reference else [] for name, reference in named.items()}
-    found = Parties(protocol, patients, organization, of | {"member": patients}, {}, now)
+    patients = people.members[patient].patients
+    found = Parties(protocol, patients, organization, of | {"member": patients}, people.roles, now)
     await known(view, found, [reference for references in of.values() for reference in references])
     sender = found.of["current-manager"]
     if sender and not found.is_active(sender[0], now):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from server.coordination import assignment, period
-from server.coordination.assignment import in_program
+from server.coordination import period
+from server.coordination.assignment import Member, in_program
 from server.coordination.facts import OPEN, Step, Transfer
 from server.coordination.handoff import consequence, party, terms
 from server.coordination.handoff.evidence import Judge, Lack, issues
@@ -30,6 +30,7 @@ class Progress:
     reference: str
     was: Side
     now: Side
+    member: Member  # after the commit
     parties: Parties
 
     @property
@@ -58,7 +59,7 @@ class Progress:
         await self._check_writers()
         for step in completing:
             await self._check_order(step)
-            await self._check_possible(step)
+            self._check_possible(step)
             if lacks := await self.lacking(step):
                 raise Problem.with_issues("business_rule", issues(self.protocol, lacks, self.steps[step.code].task))
         return await consequence.of(self, completing)
@@ -142,7 +143,7 @@ class Progress:
                     self.steps[step.code].task,
                 )
 
-    async def _check_possible(self, step: Part) -> None:
+    def _check_possible(self, step: Part) -> None:
         """Whoever is to get the member is there then, and the member is in the program."""
         program, transfer = self.protocol.program, self.transfer
         at = max(self.at, period.starts(transfer.effective, program.zone))
@@ -152,8 +153,7 @@ class Progress:
                 "leaves the member as before, and open another transfer."
             )
             raise self.conflict(why, "Task.status", self.steps[step.code].task)
-        member = (await assignment.members(self.after, [transfer.patient]))[transfer.patient]
-        if not period.holds(in_program(member, program), at):
+        if not period.holds(in_program(self.member, program), at):
             why = f"{transfer.patient} has no episode of {program.title} then: cancel {self.reference}."
             raise self.conflict(why, "Task.status", self.steps[step.code].task)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from server.coordination.plan_definition import RULE_OVERRIDE
 from server.coordination.write import AS_RECORDED
 from server.ledger import Resource
 from server.outcome import Problem
@@ -18,7 +19,7 @@ from tests.coordination.handoff.transfers import (
     steps,
     transfer_of,
 )
-from tests.coordination.memory import IA_HCBS, Memory, assigned, coding, episode, role, team
+from tests.coordination.memory import IA_HCBS, Memory, assigned, coding, episode, patient, role, team
 
 C = "PractitionerRole/c"
 
@@ -206,3 +207,53 @@ def plain() -> Resource:
         "owner": {"reference": B},
         "reasonCode": coding("ia-transfer-reason", "area-member-needs"),
     }
+
+
+async def test_opening_asks_little_however_many_are_opened_at_once() -> None:
+    memory = await directory(limit=10)
+    asked = []
+    for number in (1, 8):
+        written = [
+            plain() | {"id": f"p{number}-{index}", "for": {"reference": f"Patient/m{index}"}}
+            for index in range(number, 2 * number)
+        ]
+        if number == 8:
+            for index in range(7, 16):
+                await memory.put(patient(f"m{index}"), episode(f"m{index}"))
+                await memory.put(team(f"m{index}", assigned(A if index < 11 else C)))
+        before = memory.queries
+        await memory.put(*written)
+        asked.append(memory.queries - before)
+    assert asked[0] + 2 >= asked[1]
+
+
+@pytest.mark.requirement("IA-10")
+async def test_opening_is_overridden_where_the_program_lets_somebody() -> None:
+    memory = await directory()
+    program = memory.get("PlanDefinition/ia-hcbs")
+    rule = next(one for one in program["action"] if one["id"] == "IA-10")
+    who = {"url": "role", "valueCoding": coding("cm-role", "cbcm")["coding"][0]}
+    rule["extension"].append({"url": RULE_OVERRIDE, "extension": [who]})
+    await memory.put(program)
+    assert "business_rule" == (await refused(memory, actor=C))[0]
+    reason = coding("override-reason", "emergency")
+    await memory.put(plain(), actor=C, override=reason)
+    assert C == memory.get("Task/p")["requester"]["reference"]
+
+
+async def test_a_role_that_is_to_get_a_member_is_kept() -> None:
+    memory = await directory()
+    await opened(memory)
+    with pytest.raises(Problem) as found:
+        await memory.put(B)
+    assert "business_rule" == found.value.kind
+
+
+@pytest.mark.requirement("IA-04")
+async def test_a_place_is_held_at_whoever_a_role_is_by_now() -> None:
+    memory = await directory(limit=2)
+    await memory.put(team("m4", assigned(C)), team("m5", assigned(C)))
+    await opened(memory)
+    with pytest.raises(Problem) as found:
+        await memory.put(role("b", "c", telecom=TELECOM))
+    assert "business_rule" == found.value.kind
