@@ -57,6 +57,9 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._head > MAX_HEAD:
                 self._refuse(_TOO_LARGE)
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """A request to speak another protocol may be passed over: nobody needs to be warned."""
+
     def _wait(self) -> None:
         self._waiting = self.loop.call_later(self.patience, self._late)
 

@@ -19,6 +19,12 @@ from typing import NamedTuple
 DAY = 86_400_000_000  # microseconds
 EPOCH_DAY = calendar_date(1970, 1, 1).toordinal()
 INTEGER_MAX = 2**31 - 1
+NARROWER = {  # what may stand for a type: https://hl7.org/fhir/R4/datatypes.html
+    "dateTime": {"date", "instant"},
+    "integer": {"positiveInt", "unsignedInt"},
+    "string": {"code", "id", "markdown"},
+    "uri": {"canonical", "oid", "url", "uuid"},
+}
 
 
 class Interval(NamedTuple):

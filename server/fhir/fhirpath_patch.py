@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from server.fhir import bundle, tree
 from server.fhir.body import NAMED
+from server.fhir.datatype import NARROWER
 from server.fhir.definition import PRIMITIVE_TYPES, Element
 from server.fhir.json_patch import MAX_OPERATIONS
 from server.fhir.path import Expression, Member, Walk, parse
@@ -245,6 +246,8 @@ def _from_part(operation: Operation, choices: Sequence[Element], part: Json) -> 
         type = primitive if (primitive := type[0].lower() + type[1:]) in PRIMITIVE_TYPES else type
         if type == "string" and "xhtml" in accepted:
             type = "xhtml"  # which Parameters cannot hold
+        if type not in accepted:
+            type = next((wider for wider in accepted if type in NARROWER.get(wider, ())), type)
         if type not in accepted:
             raise _mistyped(operation, choices, f"a {type}")
         return tree.element(accepted[type], part.get(member), part.get(f"_{member}"))

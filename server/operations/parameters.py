@@ -20,12 +20,6 @@ from server.outcome import Issue, Problem
 from server.validation.element import validate
 
 ALLOWED_TYPE = "http://hl7.org/fhir/StructureDefinition/operationdefinition-allowed-type"
-NARROWER = {  # what may stand for a type: https://hl7.org/fhir/R4/datatypes.html
-    "dateTime": {"date", "instant"},
-    "integer": {"positiveInt", "unsignedInt"},
-    "string": {"code", "id", "markdown"},
-    "uri": {"canonical", "oid", "url", "uuid"},
-}
 PROFILE = "http://hl7.org/fhir/StructureDefinition/"
 
 
@@ -196,7 +190,7 @@ def _values(one: Mapping[str, Any]) -> Iterator[Given]:
 def _is_of(given: Given, accepted: Sequence[str]) -> bool:
     if "Resource" in accepted and given.type in RESOURCE_TYPES:
         return True
-    return any(given.type == type or given.type in NARROWER.get(type, ()) for type in accepted)
+    return any(given.type == type or given.type in datatype.NARROWER.get(type, ()) for type in accepted)
 
 
 def _from_text(type: str, text: str) -> Given | None:

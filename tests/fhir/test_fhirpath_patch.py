@@ -245,6 +245,12 @@ def test_patch_beyond_the_page(before: dict[str, Any], given: dict[str, Any], af
     assert after == patched(before, given)
 
 
+def test_patch_takes_a_narrower_type() -> None:
+    given = operation("add", "Patient.identifier.period", {"valueDate": "2021-12-01"}, name="end")
+    before = patient(identifier=[{"period": {"start": "2020"}}])
+    assert patient(identifier=[{"period": {"start": "2020", "end": "2021-12-01"}}]) == patched(before, given)
+
+
 @pytest.mark.parametrize(
     ("before", "given"),
     [
