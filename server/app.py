@@ -35,7 +35,7 @@ from server.operations.registry import OPERATIONS, Operation
 from server.outcome import Problem
 from server.protocol import BoundedProtocol
 from server.repository import Repository
-from server.search import extract
+from server.search import custom, extract
 from server.search.text import texts
 from server.settings import Settings
 from server.store.engine import Projections
@@ -98,7 +98,11 @@ def application(server: Server, settings: Settings) -> ASGIApp:
 def projections(base_url: str) -> Projections:
     """What the store derives from each resource, absolute references under `base_url` being local ones."""
     return Projections(
-        partial(extract.rows, base_url=base_url), partial(_facts, base_url=base_url), f"{PROJECTIONS} {base_url}", texts
+        partial(extract.rows, base_url=base_url),
+        partial(_facts, base_url=base_url),
+        f"{PROJECTIONS} {base_url}",
+        texts,
+        partial(custom.late_indexes, base_url=base_url),
     )
 
 

@@ -107,6 +107,14 @@ class Commit:
     appended: bool = True
 
 
+class LateIndex(NamedTuple):
+    """An index of one resource type that the store makes when it finds the time: its name, and a resource's rows."""
+
+    name: str
+    type: str
+    rows: Callable[[Resource], Sequence[IndexRow]]
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """The inputs of a commit that decides and rules may use in the place of a clock and randomness."""

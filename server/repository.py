@@ -8,15 +8,19 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from server.auth.access import Caller
+from server.fhir import body
 from server.ledger import Change, Commit, Context, Cursor, Decide, Position, Version, View
 from server.outcome import Problem
+from server.search import custom, query
 from server.search.concepts import Terminology, no_terminology, resolved
+from server.search.filter import ALL
 from server.search.include import Include
 from server.search.query import Query
 from server.store.engine import Follow, Page, Projections, Search, Sort, Store
@@ -26,6 +30,8 @@ KEYS = uuid.UUID("6a0f2a6e-0f5c-5d0c-9a43-6f6f0f6a7d11")  # the namespace of com
 
 DEFAULT_COUNT = 50  # resources a page
 MAX_COUNT = 1000
+SEARCH_PARAMETER = "SearchParameter"
+MAX_DEFINITIONS = 10_000
 
 
 class Repository:
@@ -35,6 +41,8 @@ class Repository:
         self.store = store
         self.projections = projections
         self.terminology = terminology
+        self._custom = custom.NONE
+        self._custom_at: Position = 0
 
     def read(self, caller: Caller, type: str, id: str, at: Position | None = None) -> Version:
         """The current version (or that at a position). Problem not_found, or gone where it was deleted."""
@@ -49,6 +57,48 @@ class Repository:
         if version is None:
             raise Problem.not_found(f"{type}/{id} has no version {position}")
         return _living(version)
+
+    async def parsed(
+        self,
+        types: str | Sequence[str],
+        parameters: Sequence[tuple[str, str]],
+        *,
+        base_url: str,
+        lenient: bool,
+        within: str | None = None,
+    ) -> Query:
+        """Read a search's parameters, by R4's definitions and those that are stored. Problem as `search.query.parse`.
+
+        What is stored is looked up only where R4's own do not suffice.
+        """
+        asked = partial(query.parse, types, parameters, base_url=base_url, lenient=lenient, within=within)
+        if self._custom is custom.NONE:
+            try:
+                found = asked()
+            except Problem:
+                if not await self._learned():
+                    raise
+            else:
+                if not found.ignored or not await self._learned():
+                    return found
+        await self._learned()
+        return asked(custom=self._custom)
+
+    async def definitions(self) -> custom.Definitions:
+        """The stored SearchParameters, as they are searched now."""
+        await self._learned()
+        return self._custom
+
+    async def _learned(self) -> bool:
+        """Read the stored SearchParameters again where any was written since. True where it was so."""
+        position = self.store.last(SEARCH_PARAMETER)
+        if position == self._custom_at:
+            return False
+        stored = await self.store.view().search(SEARCH_PARAMETER, ALL, MAX_DEFINITIONS)
+        found = custom.definitions(body.loads(version.body) for version in stored if version.body)
+        self._custom = found if found.parameters or found.refused else custom.NONE
+        self._custom_at = position
+        return True
 
     async def search(self, caller: Caller, query: Query, page: str | None = None) -> Page:
         """A page of matches and what they include. A page's token holds the position that it was taken at."""

@@ -16,13 +16,13 @@ PACKAGE = Path(__file__).parents[2] / "shared/igs/hl7.fhir.us.core-6.1.0.tgz"
 
 
 @cache
-def definitions() -> list[Resource]:
+def definitions(types: str = "StructureDefinition|ValueSet|CodeSystem") -> list[Resource]:
     """What the package defines; the test is skipped where the package is not at hand."""
     if not PACKAGE.exists():
         pytest.skip("the package of US Core 6.1.0 is not beside the repository")
     with tarfile.open(PACKAGE) as package:
         files = [(member.name, package.extractfile(member)) for member in package.getmembers() if member.isfile()]
-        wanted = re.compile(r"package/(StructureDefinition|ValueSet|CodeSystem)-[^/]*\.json").fullmatch
+        wanted = re.compile(rf"package/({types})-[^/]*\.json").fullmatch
         return [body.parse(file.read()).resource for name, file in files if file and wanted(name)]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 from server.fhir import body, summary
 from server.fhir.definition import BASE as CANONICAL
@@ -31,6 +31,7 @@ from server.interactions.exchange import (
 from server.interactions.read import subset
 from server.outcome import Problem
 from server.search.compartment import COMPARTMENTS
+from server.search.custom import Definitions
 from server.search.parameter import TEXTS
 
 TYPE_INTERACTIONS = {  # (method, shape) -> TypeRestfulInteraction
@@ -62,16 +63,38 @@ async def capabilities(server: Server, request: Request) -> Response:
         raise Problem.of("not_implemented", "This server states its capabilities in the mode full alone", "mode")
     kind = request.parameter("_summary") or None
     summary.check(kind)
-    content, tag = _written(server, request.base_url, kind, request.parameter("_elements") or "")
+    custom = _custom(server, await server.repository.definitions())
+    content, tag = _written(server, request.base_url, kind, request.parameter("_elements") or "", custom)
     if tag in {part.strip() for part in request.headers.get(b"if-none-match", b"").split(b",")}:
         return Response(304, headers=((b"etag", tag),))
     return Response(200, content, headers=((b"etag", tag),))
 
 
+class Custom(NamedTuple):
+    """A stored SearchParameter of one type, and how far it is indexed."""
+
+    type: str
+    code: str
+    url: str
+    kind: str
+    followed: float
+
+
+def _custom(server: Server, definitions: Definitions) -> tuple[Custom, ...]:
+    following = server.repository.store.following() if definitions.parameters else {}
+    return tuple(
+        Custom(type, code, definitions.urls[type, code], found.kind, following.get(found.index, 0.0))
+        for (type, code), found in sorted(definitions.parameters.items())
+    )
+
+
 @lru_cache(8)
-def _written(server: Server, base_url: str, kind: str | None, elements: str) -> tuple[bytes, bytes]:
+def _written(
+    server: Server, base_url: str, kind: str | None, elements: str, custom: tuple[Custom, ...]
+) -> tuple[bytes, bytes]:
     """The statement's JSON and its ETag; made once, for monitors ask for it again and again."""
-    content = subset(body.dumps(statement(server, base_url)), kind, elements.split(","))
+    whole = _with_custom(statement(server, base_url), custom)
+    content = subset(body.dumps(whole), kind, elements.split(","))
     return content, b'W/"%08x"' % zlib.crc32(content)
 
 
@@ -91,6 +114,20 @@ def statement(server: Server, base_url: str) -> dict[str, Any]:
         "patchFormat": ["application/json-patch+json", "application/fhir+json"],
         "rest": [_rest(server)],
     }
+
+
+def _with_custom(statement: dict[str, Any], custom: Sequence[Custom]) -> dict[str, Any]:
+    """The statement with the parameters that are stored here."""
+    further: dict[str, list[dict[str, str]]] = {}
+    for type, code, url, kind, followed in custom:
+        told = "Indexed" if followed == 1 else f"Being indexed: {followed:.1%} is done"
+        row = {"name": code, "definition": url, "type": kind, "documentation": told}
+        further.setdefault(type, []).append(row)
+    rest = statement["rest"][0]
+    resources = [
+        {**one, "searchParam": [*one["searchParam"], *further.get(one["type"], ())]} for one in rest["resource"]
+    ]
+    return {**statement, "rest": [{**rest, "resource": resources}]}
 
 
 @lru_cache(2)

@@ -33,7 +33,7 @@ async def search(server: Server, request: Request) -> Response:
     if page is None and _is_known(request, tag := _tag(request, server.repository.head(request.caller))):
         return Response(304, headers=((b"etag", tag),))
     criteria = [(name, value) for name, value in request.parameters if name != PAGE]
-    found = query.parse(
+    found = await server.repository.parsed(
         _types(request.place, criteria),
         criteria,
         base_url=request.base_url,

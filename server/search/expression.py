@@ -16,7 +16,7 @@ from typing import NamedTuple
 from server.outcome import Problem
 from server.search import composite, date, number, quantity, reference, string, token, uri
 from server.search.filter import And, Chain, Equal, Filter, Ids, Not, Or, Present, Range, Updated, either
-from server.search.parameter import Parameter, Unknown, searched
+from server.search.parameter import Custom, Parameter, Unknown, searched
 from server.search.prefix import PREFIXES
 
 MAX_DEPTH = 32  # of parentheses
@@ -81,10 +81,10 @@ class Negation:
 Expression = Comparison | Logical | Negation
 
 
-def compile(type: str, text: str, base_url: str) -> Filter:
+def compile(type: str, text: str, base_url: str, custom: Custom | None = None) -> Filter:
     """The filter of one type that an expression stands for. Problem invalid (400), too_costly (413)."""
     try:
-        return _Compiler(base_url).compile(type, parse(text), 0)
+        return _Compiler(base_url, custom).compile(type, parse(text), 0)
     except Unknown as unknown:
         raise Problem.invalid(str(unknown)) from None
 
@@ -200,8 +200,9 @@ class _Reader:
 
 
 class _Compiler:
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, custom: Custom | None) -> None:
         self.base_url = base_url
+        self.custom = custom
         self.tests = 0
 
     def compile(self, type: str, expression: Expression, steps: int) -> Filter:
@@ -222,7 +223,7 @@ class _Compiler:
                 raise Problem.of(
                     "too_costly", "The filter goes through too many types; name them: subject:Patient.name"
                 )
-            return _compared(type, first.name, operator, value, self.base_url)
+            return self.compared(type, first.name, operator, value)
         if (type, first.name) in PARTS:
             return self.parts(type, first, rest, operator, value)
         if steps + len(path) > MAX_STEPS:
@@ -231,7 +232,7 @@ class _Compiler:
 
     def chain(self, type: str, step: Step, rest: Sequence[Step], operator: str, value: str, steps: int) -> Filter:
         code, _, named = step.name.partition(":")
-        parameter = searched(type, code)
+        parameter = searched(type, code, self.custom)
         if parameter.kind != "reference" or "Reference" not in parameter.datatypes:
             raise Problem.invalid(f"{code!r} of {type} names no resources, so that nothing can follow its dot")
         if named and named not in parameter.targets:
@@ -256,6 +257,16 @@ class _Compiler:
             raise refused[0]
         return either(found)
 
+    def compared(self, type: str, code: str, operator: str, value: str) -> Filter:
+        if code == "_id":
+            return _identified(operator, value)
+        parameter = searched(type, code, self.custom)
+        if operator not in OPERATORS[parameter.kind]:
+            raise _not_for(operator, f"{code} of {type}, a {parameter.kind}", OPERATORS[parameter.kind])
+        if operator == "pr":
+            return _present(parameter, value)
+        return _COMPARED[parameter.kind](parameter, operator, value, self.base_url)
+
     def parts(self, type: str, step: Step, rest: Sequence[Step], operator: str, value: str) -> Filter:
         """`relatesTo[code eq replaces].target re DocumentReference/1`: both parts of one element."""
         code, (first, second) = PARTS[type, step.name]
@@ -267,17 +278,6 @@ class _Compiler:
         if operator not in {"eq", "re"}:
             raise _not_for(operator, f"{step.name}.{rest[0].name}", frozenset({"eq", "re"}))
         return composite.test(searched(type, code), None)("$".join(map(_short, pair)), self.base_url)
-
-
-def _compared(type: str, code: str, operator: str, value: str, base_url: str) -> Filter:
-    if code == "_id":
-        return _identified(operator, value)
-    parameter = searched(type, code)
-    if operator not in OPERATORS[parameter.kind]:
-        raise _not_for(operator, f"{code} of {type}, a {parameter.kind}", OPERATORS[parameter.kind])
-    if operator == "pr":
-        return _present(parameter, value)
-    return _COMPARED[parameter.kind](parameter, operator, value, base_url)
 
 
 def _identified(operator: str, value: str) -> Filter:

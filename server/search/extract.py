@@ -45,12 +45,11 @@ def rows_of(resource: Resource, parameter: Parameter, base_url: str) -> list[Ind
     return found
 
 
-def sort_key(resource: Resource, type: str, code: str, descending: bool) -> bytes | None:
+def sort_key(resource: Resource, parameter: Parameter, descending: bool) -> bytes | None:
     """What a resource is sorted by: its least value, or its greatest if descending; None where it has no value.
 
     Strings, URIs, dates and numbers sort as the index's keys do, tokens by what people read, references by type and id.
     """
-    parameter = parameters(type)[code]
     if parameter.kind == "token":
         found = [string.normalized(label) for label in token.labels(parameter, resource)]
     else:

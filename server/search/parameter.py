@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from server.fhir.definition import RESOURCE_TYPES, Element, elements, search_parameters, value_set
 from server.fhir.definition import SearchParameter as Definition
@@ -97,19 +97,33 @@ class Unknown(Exception):  # noqa: N818 - not an error where the client is lenie
 def parameters(type_name: str) -> Mapping[str, Parameter]:
     """Code -> Parameter of a resource type. `_id` and `_lastUpdated` are of the stored version and have no rows."""
     found = {
-        code: _compile(type_name, definition)
+        code: compiled(type_name, definition)
         for code, definition in search_parameters(type_name).items()
         if code not in TEXTS
     }
     return MappingProxyType({code: _without_own_rows(parameter, found) for code, parameter in found.items()})
 
 
-def searched(type_name: str, code: str) -> Parameter:
+class Custom(Protocol):
+    """Parameters beside R4's own, and why others are none, by type and code."""
+
+    @property
+    def parameters(self) -> Mapping[tuple[str, str], Parameter]: ...
+
+    @property
+    def refused(self) -> Mapping[tuple[str, str], str]: ...
+
+
+def searched(type_name: str, code: str, custom: Custom | None = None) -> Parameter:
     """The parameter that a search names. Raises Unknown, with what the type has."""
     found = parameters(type_name).get(code)
+    if found is None and custom is not None:
+        found = custom.parameters.get((type_name, code))
     if found is None:
         if code in _NO_PARAMETERS:
             raise Unknown(f"{code!r} is not supported: {_NO_PARAMETERS[code]}")
+        if custom is not None and (type_name, code) in custom.refused:
+            raise Unknown(custom.refused[type_name, code])
         known = ", ".join(sorted(parameters(type_name)))
         raise Unknown(f"{type_name} has no search parameter {code!r}; it has {known}")
     return found
@@ -157,7 +171,8 @@ def follow(expression: str, type_name: str) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(path for part in expression.split("|") for path in _follow(part.strip(), type_name)))
 
 
-def _compile(type_name: str, definition: Definition) -> Parameter:
+def compiled(type_name: str, definition: Definition) -> Parameter:
+    """A definition as it is searched. ValueError where its expression is not of the registry's kind."""
     kind = definition.type
     paths = follow(definition.expression, type_name)
     if kind == "composite":
@@ -176,7 +191,7 @@ def _compile(type_name: str, definition: Definition) -> Parameter:
 
 def _composite(type_name: str, definition: Definition, roots: tuple[Path, ...]) -> Parameter:
     parts = _CROSSWISE.get((type_name, definition.code), definition.component)
-    components = [_compile(type_name, search_parameters(type_name)[code]) for code, _ in parts]
+    components = [compiled(type_name, search_parameters(type_name)[code]) for code, _ in parts]
     compositions = [
         Composition(
             root,

@@ -33,6 +33,7 @@ from server.search import (
     token,
     uri,
 )
+from server.search.custom import NONE, Definitions
 from server.search.escaping import split, unescape
 from server.search.filter import And, Chain, Equal, Filter, Has, Ids, Not, Or, Present, either
 from server.search.include import Include
@@ -100,15 +101,18 @@ def parse(
     base_url: str,
     lenient: bool,
     within: str | None = None,
+    custom: Definitions = NONE,
 ) -> Query:
     """Read the parameters of a search of one type or of several, percent-decoded; `within` a compartment: "Patient/1".
+
+    `custom` are the parameters that are searched beside R4's own.
 
     Raises Problem invalid (400) with every value that cannot be read and, unless lenient, every unknown name;
     too_costly (413) where the search would explode.
     """
     if isinstance(types, str):
-        return _Parser((types,), base_url, lenient).parse(parameters, within)
-    return _Parser(tuple(types), base_url, lenient, several=True).parse(parameters, within)
+        return _Parser((types,), base_url, lenient, custom).parse(parameters, within)
+    return _Parser(tuple(types), base_url, lenient, custom, several=True).parse(parameters, within)
 
 
 def types_of(parameters: Iterable[tuple[str, str]], accepted: Iterable[str]) -> tuple[str, ...]:
@@ -124,8 +128,11 @@ def types_of(parameters: Iterable[tuple[str, str]], accepted: Iterable[str]) -> 
 
 
 class _Parser:
-    def __init__(self, types: tuple[str, ...], base_url: str, lenient: bool, several: bool = False) -> None:
+    def __init__(
+        self, types: tuple[str, ...], base_url: str, lenient: bool, custom: Definitions, several: bool = False
+    ) -> None:
         self.query = Query(types[0])
+        self.custom = custom
         self.several = several
         self.base_url = base_url
         self.lenient = lenient
@@ -169,7 +176,7 @@ class _Parser:
             self.issues += issues
 
     def _criterion(self, name: str, value: str) -> None:
-        criteria = {type: _criterion(type, name) for type in self.filters}
+        criteria = {type: _criterion(type, name, self.custom) for type in self.filters}
         values = [each for each in split(value, ",") if each]
         self.tests += sum(criterion.ways for criterion in criteria.values()) * len(values)
         if self.tests > MAX_TESTS:
@@ -203,7 +210,7 @@ class _Parser:
             raise Problem.invalid(f"At most {MAX_SORTS} sort keys are taken")
         if len(self.filters) > 1 and not extract.VERSIONED.issuperset(key.removeprefix("-") for key in keys):
             raise Problem.invalid("Several types have no other order than _id and _lastUpdated in common")
-        self.query.sort += tuple(_sort(self.query.type, key) for key in keys)
+        self.query.sort += tuple(_sort(self.query.type, key, self.custom) for key in keys)
 
     def count(self, name: str, value: str) -> None:
         _plain(name)
@@ -239,7 +246,9 @@ class _Parser:
 
     def filter(self, name: str, value: str) -> None:
         _plain(name)
-        self._add({type: expression.compile(type, value, self.base_url) for type in self.filters}, are_few=False)
+        self._add(
+            {type: expression.compile(type, value, self.base_url, self.custom) for type in self.filters}, are_few=False
+        )
 
     def type(self, name: str, value: str) -> None:
         """What `types_of` has read."""
@@ -278,16 +287,17 @@ _TESTS: Mapping[str, Callable[[Parameter, str | None], Test]] = {
 
 
 @lru_cache(maxsize=2048)
-def _criterion(type: str, name: str) -> Criterion:
+def _criterion(type: str, name: str, custom: Definitions) -> Criterion:
     if len(name) > MAX_NAME:
         raise Unknown(f"{name[:40]!r}… is no search parameter")
-    return _Compiler().compile(type, name, 0)
+    return _Compiler(custom).compile(type, name, 0)
 
 
 class _Compiler:
     """One name's steps. Each type is asked once for each rest of the name, however many ways lead there."""
 
-    def __init__(self) -> None:
+    def __init__(self, custom: Definitions) -> None:
+        self.custom = custom
         self.known: dict[tuple[str, str], Criterion | Exception] = {}
 
     def compile(self, type: str, name: str, steps: int) -> Criterion:
@@ -304,7 +314,7 @@ class _Compiler:
     def _step(self, type: str, name: str, steps: int) -> Criterion:
         link, dot, rest = name.partition(".")
         if not dot and not name.startswith("_has:"):
-            return _last(type, name)
+            return _last(type, name, self.custom)
         if steps == MAX_STEPS:
             raise _too_costly(f"A chain takes at most {MAX_STEPS} steps")
         if name.startswith("_has:"):
@@ -314,7 +324,7 @@ class _Compiler:
     def _chain(self, type: str, link: str, rest: str, steps: int) -> Criterion:
         """`subject:Patient.name`: what the reference names satisfies the rest; untyped, each type that has the rest."""
         code, _, named = link.partition(":")
-        parameter = searched(type, code)
+        parameter = searched(type, code, self.custom)
         if parameter.kind != "reference" or "Reference" not in parameter.datatypes:
             raise Problem.invalid(f"{code!r} of {type} names no resources, so that nothing can follow its dot")
         if named and named not in parameter.targets:
@@ -343,7 +353,7 @@ class _Compiler:
         _, source, code, rest = (*name.split(":", 3), "", "", "")[:4]
         if source not in RESOURCE_TYPES or not code or not rest:
             raise Problem.invalid(f"{name!r} is incomplete; accepted is such as _has:Observation:patient:code")
-        parameter = searched(source, code)
+        parameter = searched(source, code, self.custom)
         if parameter.kind != "reference" or type not in parameter.targets:
             raise Problem.invalid(f"{code!r} of {source} does not name {type}")
         inner = self.compile(source, rest, steps)
@@ -358,7 +368,7 @@ def _had(source: str, index: str, inner: Criterion, values: list[str], base_url:
     return Has(source, index, inner.filter(values, base_url))
 
 
-def _last(type: str, name: str) -> Criterion:
+def _last(type: str, name: str, custom: Definitions) -> Criterion:
     """The end of a chain, or a name that is none: a parameter and its modifier."""
     code, _, modifier = name.partition(":")
     if code in extract.VERSIONED:
@@ -367,7 +377,7 @@ def _last(type: str, name: str) -> Criterion:
         return _listed(modifier)
     if code in TEXTS:
         return _texts(code, modifier)
-    parameter = searched(type, code)
+    parameter = searched(type, code, custom)
     if modifier == "missing" and parameter.kind != "composite":
         return Criterion(partial(_missing, parameter))
     test = _TESTS[parameter.kind](parameter, modifier or None)
@@ -450,23 +460,23 @@ def _texts(code: str, modifier: str) -> Criterion:
     return Criterion(partial(_any_of, text.test(code)))
 
 
-def _sort(type: str, key: str) -> Sort:
+def _sort(type: str, key: str, custom: Definitions) -> Sort:
     code, descending = key.removeprefix("-"), key.startswith("-")
     if code in extract.VERSIONED:
         return Sort(code, "", descending)
-    parameter = searched(type, code)
+    parameter = searched(type, code, custom)
     if parameter.kind == "composite":
         raise Problem.invalid(f"{code!r} is composite and has no order; sort by its parts")
     if parameter.kind in _IN_ORDER and not parameter.union:
         return Sort(code, parameter.index, descending)
-    return Sort(code, parameter.index, descending, partial(_sort_key, type, code, descending))
+    return Sort(code, parameter.index, descending, partial(_sort_key, parameter, descending))
 
 
 _IN_ORDER = frozenset({"string", "date", "number", "quantity", "uri"})  # whose index is in the values' order
 
 
-def _sort_key(type: str, code: str, descending: bool, resource: Resource) -> bytes | None:
-    return extract.sort_key(resource, type, code, descending)
+def _sort_key(parameter: Parameter, descending: bool, resource: Resource) -> bytes | None:
+    return extract.sort_key(resource, parameter, descending)
 
 
 def _one_of(accepted: Sequence[str], name: str, value: str) -> str:

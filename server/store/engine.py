@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -14,6 +14,7 @@ from server.ledger import (
     Decide,
     FactRow,
     IndexRow,
+    LateIndex,
     Position,
     Resource,
     Rules,
@@ -93,16 +94,23 @@ def no_texts(resource: Resource) -> tuple[str, str]:
     return "", ""
 
 
+def no_indexes(resources: Iterable[Resource]) -> Sequence[LateIndex]:
+    """Of a store that makes no indexes of what is stored in it."""
+    return ()
+
+
 class Projections(NamedTuple):
     """What the store derives from a resource, handed in as pure functions, and a name that changes when they do.
 
-    `texts` are the narrative's words and all others', which a search may find a little later than the rest.
+    What a search may wait for, because it is made when the store finds the time: `texts`, the narrative's words and all
+    others', and the rows of the indexes that the stored SearchParameters define.
     """
 
     rows: Callable[[Resource], Sequence[IndexRow]]
     facts: Callable[[Resource], Sequence[FactRow]]
     version: str
     texts: Callable[[Resource], tuple[str, str]] = no_texts
+    indexes: Callable[[Iterable[Resource]], Sequence[LateIndex]] = no_indexes
 
     def fill(self, change: Change) -> None:
         """Set the change's rows and facts, where they are not set."""
@@ -193,3 +201,11 @@ class Store(Protocol):
     def backup(self, target: str, progress: Callable[[int, int], None] = ...) -> None: ...
 
     def statistics(self) -> dict[str, Any]: ...
+
+    def following(self) -> Mapping[str, float]:
+        """How much of the ledger each index that is made late has followed, from 0 to 1: "words", and custom ones."""
+        ...
+
+    def last(self, type: str) -> Position:
+        """The position of the last change to any resource of a type; 0 where there was none."""
+        ...

@@ -141,7 +141,7 @@ def test_sort_key(code: str, ascending: bytes | None, descending: bytes | None) 
         "communication": [{"language": {"coding": [{"code": "fr"}]}}, {"language": {"text": "English"}}],
     }
     for expected, down in ((ascending, False), (descending, True)):
-        found = sort_key(patient, "Patient", code, down)
+        found = sort_key(patient, parameters("Patient")[code], down)
         assert expected == (found[:-7] if found and code == "family" else found)
 
 
@@ -149,4 +149,4 @@ def test_sort_key_is_the_least_key_of_an_ordered_index() -> None:
     observation = {"resourceType": "Observation", "effectivePeriod": {"start": "2020"}, "valueQuantity": {"value": 7}}
     for code in ("date", "value-quantity"):
         keys = [key for index, key in extract.rows(observation, BASE) if index == f"Observation.{code}"]
-        assert keys == [sort_key(observation, "Observation", code, False)]
+        assert keys == [sort_key(observation, parameters("Observation")[code], False)]

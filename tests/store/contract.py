@@ -6,15 +6,29 @@ import asyncio
 import multiprocessing
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
 
 from server.fhir import body
-from server.ledger import Change, Commit, Context, Cursor, Decide, FactRow, IndexRow, Plan, Resource, Version, View
+from server.ledger import (
+    Change,
+    Commit,
+    Context,
+    Cursor,
+    Decide,
+    FactRow,
+    IndexRow,
+    LateIndex,
+    Plan,
+    Resource,
+    Version,
+    View,
+)
 from server.outcome import Problem
 from server.search import near
 from server.search.filter import (
@@ -63,7 +77,29 @@ def texts(resource: Resource) -> tuple[str, str]:
     return resource.get("narrative", ""), resource.get("title", "")
 
 
-PROJECTIONS = Projections(rows, facts, "test", texts)
+def indexes(resources: Iterable[Resource]) -> list[LateIndex]:
+    """An index of titles, as often as an active SearchParameter asks for one."""
+    return [
+        LateIndex(f"Patient.title@{one['id']}", "Patient", partial(title_rows, f"Patient.title@{one['id']}"))
+        for one in resources
+        if one["status"] == "active"
+    ]
+
+
+def title_rows(name: str, resource: Resource) -> list[IndexRow]:
+    title = resource.get("title", "").encode()
+    return [(name, title), (f"{name}:end", title[::-1]), *title_subject(name, resource)] if title else []
+
+
+def title_subject(name: str, resource: Resource) -> list[IndexRow]:
+    return [(f"{name}:subject", resource["subject"]["reference"])] if "subject" in resource else []
+
+
+def definition(id: str, status: str = "active") -> Change:
+    return put({"resourceType": "SearchParameter", "id": id, "status": status})
+
+
+PROJECTIONS = Projections(rows, facts, "test", texts, indexes)
 
 
 def patient(id: str, *identifiers: str, **members: Any) -> Change:
@@ -508,6 +544,48 @@ class StoreContract:
             looking = store.search(Search("Patient", Words("content", ("anna",)), count=100))
             _, page = await asyncio.gather(writing, looking)
             assert len(page.matches) in (number, number + 1)
+
+    async def test_search_by_a_stored_definition(self, population: Store) -> None:
+        """From when it is stored: for what is there already, what comes, what is changed and what goes."""
+        anna, name = Range("Patient.title@t", b"anna", b"annb"), "Patient.title@t"
+        await write(population, definition("t"))
+        assert ["p1", "p2"] == await ids(population, "Patient", anna)
+        assert 1 == population.following()[name]
+        assert ["p3"] == await ids(population, "Patient", Equal(f"{name}:end", (b"bob",)))
+        await write(population, patient("p4", title="annabelle", subject={"reference": "Patient/p1"}))
+        await write(population, patient("p1", title="joe"), delete("Patient", "p2"))
+        assert ["p4"] == await ids(population, "Patient", anna)
+        assert ["p4"] == await ids(population, "Patient", Chain(f"{name}:subject", "Patient", Ids(("p1",))))
+        assert ["p1"] == await ids(population, "Patient", Has("Patient", f"{name}:subject", anna))
+        assert ["p1", "p3"] == await ids(population, "Patient", Not(anna))
+        assert ["p4", "p3", "p1"] == await ids(population, "Patient", ALL, sort=(Sort(name),))
+        for position, expected in enumerate(["", "p1 p2", "p1 p2", "p1 p2", "p1 p2 p4", "p4"]):
+            then = await population.view(position).search("Patient", anna, 10)
+            assert expected.split() == [version.id for version in then]
+
+    async def test_search_by_a_definition_that_is_gone_and_comes_again(self, population: Store) -> None:
+        anna = Equal("Patient.title@t", (b"anna",))
+        for _ in range(2):
+            await write(population, definition("t"))
+            assert ["p1"] == await ids(population, "Patient", anna)
+            await write(population, definition("t", "retired"), definition("other"))
+            with pytest.raises(Problem) as refused:
+                await ids(population, "Patient", anna)
+            assert "throttled" == refused.value.kind
+            assert ["p1"] == await ids(population, "Patient", Equal("Patient.title@other", (b"anna",)))
+            assert "Patient.title@t" not in population.following()
+
+    async def test_search_by_a_stored_definition_from_another_opening(
+        self, population: Store, make: Callable[[], Store]
+    ) -> None:
+        other = make()
+        await other.open()
+        await write(population, definition("t"))
+        assert ["p1"] == await ids(other, "Patient", Equal("Patient.title@t", (b"anna",)))
+        await write(other, patient("p9", title="anna"))
+        assert ["p1", "p9"] == await ids(population, "Patient", Equal("Patient.title@t", (b"anna",)))
+        assert (5, 3) == (population.last("Patient") + 1, population.last("SearchParameter"))
+        await other.close()
 
     async def test_search_sorts_and_pages(self, population: Store) -> None:
         by_number = (Sort("Patient.number"),)

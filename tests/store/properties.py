@@ -22,6 +22,7 @@ from server.outcome import Problem
 from server.repository import Repository
 from server.search import extract
 from server.search.filter import Filter
+from server.search.parameter import parameters
 from server.search.query import parse
 from server.store.engine import Page, Projections, Search, Store
 from tests.search import naive
@@ -334,7 +335,7 @@ def _names(observation: Standing, patient: Standing) -> bool:
 
 def sort_key(resource: dict[str, Any], sort: str) -> bytes | None:
     code, descending = sort.removeprefix("-"), sort.startswith("-")
-    return extract.sort_key(resource, resource["resourceType"], code, descending)
+    return extract.sort_key(resource, parameters(resource["resourceType"])[code], descending)
 
 
 def in_order(keys: list[bytes | None], descending: bool) -> list[bytes | None]:

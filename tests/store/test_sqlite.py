@@ -19,9 +19,21 @@ from server.outcome import Problem
 from server.search.filter import ALL, Equal, Words
 from server.store.engine import Finding, Projections, Search, Store
 from server.store.sqlite import SqliteStore, late, order, prune, rebuild, schema, writer
+from server.store.sqlite.append import Appender
 from server.store.sqlite.schema import PROJECTION_TABLES
 from server.store.sqlite.tables import Tables
-from tests.store.contract import PROJECTIONS, StoreContract, context, delete, ids, patient, plan, write, writes
+from tests.store.contract import (
+    PROJECTIONS,
+    StoreContract,
+    context,
+    definition,
+    delete,
+    ids,
+    patient,
+    plan,
+    write,
+    writes,
+)
 from tests.store.properties import Fresh, StoreProperties
 
 
@@ -65,12 +77,13 @@ def _modes(folder: Path) -> set[int]:
 
 
 async def _some_history(store: Store) -> None:
-    await write(store, patient("a", "x", title="t"), plan("c", "Patient/later"))
+    await write(store, patient("a", "x", title="t"), plan("c", "Patient/later"), definition("t"))
     await asyncio.gather(*(store.commit(writes(patient(f"p{n}", f"i{n % 3}")), context()) for n in range(20)))
     await write(store, patient("a", "y", title="u"), delete("Patient", "p3"), patient("later"))
     await write(store, patient("p3", "again"), plan("c", "Patient/a"))
     await store.commit(writes(patient("b")), context(), fingerprint=b"f")
     await store.search(Search("Patient", Words("content", ("t",))))  # what is made late is made
+    await store.search(Search("Patient", Equal("Patient.title@t", (b"t",))))
 
 
 async def test_rebuild_makes_the_same_projections(make: Callable[[], Store], tmp_path: Path) -> None:
@@ -176,6 +189,9 @@ async def test_open_refuses_other_definitions_until_rebuilt(make: Callable[[], S
         ("DELETE FROM texts WHERE until IS NULL AND doc = 3", "words"),
         ("DELETE FROM words WHERE rowid = 3", "words"),
         ("INSERT INTO words(words) VALUES ('delete-all')", "Patient/a"),
+        ("DELETE FROM late_rows", "Patient/a"),
+        ("UPDATE ended_late_rows SET until = until + 1", "Patient/a"),
+        ("INSERT INTO late_rows SELECT name, x'00', rid, since FROM late_rows LIMIT 1", "Patient/a"),
         ("DROP INDEX rows_rid", "file"),
     ],
 )
@@ -358,11 +374,15 @@ async def test_words_are_made_late_and_go_on_after_a_restart(
     await store.open()
     for number in range(20):
         await write(store, patient(f"p{number}", title="Anna"))
+    await write(store, definition("t"))
     assert 0 == store.statistics()["followed"]
     impatient = SqliteStore(store.path, PROJECTIONS, search_timeout=0)  # type: ignore[attr-defined]
     await impatient.open()
     with pytest.raises(Problem) as refused:
         await impatient.search(said)
+    assert "throttled" == refused.value.kind
+    with pytest.raises(Problem) as refused:
+        await impatient.search(Search("Patient", Equal("Patient.title@t", (b"Anna",))))
     assert "throttled" == refused.value.kind
     await impatient.close()
     assert [] == list(store.verify())
@@ -370,6 +390,7 @@ async def test_words_are_made_late_and_go_on_after_a_restart(
     again = make()
     await again.open()
     assert 20 == len((await again.search(said)).matches)
+    assert 20 == len((await again.search(Search("Patient", Equal("Patient.title@t", (b"Anna",))))).matches)
     assert 1 == again.statistics()["followed"]
     await again.close()
 
@@ -394,7 +415,7 @@ async def test_words_that_ended_are_pruned_with_the_rest(make: Callable[[], Stor
     await store.search(Search("Patient", Words("content", ("t4",))))
     with _connected(tmp_path) as connection:
         with connection:
-            late.Late(Tables(connection), PROJECTIONS).prune(4)
+            late.Late(Appender(Tables(connection), "default"), PROJECTIONS).prune(4)
         assert [(4, 5), (5, None)] == list(connection.execute("SELECT since, until FROM texts ORDER BY since"))
         prune.Sweep(connection).step(4)
     assert [] == list(store.verify())

@@ -104,7 +104,7 @@ class Appender:
         self.connection.execute("INSERT INTO versions VALUES (?, ?)", (rid, seq))
         self.connection.execute("INSERT INTO timeline VALUES (?, ?, ?)", (type, seq, rid))
         living: list[tuple[int, Any]] = [] if version.body is None else [(type, TYPE_KEY)]
-        living += [(self.number(name), self._key(key)) for name, key in rows]
+        living += [(self.number(name), self.key(key)) for name, key in rows]
         if now is None or now.body is None:
             self._new_rows += [(name, key, rid, position) for name, key in living]
         else:
@@ -162,7 +162,8 @@ class Appender:
         self._rids[type, id] = rid
         return rid
 
-    def _key(self, key: bytes | str) -> Any:
+    def key(self, key: bytes | str) -> Any:
+        """A key as it is stored: a resource's number for a reference to it."""
         if isinstance(key, bytes):
             return key
         type, _, id = key.partition("/")

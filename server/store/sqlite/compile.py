@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol
 
 from server.search import near
+from server.search.custom import MARK
 from server.search.filter import (
     And,
     Chain,
@@ -44,12 +45,13 @@ class Lookup(Protocol):
         """What a statement of one column, rid, finds."""
         ...
 
-    def check_reached(self, at: int | None) -> None:
-        """Raise where what is made late has not come to the position."""
+    def check_reached(self, name: str, at: int | None) -> None:
+        """Raise where a late index has not come to the position."""
         ...
 
 
 DISTANCE = "place_distance"  # our function: metres from a key's place to a point
+WORDS = "words"  # the late index of texts
 TYPE_KEY = 0  # the key of a resource's row in the index named as its type: the list of the type's resources
 
 
@@ -84,21 +86,28 @@ class Compiler:
             return make(self, type, filter)
         return f"m.rid IN ({self.set(type, filter)})"
 
-    def rows(self, column: str, where: str, by_rid: bool = False, through: str = "") -> str:
+    def rows(self, column: str, where: str, by_rid: bool = False, through: str = "", table: str = "rows") -> str:
         """The index's rows at the position. by_rid: `where` fixes the rid, seek by it.
 
         `through` is a SELECT of one column, `target`, for each of which `where` is asked: the planner would rather
         look through all rows of a name than seek each of a few, so the order of the join is forced.
         """
-        hint, ended_hint = (" INDEXED BY rows_rid", " INDEXED BY ended_rows_rid") if by_rid else ("", "")
+        hint, ended_hint = (f" INDEXED BY {table}_rid", f" INDEXED BY ended_{table}_rid") if by_rid else ("", "")
         source = f"({through}) CROSS JOIN " if through else ""
         if self.at is None:
-            return f"SELECT {column} FROM {source}rows{hint} WHERE {where}"
+            return f"SELECT {column} FROM {source}{table}{hint} WHERE {where}"
         at = self.bind(self.at)
         return (
-            f"SELECT {column} FROM {source}rows{hint} WHERE {where} AND since <= {at} UNION ALL "
-            f"SELECT {column} FROM {source}ended_rows{ended_hint} WHERE {where} AND since <= {at} AND until > {at}"
+            f"SELECT {column} FROM {source}{table}{hint} WHERE {where} AND since <= {at} UNION ALL "
+            f"SELECT {column} FROM {source}ended_{table}{ended_hint} WHERE {where} AND since <= {at} AND until > {at}"
         )
+
+    def table(self, index: str) -> str:
+        """Where an index's rows are. One that is made late must have come to the position."""
+        if MARK not in index:
+            return "rows"
+        self.lookup.check_reached(index.partition(":")[0], self.at)
+        return "late_rows"
 
     def living(self, type: str, rid: str) -> str:
         """A condition that holds where the resource is one of `type` and not deleted."""
@@ -129,14 +138,16 @@ class Compiler:
                 return "1"
 
     def _rows_set(self, type: str, filter: Any) -> str:
-        return self.rows("rid", f"name = {self.name(filter.index)} AND {self._key_test(filter)}")
+        where = f"name = {self.name(filter.index)} AND {self._key_test(filter)}"
+        return self.rows("rid", where, table=self.table(filter.index))
 
     def _rows_probe(self, type: str, filter: Any) -> str:
         where = f"rid = m.rid AND name = {self.name(filter.index)} AND {self._key_test(filter)}"
-        return f"EXISTS ({self.rows('1', where, by_rid=not isinstance(filter, Equal))})"
+        by_rid = not isinstance(filter, Equal)
+        return f"EXISTS ({self.rows('1', where, by_rid=by_rid, table=self.table(filter.index))})"
 
     def _words_set(self, type: str, filter: Words) -> str:
-        self.lookup.check_reached(self.at)
+        self.lookup.check_reached(WORDS, self.at)
         phrase = " ".join(word.replace('"', "") for word in filter.words)
         sought = f'"{phrase}"{" *" if filter.begins else ""}'
         if filter.scope == "narrative":
@@ -181,16 +192,17 @@ class Compiler:
 
     def _chain_set(self, type: str, filter: Chain) -> str:
         targets = self._targets(filter.type, filter.filter)
-        return self.rows("rid", f"name = {self.name(filter.index)} AND key = target", through=targets)
+        where = f"name = {self.name(filter.index)} AND key = target"
+        return self.rows("rid", where, through=targets, table=self.table(filter.index))
 
     def _chain_probe(self, type: str, filter: Chain) -> str:
-        keys = self.rows("key AS rid", f"rid = m.rid AND name = {self.name(filter.index)}", by_rid=True)
+        where = f"rid = m.rid AND name = {self.name(filter.index)}"
+        keys = self.rows("key AS rid", where, by_rid=True, table=self.table(filter.index))
         return self._steps(keys, filter.type, filter.filter)
 
     def _has_probe(self, type: str, filter: Has) -> str:
-        return self._steps(
-            self.rows("rid", f"name = {self.name(filter.index)} AND key = +m.rid"), filter.type, filter.filter
-        )
+        where = f"name = {self.name(filter.index)} AND key = +m.rid"
+        return self._steps(self.rows("rid", where, table=self.table(filter.index)), filter.type, filter.filter)
 
     def _steps(self, others: str, type: str, filter: Filter) -> str:
         """A condition on the resources that one candidate leads to; inside, they are the candidates."""
@@ -200,7 +212,8 @@ class Compiler:
 
     def _has_set(self, type: str, filter: Has) -> str:
         sources = self._targets(filter.type, filter.filter)
-        keys = self.rows("key", f"rid = target AND name = {self.name(filter.index)}", by_rid=True, through=sources)
+        where = f"rid = target AND name = {self.name(filter.index)}"
+        keys = self.rows("key", where, by_rid=True, through=sources, table=self.table(filter.index))
         return f"SELECT h.key AS rid FROM ({keys}) h WHERE typeof(h.key) = 'integer' AND {self.living(type, 'h.key')}"
 
     def _targets(self, type: str, filter: Filter) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -148,16 +149,21 @@ class SqliteStore:
         try:
             return await self.readers.on_thread(lambda tables: found.page(tables, search, page))
         except Behind as behind:
-            at = behind.position  # whatever is written meanwhile, the search is of when it came
-        await self._followed(at)
-        return await self.readers.on_thread(lambda tables: found.page(tables, search, page, at))
+            missing = behind
+        while True:
+            await self._followed(missing)
+            at = missing.position  # whatever is written meanwhile, the search is of when it came
+            try:
+                return await self.readers.on_thread(partial(found.page, search=search, text=page, at=at))
+            except Behind as another:
+                missing = another
 
-    async def _followed(self, position: Position) -> None:
-        """Wait until what is made late has come to a position. Problem throttled where that takes too long."""
+    async def _followed(self, behind: Behind) -> None:
+        """Wait until a late index has come to a position. Problem throttled where that takes too long."""
         try:
-            await asyncio.wait_for(self.writer.follow(position), self._search_timeout)
+            await asyncio.wait_for(self.writer.follow(behind.name, behind.position), self._search_timeout)
         except TimeoutError:
-            raise not_ready(self.readers.point) from None
+            raise not_ready(self.readers.point, behind.name) from None
 
     async def history(
         self,
@@ -217,7 +223,7 @@ class SqliteStore:
         try:
             connection = schema.connect(str(self.path))
             schema.check(connection, str(self.path), self.partition)
-        except (apsw.NotADBError, apsw.CorruptError) as error:
+        except apsw.Error as error:
             raise Problem.of("unavailable", f"{self.path} is no store: {error}") from None
         return connection
 
@@ -231,8 +237,14 @@ class SqliteStore:
             **self.readers.counted,
             "waiting": self.writer.waiting,
             "position": self.head(),
-            "followed": self.readers.point.followed(),
+            "followed": min(self.following().values()),
         }
+
+    def following(self) -> Mapping[str, float]:
+        return self.readers.point.following()
+
+    def last(self, type: str) -> Position:
+        return self.readers.point.last(type)
 
 
 def _is_empty(connection: apsw.Connection) -> bool:

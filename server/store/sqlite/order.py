@@ -98,13 +98,15 @@ class _Ordered:
         """One SELECT of the rows that hold, and at an earlier position one of those that held then."""
         first = self.sorts[0]
         beyond = ">" if first.descending else "<"
-        better = compiler.rows("1", f"rid = m.rid AND {_named(compiler, first)} AND key {beyond} m.key", by_rid=True)
+        rows = compiler.table(first.index)
+        where = f"rid = m.rid AND {_named(compiler, first)} AND key {beyond} m.key"
+        better = compiler.rows("1", where, by_rid=True, table=rows)
         probe = compiler.probe(self.type, self.filter)
         keys = ["m.key", *(_key(compiler, sort) for sort in self.sorts[1:])]
-        tables = {"rows": "1"}
+        tables = {rows: "1"}
         if self.at is not None:
             at = compiler.bind(self.at)
-            tables = {"rows": f"m.since <= {at}", "ended_rows": f"m.since <= {at} AND m.until > {at}"}
+            tables = {rows: f"m.since <= {at}", f"ended_{rows}": f"m.since <= {at} AND m.until > {at}"}
         return [
             f"SELECT {', '.join(keys)}, m.rid FROM {table} m WHERE m.{_named(compiler, first)} AND {held} "
             f"AND {probe} AND NOT EXISTS ({better})"
@@ -125,7 +127,8 @@ class _Ordered:
         return self._run(compiler, sql, offset, limit)
 
     def _has_value(self, compiler: Compiler) -> str:
-        return f"EXISTS ({compiler.rows('1', f'rid = m.rid AND {_named(compiler, self.sorts[0])}', by_rid=True)})"
+        where = f"rid = m.rid AND {_named(compiler, self.sorts[0])}"
+        return f"EXISTS ({compiler.rows('1', where, by_rid=True, table=compiler.table(self.sorts[0].index))})"
 
     def _run(self, compiler: Compiler, select: str, offset: int, limit: int, nulls: str = " NULLS LAST") -> list[Keyed]:
         """Rows in the order of their columns. What has no value comes last; a walk's own key always has one."""
@@ -143,7 +146,8 @@ def _key(compiler: Compiler, sort: Sort) -> str:
         return compiler.version("m.rid")
     if sort.index == "_id":
         return f"(SELECT c.id FROM changes c WHERE c.seq = {compiler.version('m.rid')})"
-    rows = compiler.rows("key", f"rid = m.rid AND {_named(compiler, sort)}", by_rid=True)
+    where = f"rid = m.rid AND {_named(compiler, sort)}"
+    rows = compiler.rows("key", where, by_rid=True, table=compiler.table(sort.index))
     return f"(SELECT {'max' if sort.descending else 'min'}(key) FROM ({rows}))"
 
 
@@ -197,7 +201,8 @@ def _value(tables: Tables, sort: Sort, rid: int, version: Version, resource: Res
     if sort.index == "_id":
         return version.id
     compiler = Compiler(tables, at)
-    rows = compiler.rows("key", f"rid = {rid} AND {_named(compiler, sort)}", by_rid=True)
+    where = f"rid = {rid} AND {_named(compiler, sort)}"
+    rows = compiler.rows("key", where, by_rid=True, table=compiler.table(sort.index))
     keys = [key for (key,) in tables.connection.execute(rows, compiler.bindings)]
     return (max(keys) if sort.descending else min(keys)) if keys else None
 

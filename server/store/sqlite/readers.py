@@ -32,10 +32,12 @@ class Readers:
         self._timeout = timeout
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="careplan-reader")
         self._own = threading.local()
+        self._opened: list[apsw.Connection] = [self.point.connection]
 
     def close(self) -> None:
         self._pool.shutdown(wait=True)
-        self.point.connection.close()
+        for connection in self._opened:
+            connection.close()
 
     async def on_thread(self, read: Callable[[Tables], T]) -> T:
         """Run a read on a reader thread. Problem timeout where it takes too long."""
@@ -46,6 +48,7 @@ class Readers:
         if tables is None:
             tables = self._own.tables = Tables(_connect(self._path))
             tables.connection.set_progress_handler(self._is_late, STEPS)
+            self._opened.append(tables.connection)
         self._own.until = time.monotonic() + self._timeout
         try:
             return read(tables)
@@ -65,7 +68,7 @@ class Readers:
 class PinnedView:
     """The View of a reading operation: the state at one position, read on the readers' threads."""
 
-    def __init__(self, readers: Readers, position: Position, followed: Callable[[Position], Awaitable[None]]) -> None:
+    def __init__(self, readers: Readers, position: Position, followed: Callable[[Behind], Awaitable[None]]) -> None:
         self._readers = readers
         self._followed = followed
         self.position = position
@@ -77,11 +80,12 @@ class PinnedView:
         return self._readers.point.vread(type, id, position) if position <= self.position else None
 
     async def search(self, type: str, filter: Any, limit: int) -> list[Version]:
-        try:
-            return await self._readers.on_thread(lambda tables: tables.find(type, filter, limit, self.position))
-        except Behind as behind:
-            await self._followed(behind.position)
-        return await self._readers.on_thread(lambda tables: tables.find(type, filter, limit, self.position))
+        while True:
+            try:
+                return await self._readers.on_thread(lambda tables: tables.find(type, filter, limit, self.position))
+            except Behind as behind:
+                missing = behind
+            await self._followed(missing)
 
     async def facts(self, kind: str, keys: Iterable[str]) -> dict[str, list[Fact]]:
         wanted = list(keys)

@@ -38,10 +38,12 @@ def rebuild(
                 _project(appender, version, projections)
             appender.end(end)
         progress(end, head)
-    late, done = Late(tables, projections), False
+    late, done = Late(appender, projections), False
     while not done:
         with connection:
+            appender.begin()
             done = late.step(time.monotonic() + _LATE)
+            appender.end(head)
     connection.execute("UPDATE settings SET value = ? WHERE name = 'projections'", (projections.version,))
 
 

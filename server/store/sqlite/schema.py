@@ -54,6 +54,14 @@ CREATE TABLE ended_facts(
   since INTEGER, until INTEGER NOT NULL, PRIMARY KEY(kind, key, rid, number, since)) WITHOUT ROWID;
 CREATE TABLE late(name TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO late VALUES ('words', 0);
+CREATE TABLE late_rows(
+  name INTEGER, key, rid INTEGER, since INTEGER NOT NULL, PRIMARY KEY(name, key, rid)) WITHOUT ROWID;
+CREATE INDEX late_rows_rid ON late_rows(rid, name);
+CREATE TABLE ended_late_rows(
+  name INTEGER, key, rid INTEGER, since INTEGER, until INTEGER NOT NULL, PRIMARY KEY(name, key, rid, since)
+) WITHOUT ROWID;
+CREATE INDEX ended_late_rows_rid ON ended_late_rows(rid, name);
+CREATE INDEX ended_late_rows_until ON ended_late_rows(until);
 CREATE TABLE texts(
   doc INTEGER PRIMARY KEY, rid INTEGER NOT NULL, type INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER,
   digest BLOB NOT NULL);
@@ -65,7 +73,7 @@ CREATE VIRTUAL TABLE words USING fts5(
 
 PROJECTION_TABLES = (
     "applied", "names", "resources", "versions", "timeline", "rows", "ended_rows", "facts", "ended_facts",
-    "late", "texts", "words"
+    "late", "late_rows", "ended_late_rows", "texts", "words"
 )  # fmt: skip
 
 

@@ -28,15 +28,15 @@ _STOOD = "seq = (SELECT max(v.seq) FROM versions v WHERE v.rid = t.rid AND v.seq
 _MASK = (1 << ORDINAL_BITS) - 1
 
 
-WORDS = "words"  # the late index of texts
-LATE = f"SELECT seq FROM late WHERE name = '{WORDS}'"
+_LATE = "SELECT seq FROM late WHERE name = ?"
 
 
 class Behind(Exception):  # noqa: N818 - not an error: the search waits
-    """What is made late has not come to the position that a search is read at."""
+    """A late index has not come to the position that a search is read at."""
 
-    def __init__(self, position: Position) -> None:
-        super().__init__(position)
+    def __init__(self, name: str, position: Position) -> None:
+        super().__init__(name, position)
+        self.name = name
         self.position = position
 
 
@@ -89,19 +89,31 @@ class Tables:
     def rids(self, sql: str, bindings: Sequence[Any]) -> list[int]:
         return [rid for (rid,) in self.connection.execute(sql, bindings)]
 
-    def check_reached(self, at: Position | None) -> None:
-        if not self.has_reached(position := self.head() if at is None else at):
-            raise Behind(position)
+    def check_reached(self, name: str, at: Position | None) -> None:
+        position = self.head() if at is None else at
+        if not self.has_reached(name, position):
+            raise Behind(name, position)
 
-    def has_reached(self, position: Position) -> bool:
-        """Whether what is made late has come to a position."""
+    def has_reached(self, name: str, position: Position) -> bool:
+        """Whether a late index has come to a position."""
         last = one(self.connection, "SELECT coalesce(max(seq), 0) FROM changes WHERE seq < ?", (seq_of(position + 1),))
-        return one(self.connection, LATE) >= last
+        return self.late(name) >= last
 
-    def followed(self) -> float:
-        """How much of the ledger what is made late has followed, from 0 to 1."""
+    def late(self, name: str) -> int:
+        """The seq that a late index has come to; -1 where it is none, or none any more."""
+        row = self.connection.execute(_LATE, (name,)).fetchone()
+        return -1 if row is None else row[0]
+
+    def following(self) -> dict[str, float]:
+        """How much of the ledger each late index has followed, from 0 to 1."""
         head = self.head()
-        return min(1.0, (one(self.connection, LATE) >> ORDINAL_BITS) / head) if head else 1.0
+        found: Any = self.connection.execute("SELECT name, seq FROM late WHERE seq >= 0").fetchall()
+        return {name: min(1.0, (seq >> ORDINAL_BITS) / head) if head else 1.0 for name, seq in found}
+
+    def last(self, type: str) -> Position:
+        """The position of the last change to a resource of the type."""
+        sql = "SELECT coalesce(max(seq), 0) FROM timeline WHERE type = ?"
+        return one(self.connection, sql, (self.number(type),)) >> ORDINAL_BITS
 
     def before(self, at: int) -> int:
         return seq_of(self.position_at(at - 1), _MASK)

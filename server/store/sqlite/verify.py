@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import groupby
 from operator import itemgetter
@@ -14,16 +14,16 @@ import apsw
 import orjson
 
 from server.fhir import body
-from server.ledger import Position, Resource, Version
+from server.ledger import LateIndex, Position, Resource, Version
 from server.outcome import Problem
 from server.store import chain
 from server.store.engine import Finding, Projections
 from server.store.sqlite import prune, schema
 from server.store.sqlite.append import fact_text
-from server.store.sqlite.compile import TYPE_KEY
-from server.store.sqlite.late import digest_of
+from server.store.sqlite.compile import TYPE_KEY, WORDS
+from server.store.sqlite.late import defined, digest_of, family
 from server.store.sqlite.schema import ORDINAL_BITS
-from server.store.sqlite.tables import JOIN_COMMIT, LATE, VERSION, Tables, one, seq_of, version_of
+from server.store.sqlite.tables import JOIN_COMMIT, VERSION, Tables, one, seq_of, version_of
 
 _LAST = "SELECT coalesce(max(position), 0) FROM commits"
 
@@ -84,7 +84,7 @@ def _ledger(connection: apsw.Connection, partition: str) -> Iterator[Finding]:
         "SELECT position, id, at, actor, hash, fingerprint, answer FROM commits ORDER BY position"
     ):
         place = f"commit {position}"
-        if fingerprint is not None and not _is_answer(answer):
+        if fingerprint is not None and not _is_answer(connection, answer):
             yield Finding(place, "what its Idempotency-Key is answered with cannot be read")
         if position != expected:
             yield Finding(place, f"the ledger goes from position {expected - 1} to {position}")
@@ -138,10 +138,14 @@ def _resources(connection: apsw.Connection) -> Iterator[Finding]:
         yield Finding("applied", "the number that the next resource will have is taken")
 
 
-def _is_answer(answer: bytes | None) -> bool:
+def _is_answer(connection: apsw.Connection, answer: bytes | None) -> bool:
+    """Whether a stored answer names versions that the ledger has."""
+    written = "SELECT EXISTS (SELECT 1 FROM changes WHERE seq >= ? AND seq < ? AND type = ? AND id = ?)"
     try:
         _, places = orjson.loads(answer or b"")
-        return all(isinstance(version, int) for _, _, version in places)
+        return all(
+            one(connection, written, (seq_of(version), seq_of(version + 1), type, id)) for type, id, version in places
+        )
     except (ValueError, TypeError):
         return False
 
@@ -149,7 +153,8 @@ def _is_answer(answer: bytes | None) -> bool:
 def _projections(tables: Tables, projections: Projections) -> Iterator[Finding]:
     """The index and the facts of every version of each resource, made again and compared; then what is left over."""
     connection, seen = tables.connection, Counter[str]()
-    horizon, reached = prune.horizon(connection), one(connection, LATE)
+    custom = _Custom(tables, projections)
+    horizon, reached = prune.horizon(connection), tables.late(WORDS)
     ordered = connection.execute(
         f"SELECT v.rid, {VERSION} FROM versions v JOIN changes c ON c.seq = v.seq {JOIN_COMMIT} ORDER BY v.rid, v.seq"
     )
@@ -164,8 +169,10 @@ def _projections(tables: Tables, projections: Projections) -> Iterator[Finding]:
         rows = _periods((position, _rows(tables, projections, resource)) for position, resource in states)
         facts = _periods((position, _facts(tables, projections, resource, place)) for position, resource in states)
         followed = [state for state, version in zip(states, versions, strict=True) if _seq(version) <= reached]
-        texts = _periods((position, _texts(projections, resource)) for position, resource in followed)
+        texts = _periods((position, _texts(tables, projections, resource)) for position, resource in followed)
+        checked = custom.checks(versions, [resource for _, resource in states], rid, horizon)
         for table, required, allowed, stored in (
+            *checked,
             ("rows", rows.held, rows.held, _stored(connection, _HELD_ROWS, rid)),
             ("ended_rows", rows.after(horizon), rows.ended, _stored(connection, _ENDED_ROWS, rid)),
             ("facts", facts.held, facts.held, _stored(connection, _HELD_FACTS, rid)),
@@ -191,12 +198,52 @@ Row = tuple[Any, ...]
 _HELD_ROWS = "SELECT name, key, since FROM rows WHERE rid = ?"
 _ENDED_ROWS = "SELECT name, key, since, until FROM ended_rows WHERE rid = ?"
 _HELD_FACTS = "SELECT kind, key, number, data, source, since FROM facts WHERE rid = ?"
-_HELD_TEXTS = "SELECT digest, since FROM texts WHERE rid = ? AND until IS NULL"
-_ENDED_TEXTS = "SELECT digest, since, until FROM texts WHERE rid = ? AND until IS NOT NULL"
+_HELD_TEXTS = "SELECT digest, type, since FROM texts WHERE rid = ? AND until IS NULL"
+_ENDED_TEXTS = "SELECT digest, type, since, until FROM texts WHERE rid = ? AND until IS NOT NULL"
 _ENDED_FACT = (
     "SELECT kind, key, number, data, source, since, until FROM ended_facts "
     "WHERE kind = ? AND key = ? AND rid = ? AND number = ? AND since = ?"
 )
+
+
+Check = tuple[str, set[Row], set[Row], set[Row]]  # (table, rows that must be there, that may, that are)
+
+
+class _Custom:
+    """The indexes that stored SearchParameters define, as far as each has come."""
+
+    def __init__(self, tables: Tables, projections: Projections) -> None:
+        self.tables = tables
+        self.indexes = list(defined(tables, projections).values())
+        self.numbers = {index.name: family(tables.connection, index.name) for index in self.indexes}
+
+    def checks(
+        self, versions: Sequence[Version], resources: Sequence[Resource | None], rid: int, horizon: Position
+    ) -> Iterator[Check]:
+        for index in self.indexes:
+            if index.type != versions[0].type or (reached := self.tables.late(index.name)) < 0:
+                continue
+            periods = _periods(
+                (version.position, self._rows(index, resource))
+                for version, resource in zip(versions, resources, strict=True)
+                if _seq(version) <= reached
+            )
+            yield "late_rows", periods.held, periods.held, self._stored(_HELD_LATE, index, rid)
+            yield "ended_late_rows", periods.after(horizon), periods.ended, self._stored(_ENDED_LATE, index, rid)
+
+    def _rows(self, index: LateIndex, resource: Resource | None) -> set[Row]:
+        return {
+            (self.tables.number(name), self.tables.rid(key) if isinstance(key, str) else key)
+            for name, key in (index.rows(resource) if resource else ())
+        }
+
+    def _stored(self, sql: str, index: LateIndex, rid: int) -> set[Row]:
+        numbers = self.numbers[index.name]
+        return {row for number in numbers for row in self.tables.connection.execute(sql, (rid, number))}
+
+
+_HELD_LATE = "SELECT name, key, since FROM late_rows WHERE rid = ? AND name = ?"
+_ENDED_LATE = "SELECT name, key, since, until FROM ended_late_rows WHERE rid = ? AND name = ?"
 
 
 class Periods(NamedTuple):
@@ -238,8 +285,10 @@ def _facts(tables: Tables, projections: Projections, resource: Resource | None, 
     }
 
 
-def _texts(projections: Projections, resource: Resource | None) -> set[Row]:
-    return {(digest_of(projections.texts(resource)),)} if resource else set()
+def _texts(tables: Tables, projections: Projections, resource: Resource | None) -> set[Row]:
+    if not resource:
+        return set()
+    return {(digest_of(projections.texts(resource)), tables.number(resource["resourceType"]))}
 
 
 def _lacks_words(connection: apsw.Connection, rid: int, texts: tuple[str, str]) -> bool:

@@ -53,8 +53,9 @@ class Request:
 
 @dataclass(slots=True)
 class CatchUp:
-    """A search that waits until what is made late has come to a position."""
+    """A search that waits until a late index has come to a position."""
 
+    name: str
     position: Position
     done: asyncio.Future[None]
 
@@ -87,7 +88,7 @@ class Writer:
         self._rules = rules
         self._queue_limit = queue_limit
         self._page_horizon = page_horizon
-        self._late = Late(self.tables, projections)
+        self._late = Late(self.appender, projections)
         self._is_behind = True  # as far as is known: others may have written
         self._sweep = prune.Sweep(connection)
         self._until = math.inf
@@ -114,13 +115,13 @@ class Writer:
         self._queue.put(Request(decide, context, fingerprint, done))
         return await done
 
-    async def follow(self, position: Position) -> None:
-        """Return when what is made late has come to the position."""
+    async def follow(self, name: str, position: Position) -> None:
+        """Return when a late index has come to the position."""
         if self.refusing is not None:
             raise Problem.of("unavailable", self.refusing)
         self.waiting += 1
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.put(CatchUp(position, done))
+        self._queue.put(CatchUp(name, position, done))
         await done
 
     def _run(self) -> None:
@@ -203,12 +204,16 @@ class Writer:
     def _follow(self, searches: list[CatchUp]) -> list[Outcome]:
         """Bring on what is made late, for a little while. The searches that it is not far enough for wait on."""
         self.appender.flush()
-        self._is_behind = not self._late.step(time.monotonic() + STEP)
-        reached = [search for search in searches if self.tables.has_reached(search.position)]
+        self._is_behind = not self._late.step(time.monotonic() + STEP, [search.name for search in searches])
+        outcomes: list[Outcome] = []
         for search in searches:
-            if search not in reached and not search.done.cancelled():
+            if search.done.cancelled() or self.tables.has_reached(search.name, search.position):
+                outcomes.append((search, None))
+            elif self._is_behind:
                 self._queue.put(search)
-        return [(search, None) for search in searches if search in reached or search.done.cancelled()]
+            else:  # nothing is left to be made: the index is none any more
+                outcomes.append((search, not_ready(self.tables, search.name)))
+        return outcomes
 
     def _one(self, request: Request, head: Head) -> tuple[Head, Commit | BaseException]:
         context, at = request.context, max(time.time_ns() // 1000, head.at)
@@ -278,12 +283,14 @@ class Writer:
             self._until = math.inf
 
     def _found(self, type: str, filter: Any, limit: int) -> list[Version]:
-        try:
-            return self.tables.find(type, filter, limit)
-        except Behind:
-            if not self._late.step(self._until):
-                raise not_ready(self.tables) from None
-            return self.tables.find(type, filter, limit)
+        while True:
+            try:
+                return self.tables.find(type, filter, limit)
+            except Behind as behind:
+                missing = behind
+            self._late.step(self._until, [missing.name])
+            if not self.tables.has_reached(missing.name, missing.position):
+                raise not_ready(self.tables, missing.name)
 
     def _is_late(self) -> bool:
         return time.monotonic() > self._until
