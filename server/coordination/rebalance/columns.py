@@ -95,17 +95,20 @@ class Bounds:
 Master = Callable[[Costs, Bounds, Columns], Optimum]
 
 
-def optimum(costs: Costs, bounds: Bounds, columns: Columns, master: Master, until: float) -> tuple[Optimum, Columns]:
+def optimum(
+    costs: Costs, bounds: Bounds, columns: Columns, master: Master, until: float, near: float = 0.0
+) -> tuple[Optimum, Columns]:
     """The best assignment that `master` finds over all arcs, with the arcs that it took, and the bound that proves it.
 
-    `until`, of time.monotonic, ends the search for arcs: what they could still bring is then taken off the bound.
+    The search for arcs ends at `until`, of time.monotonic, or once they could bring no more than the share `near` of
+    the cost: what they could still bring is then taken off the bound.
     """
     while True:
         found = master(costs, bounds, columns)
         better, short = _priced(costs, bounds, columns, found.prices)
         if not len(better.tails):
             return found, columns
-        if time.monotonic() > until:
+        if time.monotonic() > until or short <= near * found.cost:
             return found._replace(bound=found.bound - math.ceil(short)), columns
         columns = _with(columns, better)
 

@@ -22,11 +22,11 @@ from server.coordination.rebalance.cost import Costs, Flags, Integers, Numbers
 from server.coordination.rebalance.situation import NOBODY
 
 SMALL = 1e-6
-CLOSE = 1e-3  # of two ways of one member: as good as equal
+CLOSE = 1e-3  # of two ways of one member: as good as equal; of the relaxation's cost: near enough
 PENALTY = 10_000_000  # at most, for a place that there is not: the relaxation works with floating point numbers
 ENOUGH = "limits/gap = 0.0002\nlimits/nodes = 2000"  # of the integer program: SCIP's parameters
 STEPS = (0, 5, 20, 80, math.inf)  # members whose second best costs no more than this are decided anew
-NEAR = 0.001  # of the bound: near enough
+NEAR = 0.004  # of the cost: a gap that is small enough
 FEW = 100_000  # members times managers, of which every arc is taken where nothing else helps
 
 
@@ -37,7 +37,7 @@ def optimum(costs: Costs, bounds: Bounds, taken: Columns, until: float) -> Optim
     def relaxed(costs: Costs, bounds: Bounds, taken: Columns) -> Optimum:
         return _Program(costs, bounds, taken, taken.active, nobody, "GLOP").solve()
 
-    found, taken = columns.optimum(costs, bounds, taken, relaxed, until)
+    found, taken = columns.optimum(costs, bounds, taken, relaxed, until, CLOSE)
     if not _is_placed(found):
         return found
     slack = _slack(costs, bounds, taken, found)
