@@ -98,7 +98,11 @@ def weighing() -> Resource:
     [rule] = [action for action in program["action"] if action["id"] == "IA-12"]
     rule["extension"] += [integer("workload", 10), integer("workload-limit", WORKLOAD_LIMIT)]
     rule["action"] = [
-        {"title": level, "code": [{"coding": [{"system": LEVEL, "code": level}]}], "extension": [integer("workload", n)]}
+        {
+            "title": level,
+            "code": [{"coding": [{"system": LEVEL, "code": level}]}],
+            "extension": [integer("workload", n)],
+        }
         for level, n in LEVELS.items()
     ]
     return program
@@ -172,7 +176,10 @@ def asked(base: str, pid: int, requests: int) -> None:
     row("memory of a worker, MB, at most", f"{watching.workers:.0f}")
     row("create of a plan alone, median ms", f"{median(alone) * 1000:.1f}")
     worst = quantiles(writing.spent, n=100)[98]
-    row("create of a plan meanwhile, median and 99th percentile, ms", f"{median(writing.spent) * 1000:.1f}, {worst * 1000:.0f}")
+    row(
+        "create of a plan meanwhile, median and 99th percentile, ms",
+        f"{median(writing.spent) * 1000:.1f}, {worst * 1000:.0f}",
+    )
 
 
 def timed(client: httpx.Client, resource: Resource) -> float:

@@ -190,6 +190,7 @@ class Invoked:
             key=write.key_of(request),
             fingerprint=write.fingerprint(request),
             base_url=request.base_url,
+            gone=request.gone,
         )
         answer = await self.operation.function(call)
         if answer.table is not None:

@@ -15,7 +15,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -66,6 +66,12 @@ class Gone(Exception):  # noqa: N818 - the client is
     """The client went away before it had sent its request."""
 
 
+async def _gone(receive: Receive) -> None:
+    """Returns once the client goes away. Its request has come whole before this is asked."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 class Form(NamedTuple):
     """How the answer is written."""
 
@@ -110,6 +116,8 @@ class Base:
                     check(headers.get(b"content-type"))
             request = Request(method, place, url, asked, headers, caller, content, media_type=form.media_type)
             later = b"prefer" in headers and asynchronous.is_later(self.server, request)
+            if not later:
+                request.gone = partial(_gone, receive)
             response = await (asynchronous.accept if later else Server.perform)(self.server, request)
             if method == "OPTIONS" and b"access-control-request-method" in headers:
                 response.headers += self.cors.preflight(headers.get(b"origin"), ", ".join(self.server.allowed(shape)))

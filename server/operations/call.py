@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,6 +35,7 @@ class Call:
     key: str | None = None  # Idempotency-Key
     fingerprint: bytes = b""
     base_url: str = ""  # what a fullUrl begins with
+    gone: Callable[[], Awaitable[None]] | None = None  # returns once the client is gone; None: it does not wait
 
     @property
     def reference(self) -> str:

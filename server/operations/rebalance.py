@@ -65,7 +65,7 @@ async def _proposed(call: Call, at: int | None = None) -> tuple[Reading, Solutio
         return await reading.read(view, known, wanted, asked, as_of)
 
     made = await aside(view, read)
-    return made, await solved(made.situation), view.position
+    return made, await solved(made.situation, gone=call.gone), view.position
 
 
 def _asked(inputs: Inputs, organization: str, program: Program) -> Asked:

@@ -10,6 +10,7 @@ import os
 import pickle
 import resource
 import sys
+from collections.abc import Awaitable, Callable
 
 from server.coordination.rebalance.situation import Situation, Solution
 from server.outcome import Problem
@@ -20,29 +21,38 @@ MEMORY = 3 << 30  # bytes
 TOO_LATE, TOO_BIG = 3, 4  # exit codes
 
 
-async def solved(situation: Situation, seconds: float = SECONDS) -> Solution:
-    """The best moves. Problem timeout or too_costly where the process does not get there."""
+async def solved(
+    situation: Situation,
+    seconds: float = SECONDS,
+    memory: int = MEMORY,
+    gone: Callable[[], Awaitable[None]] | None = None,
+) -> Solution:
+    """The best moves. Problem timeout or too_costly where the process does not get there; `gone` ends it."""
     content = await asyncio.to_thread(pickle.dumps, (situation, seconds))
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
-        "from server.operations.solver import main; main()",
+        f"from server.operations.solver import main; main({memory})",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
+    answering = asyncio.ensure_future(process.communicate(content))
+    waiting = [answering, *([asyncio.ensure_future(gone())] if gone else [])]
     try:
-        answer, _ = await asyncio.wait_for(process.communicate(content), seconds + GRACE)
-    except TimeoutError:
-        raise _late() from None
+        await asyncio.wait(waiting, timeout=seconds + GRACE, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        is_answered = answering.done()
+        for one in waiting:
+            one.cancel()
         if process.returncode is None:
             process.kill()
-    if process.returncode == TOO_LATE:
+            await process.wait()
+    if not is_answered or process.returncode == TOO_LATE:
         raise _late()
     if process.returncode != 0:
-        raise Problem.of("too_costly", "The rebalancing takes more memory than it may; take one area at a time")
-    solution: Solution = await asyncio.to_thread(pickle.loads, answer)
+        raise Problem.of("too_costly", "The rebalancing takes more memory than it may; ask for one area at a time")
+    solution: Solution = await asyncio.to_thread(pickle.loads, answering.result()[0])
     return solution
 
 
@@ -50,13 +60,13 @@ def _late() -> Problem:
     return Problem.of("timeout", "No rebalancing that meets the caps was found in time; ask again, or relax a limit")
 
 
-def main() -> None:
-    """Read what to solve, and answer: the child process."""
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+def main(memory: int) -> None:
+    """Read what to solve, and answer: the child process, in so many bytes."""
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     os.nice(5)  # who reads and writes meanwhile goes first
-    from server.coordination.rebalance.solve import solve  # nobody else loads it
-
     try:
+        from server.coordination.rebalance.solve import solve  # nobody else loads it
+
         situation, seconds = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the worker that started this process
         sys.stdout.buffer.write(pickle.dumps(solve(situation, seconds)))
     except TimeoutError:
