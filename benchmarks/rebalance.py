@@ -3,7 +3,7 @@
 
     rebalance.py [--members 30000] [--managers 600] [--hires 100] [--workload] [--requests 3]
 
-It loads what a rebalancing reads (members with a position, enrolments, teams, services, staff, providers, places), starts
+It loads what a rebalancing reads (members with a position, enrolments, teams, services, staff and places), starts
 a server of this repository on the store, asks over HTTP while another client writes plans, and prints Markdown for
 docs/benchmarks.md.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import tempfile
 import threading
 import time
@@ -152,12 +153,13 @@ def asked(base: str, pid: int, requests: int) -> None:
         alone = [timed(client, plan(n)) for n in range(200)]
         for thread in (writing, watching):
             thread.start()
-        spent = []
+        spent, before = [], processor_seconds(pid)
         for _ in range(requests):
             started = time.perf_counter()
             answer = client.post(f"{MCO}/$rebalance", json=given)
             spent.append(time.perf_counter() - started)
             answer.raise_for_status()
+        used = (processor_seconds(pid) - before) / requests
         for thread in (writing, watching):
             thread.stop.set()
             thread.join()
@@ -166,6 +168,7 @@ def asked(base: str, pid: int, requests: int) -> None:
         parts.setdefault(one["name"], one)
     proposed = parts.get("proposal", {}).get("resource", {}).get("entry", [])
     row("`$rebalance`, from the store to the explained proposal, s", f"{median(spent):.1f}")
+    row("processor time of it, writes included, s", f"{used:.1f}; {os.getloadavg()[0]:.0f} processes ran at a time")
     row("moves", f"{len(proposed):,}")
     for name in ("cost", "bound", "gap"):
         row(name, str(parts.get(name, {}).get("valueDecimal")))
@@ -180,6 +183,16 @@ def asked(base: str, pid: int, requests: int) -> None:
         "create of a plan meanwhile, median and 99th percentile, ms",
         f"{median(writing.spent) * 1000:.1f}, {worst * 1000:.0f}",
     )
+
+
+def processor_seconds(pid: int) -> float:
+    """What the workers, and the processes that they started and that have ended, have had of the processors."""
+    found = 0.0
+    for worker in children(pid):
+        with suppress(OSError):
+            fields = Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()
+            found += sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return found
 
 
 def timed(client: httpx.Client, resource: Resource) -> float:
