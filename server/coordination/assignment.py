@@ -121,6 +121,15 @@ def left(role: Role, at: int, now: int, zone: str) -> bool:
 # What holds when
 
 
+def since(low: int, assignments: Sequence[Assignment], starts: Mapping[str, str | None], at: int, zone: str) -> int:
+    """From when a person has a member: not from before the roles (by their starts) in which the person does.
+
+    A role that was made another person's keeps its assignments; its period's start says since when they are that one's.
+    """
+    start = min([period.starts(starts.get(one.manager), zone) for one in assignments])
+    return start if low < start <= at else low
+
+
 def held(assignment: Assignment, zone: str) -> list[Interval]:
     """When an assignment holds. A proposed team holds nobody yet; a suspended one only what had an end."""
     if assignment.error or assignment.status in {"proposed", "entered-in-error"}:

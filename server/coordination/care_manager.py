@@ -294,7 +294,6 @@ async def care_managers(view: View, patient: str, wanted: str | None, as_of: str
     member = (await assignment.members(view, [patient]))[patient]
     rows = await view.facts("role", {one.manager for one in member.assignments})
     roles = {role: Role.of(found[0]) for role, found in rows.items() if found}
-    persons = {role: found.practitioner for role, found in roles.items()}
     found: list[Serving] = []
     without: list[_Without] = []
     for url in urls:
@@ -305,7 +304,7 @@ async def care_managers(view: View, patient: str, wanted: str | None, as_of: str
             continue
         serving = [
             one
-            for one in _serving(member, programs, chosen, persons, at)
+            for one in _serving(member, programs, chosen, roles, at)
             if not assignment.left(roles[one.manager], at, now, chosen.zone)
         ]
         found += serving
@@ -337,9 +336,8 @@ def _organizations(member: Member, chosen: Program, at: int) -> list[str]:
     ]
 
 
-def _serving(
-    member: Member, programs: Programs, chosen: Program, persons: Mapping[str, str | None], at: int
-) -> list[Serving]:
+def _serving(member: Member, programs: Programs, chosen: Program, roles: Mapping[str, Role], at: int) -> list[Serving]:
+    persons = {role: found.practitioner for role, found in roles.items()}
     there = [one for one in member.assignments if chosen.role in one.roles and persons.get(one.manager)]
     found = []
     for one in there:
@@ -347,8 +345,10 @@ def _serving(
         if not any(period.holds(intervals, at) for intervals in counting.values()):
             continue
         person = str(persons[one.manager])
-        times = together([other for other in there if persons[other.manager] == person], chosen.zone)
+        own = [other for other in there if persons[other.manager] == person]
+        times = together(own, chosen.zone)
         low = next(interval.low for interval in times if interval.low <= at < interval.high)
+        low = assignment.since(low, own, {role: found.start for role, found in roles.items()}, at, chosen.zone)
         since = None if low == period.ALWAYS else period.text(low, chosen.zone)
         found.append(Serving(chosen.url, one.manager, person, one.team, since, LEAD in one.roles))
     return found

@@ -173,7 +173,7 @@ async def _line(
     wanted, at = made.program, made.at
     staff = known.staff[person]
     own = [role for role in staff.roles if role.organization in {None, made.organization}]
-    starts = {role.reference: period.starts(role.start, wanted.zone) for role in staff.roles}
+    starts = {role.reference: role.start for role in staff.roles}
     used = {one.manager for each in there for one in each.assignments}
     others = [each for role in own for each in staff.served.get(role.reference, ())]
     line = Line(
@@ -217,11 +217,9 @@ def _days(start: str | None, wanted: Program, at: int) -> int | None:
     return period.days(period.starts(start, wanted.zone), at, wanted.zone) if start else None
 
 
-def _held(served: Served, starts: Mapping[str, int], wanted: Program, at: int) -> Held:
-    """An assignment is no longer than the role that it is held in has been this person's."""
+def _held(served: Served, starts: Mapping[str, str | None], wanted: Program, at: int) -> Held:
     low = next(low for low, high in served.held if low <= at < high)
-    start = min([starts.get(one.manager, period.ALWAYS) for one in served.assignments])
-    low = start if low < start <= at else low
+    low = assignment.since(low, served.assignments, starts, at, wanted.zone)
     teams = {one.team for one in served.assignments}
     if len(teams) > 1:
         teams = {one.team for one in served.assignments if period.holds(assignment.held(one, wanted.zone), at)}

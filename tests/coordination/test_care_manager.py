@@ -261,6 +261,14 @@ async def test_care_managers_are_as_of_a_date() -> None:
     assert [[], [first], [first], [second], [first]] == managers
 
 
+@pytest.mark.requirement("IA-27")
+async def test_care_managers_are_with_the_member_from_no_earlier_than_in_the_role() -> None:
+    memory = await iowa()
+    await fill(memory, "a", "m1")
+    await memory.put(role("a", "b", period={"start": "2026-02-01"}))
+    assert ["2026-02-01T00:00:00-06:00"] == [one.since for one in (await who(memory)).serving]
+
+
 @pytest.mark.requirement("IA-25", "IA-27")
 async def test_care_managers_are_with_the_member_since_the_first_of_touching_periods() -> None:
     memory = await iowa()
