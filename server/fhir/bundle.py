@@ -79,7 +79,7 @@ class Links:
 
 
 def links_in(resource: Mapping[str, Any], known: Container[str]) -> set[str]:
-    """What in a resource may be a link: each of `known`, and each conditional reference."""
+    """What in a resource may be a link: each of `known`, a version of one, and each conditional reference."""
     found: set[str] = set()
     _collect(resource, known, found)
     return found
@@ -89,7 +89,7 @@ def _collect(node: Mapping[str, Any], known: Container[str], found: set[str]) ->
     for name, value in node.items():
         kind = type(value)
         if kind is str:
-            if value in known or (name == "reference" and is_conditional(value)):
+            if value in known or (name == "reference" and (is_conditional(value) or versioned(value) in known)):
                 found.add(value)
             elif name == "div":
                 found.update(url for _, url in _ANCHOR.findall(value) if url in known)
@@ -107,6 +107,12 @@ def is_conditional(reference: str) -> bool:
     """True for "Patient?identifier=…": a search that must find exactly one. https://hl7.org/fhir/R4/http.html#trules"""
     type_name, mark, _ = reference.partition("?")
     return bool(mark) and type_name in RESOURCE_TYPES
+
+
+def versioned(reference: str) -> str:
+    """What a reference to one version is a version of; "" for any other reference."""
+    base, mark, _ = reference.partition("/_history/")
+    return base if mark else ""
 
 
 def relinked(resource: dict[str, Any], text: Text, id: str, links: Mapping[str, str]) -> tuple[dict[str, Any], Text]:

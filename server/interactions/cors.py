@@ -10,10 +10,13 @@ from dataclasses import dataclass
 Lines = tuple[tuple[bytes, bytes], ...]
 
 ANY = "*"
-EXPOSED = b"ETag, Last-Modified, Location, Content-Location, X-Request-Id, Retry-After, Allow, Accept-Patch"
+EXPOSED = (
+    b"ETag, Last-Modified, Location, Content-Location, X-Request-Id, X-Correlation-Id, Retry-After, Allow, "
+    b"Accept-Patch, X-Progress, Expires"
+)
 TAKEN = (
     b"Accept, Authorization, Content-Encoding, Content-Type, Idempotency-Key, If-Match, If-Modified-Since, "
-    b"If-None-Exist, If-None-Match, Prefer, X-Acting-As, X-Provenance, X-Request-Id"
+    b"If-None-Exist, If-None-Match, Prefer, X-Acting-As, X-Provenance, X-Request-Id, X-Correlation-Id"
 )
 MAX_AGE = b"600"  # seconds that a browser remembers a preflight's answer
 

@@ -23,7 +23,7 @@ from server.auth.access import SYSTEM, Caller
 from server.fhir import body
 from server.fhir.reference import local
 from server.interactions import asynchronous, coding
-from server.interactions.cors import Cors
+from server.interactions.cors import Cors, Lines
 from server.interactions.exchange import (
     ASYNC_OUTPUT,
     REQUEST_ID,
@@ -96,8 +96,8 @@ class Base:
         started = time.perf_counter()
         method: str = scope["method"]
         headers = _headers(scope["headers"])
-        id = _request_id(headers.get(b"x-request-id"))
-        REQUEST_ID.set(id)
+        numbered = _request_ids(headers)
+        REQUEST_ID.set(numbered[0][1])
         form, shape, url = Form(), "", ""
         try:
             place = locate(scope["path"][len(self.path) :])
@@ -129,7 +129,7 @@ class Base:
             response = Response.failed(error)
         if form.media_type == CSV and not response.media_type:
             form = Form()  # no table, but an outcome
-        response.headers += ((b"x-request-id", id), *self.cors.lines(headers.get(b"origin")))
+        response.headers += (*numbered, *self.cors.lines(headers.get(b"origin")))
         await _answer(send, method, headers, response, form, url)
         self.observe(method, shape, response.status, time.perf_counter() - started)
 
@@ -281,11 +281,21 @@ async def _written(content: bytes, pretty: bool, packed: bytes) -> bytes:
 
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
+_CORRELATION_ID = re.compile(rb"[ -~]{1,256}").fullmatch
 _started, _numbers = os.urandom(6).hex(), itertools.count(1)
 
 
-def _request_id(asked: bytes | None) -> bytes:
-    """The client's own X-Request-Id, where it is one that a log may hold; else a new one."""
+def _request_ids(headers: Headers) -> Lines:
+    """X-Request-Id: the client's own, where it is one that a log may hold; else a new one, and then the client's too.
+
+    https://hl7.org/fhir/R4/http.html#custom
+    """
+    asked = headers.get(b"x-request-id")
+    correlation = headers.get(b"x-correlation-id")
     if asked is not None and _REQUEST_ID(asked):
-        return asked
-    return b"%b-%x" % (_started.encode(), next(_numbers))
+        id = asked
+    else:
+        id, correlation = b"%b-%x" % (_started.encode(), next(_numbers)), correlation or asked
+    if correlation and _CORRELATION_ID(correlation):
+        return ((b"x-request-id", id), (b"x-correlation-id", correlation))
+    return ((b"x-request-id", id),)

@@ -15,9 +15,9 @@ from server.fhir.body import NAMED, Body
 from server.fhir.json_patch import MEDIA_TYPE
 from server.interactions.exchange import Request, Response, Server
 from server.interactions.headers import unpatchable
+from server.interactions.patched import Patch
 from server.interactions.write import (
     Head,
-    Patch,
     Target,
     Write,
     check_preconditions,

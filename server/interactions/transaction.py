@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -42,7 +42,7 @@ from server.interactions.write import (
     multiple_matches,
     outcome_of,
 )
-from server.ledger import Change, Commit, IndexRow, Plan, Version, View, micros
+from server.ledger import Change, Commit, IndexRow, Plan, Position, Version, View, micros
 from server.outcome import Issue, Problem
 from server.search.pool import Pool
 from server.search.query import Query
@@ -167,6 +167,13 @@ class Part:
     rows: Sequence[IndexRow] = ()
     made: dict[tuple[int, tuple[tuple[str, str], ...]], Change] = field(default_factory=dict)
 
+    def is_new(self, target: Target) -> bool:
+        """False where the write, as far as it has no links, is what stands."""
+        current = target.current
+        if target.keeps or current is None or current.body is None:
+            return not target.keeps
+        return self.write.change(target.id, current).stamped(current.position, current.at) != current.body
+
     def change(self, target: Target, links: dict[str, str]) -> Change:
         """The write with its links replaced. Made once for the same links: the head may decide again."""
         plain = self.write.change(target.id, target.current)
@@ -230,6 +237,7 @@ class Together:
             elif part.write.body is not None:
                 part.names = bundle.links_in(part.write.body.resource, names)
             self._conditions(part, base_url)
+        self.has_versioned = any(bundle.versioned(name) for part in self.parts for name in part.names)
         self.searched = {query.type for query, _ in self.conditions.values()}
         self.searched |= {part.write.type for part in self.parts if part.write.condition is not None}
         self.written: dict[str, int] = {}  # the entry of each resource, as it was planned last
@@ -261,7 +269,7 @@ class Together:
         for name, (query, index) in self.conditions.items():
             await pause()
             links.absolute[name] = await _one(head, name, query, index)
-        changes = await self._changes(targets, links, pause)
+        changes = await self._changes(targets, links, view.position + 1, pause)
         if self.reads:
             await self._check_reads(view.with_(changes))
         return Plan(changes, self._output(targets))
@@ -285,14 +293,20 @@ class Together:
         return links
 
     async def _changes(
-        self, targets: Sequence[Target], links: Links, pause: Callable[[], Awaitable[None]]
+        self, targets: Sequence[Target], links: Links, position: Position, pause: Callable[[], Awaitable[None]]
     ) -> list[Change]:
+        versions = {
+            f"{part.write.type}/{target.id}": position if part.is_new(target) else _position(target)
+            for part, target in zip(self.parts, targets, strict=True)
+            if self.has_versioned
+        }
         changes = []
         for part, target in zip(self.parts, targets, strict=True):
             await pause()
             if not target.keeps:
                 near = links.of(part.entry.full_url) if part.names else {}
-                changes.append(part.change(target, {name: near[name] for name in part.names if name in near}))
+                found = {name: _linked(name, near, versions) for name in part.names}
+                changes.append(part.change(target, {name: link for name, link in found.items() if link}))
         return changes
 
     async def _check_reads(self, after: View) -> None:
@@ -312,6 +326,18 @@ class Together:
             if not target.keeps:
                 written[name] = len(written)
         return [outcome_of(target, written.get(name)) for name, target in found]
+
+
+def _position(target: Target) -> Position:
+    return target.current.position if target.current else 0
+
+
+def _linked(name: str, near: Mapping[str, str], versions: Mapping[str, Position]) -> str | None:
+    """What a name stands for: another entry's resource, or the version of it that this transaction leaves."""
+    if name in near:
+        return near[name]
+    reference = near.get(bundle.versioned(name))
+    return f"{reference}/_history/{versions[reference]}" if reference and reference in versions else None
 
 
 def _full_urls(parts: Sequence[Part]) -> Links:

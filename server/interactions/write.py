@@ -6,18 +6,18 @@ https://hl7.org/fhir/R4/http.html#ops
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from server.fhir import body as fhir_body
 from server.fhir import bundle
 from server.fhir.body import NAMED, Body
 from server.interactions.exchange import Request, Response, Server
 from server.interactions.headers import Tags, tags
+from server.interactions.patched import Patch, patched
 from server.interactions.provenance import HEADER, provenance
-from server.ledger import Change, Commit, Decide, Plan, Resource, Version, View
+from server.ledger import Change, Commit, Decide, Plan, Version, View
 from server.outcome import Issue, Problem
 from server.search import query
 from server.search.filter import ALL
@@ -27,18 +27,6 @@ from server.validation.element import validate
 
 MAX_KEY = 255
 CONDITIONS = (b"if-match", b"if-none-match", b"if-none-exist", HEADER)
-
-
-class Patch(Protocol):
-    """A change of what the head has."""
-
-    def applied(self, resource: Resource) -> Resource:
-        """The resource that comes of this one, which is used up. Problem unprocessable (422) where it does not fit."""
-        ...
-
-    def links_in(self, known: Container[str]) -> set[str]:
-        """What in it may be a link: each of `known`, and each conditional reference."""
-        ...
 
 
 @dataclass(slots=True)
@@ -73,7 +61,7 @@ class Write:
         made_of = (current.id, current.position)
         if made_of not in self.results:
             assert self.patch is not None
-            self.results[made_of] = _patched(self.patch, current)
+            self.results[made_of] = patched(self.patch, current)
         return self.results[made_of]
 
 
@@ -116,31 +104,6 @@ class ViewHead:
 
 
 Resolve = Callable[[Write, Head], Awaitable[Target]]
-
-
-def _patched(patch: Patch, current: Version) -> Body | None:
-    before = fhir_body.loads(current.body or b"")
-    after = patch.applied(fhir_body.loads(current.body or b""))
-    if fhir_body.dumps(before, sorted=True) == fhir_body.dumps(after, sorted=True):
-        return None
-    _check_kept(before, after)
-    body = Body.of(after)
-    issues = validate(body.resource)
-    if any(issue.severity in {"error", "fatal"} for issue in issues):
-        raise Problem.with_issues("unprocessable", issues)
-    return body
-
-
-def _check_kept(before: Resource, after: Resource) -> None:
-    """Problem unprocessable (422) where a patch changes what the server alone sets."""
-    type = before["resourceType"]
-    meta = after["meta"] if isinstance(after.get("meta"), dict) else {}
-    for name in ("resourceType", "id"):
-        if after.get(name) != before[name]:
-            raise Problem.of("unprocessable", f"A patch leaves {name} as it is: {before[name]!r}", f"{type}.{name}")
-    for name in ("versionId", "lastUpdated"):
-        if meta.get(name, before["meta"][name]) != before["meta"][name]:
-            raise Problem.of("unprocessable", f"The server sets meta.{name}; leave it as it is", f"{type}.meta.{name}")
 
 
 def checked(request: Request) -> Body:

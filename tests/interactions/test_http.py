@@ -447,6 +447,25 @@ async def test_request_id_is_made_where_there_is_none(client: httpx.AsyncClient,
     assert 2 == len({*made, *headers.values()} - set(headers.values()))
 
 
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"X-Request-Id": "a b"}, "a b"),
+        ({"X-Request-Id": "a", "X-Correlation-Id": "c"}, "c"),
+        ({"X-Correlation-Id": "c"}, "c"),
+        ({"X-Request-Id": "a"}, None),
+        ({"X-Request-Id": "a" * 300}, None),
+        ({"X-Request-Id": "é"}, None),
+    ],
+)
+async def test_correlation_id_is_told_back(
+    client: httpx.AsyncClient, headers: dict[str, str], expected: str | None
+) -> None:
+    sent = {name: value.encode("latin-1") for name, value in headers.items()}
+    response = await client.get("Patient/nobody", headers=sent)
+    assert expected == response.headers.get("x-correlation-id")
+
+
 @pytest.mark.parametrize("actor", ["PractitionerRole/7", "Practitioner/7", "Patient/7", "Organization/7"])
 async def test_acting_as(client: httpx.AsyncClient, actor: str) -> None:
     assert 200 == (await client.get("Patient", headers={"X-Acting-As": actor})).status_code

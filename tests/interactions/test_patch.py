@@ -311,3 +311,33 @@ async def test_patch_in_a_transaction_that_is_refused_leaves_nothing(stored: htt
     twice = [entry("PATCH", "Patient/a", FAMILY), entry("PUT", "Patient/a", PATIENT)]
     assert 400 == (await stored.post("", json=transaction(*twice))).status_code
     assert 1 == (await stored.get("_history")).json()["total"]
+
+
+DIV = '<div xmlns="http://www.w3.org/1999/xhtml">Doe</div>'
+
+
+def narrated(status: str) -> dict[str, Any]:
+    return {**PATIENT, "text": {"status": status, "div": DIV}}
+
+
+@pytest.mark.parametrize("status", ["generated", "extensions"])
+async def test_patch_takes_away_a_narrative_that_it_makes_untrue(client: httpx.AsyncClient, status: str) -> None:
+    await client.put("Patient/a", json=narrated(status))
+    tagged = await patched(client, [{"op": "add", "path": "/meta/tag", "value": [{"code": "x"}]}])
+    assert DIV == tagged.json()["text"]["div"]
+    response = await patched(client, FAMILY)
+    assert (200, False) == (response.status_code, "text" in response.json())
+
+
+@pytest.mark.parametrize("status", ["generated", "additional"])
+async def test_patch_that_changes_the_narrative_too(client: httpx.AsyncClient, status: str) -> None:
+    await client.put("Patient/a", json=narrated(status))
+    told = DIV.replace("Doe", "Roe")
+    response = await patched(client, [*replaced("/name/0/family", "Roe"), *replaced("/text/div", told)])
+    assert (200, told) == (response.status_code, response.json()["text"]["div"])
+
+
+async def test_patch_refuses_to_make_a_written_narrative_untrue(client: httpx.AsyncClient) -> None:
+    await client.put("Patient/a", json=narrated("additional"))
+    response = await patched(client, FAMILY)
+    assert ((422, ["processing"]), ["Patient.text"]) == (refusal(response), places(response))

@@ -391,3 +391,37 @@ async def test_large_transaction_leaves_others_their_turn(client: httpx.AsyncCli
     await read()
     assert ["201"] * 10_000 == statuses(posted.result())
     assert slowest < 2
+
+
+OLD = "http://other.example/fhir/Patient/7"
+
+
+@pytest.mark.parametrize("reference", [f"{FULL}/_history/3", f"{OLD}/_history/3"])
+async def test_reference_to_a_version_becomes_one_to_the_version_that_is_written(
+    client: httpx.AsyncClient, reference: str
+) -> None:
+    full_url = reference.partition("/_history")[0]
+    await client.put("Patient/beside", json=patient("beside"))
+    response = await client.post(
+        "", json=transaction(entry("POST", "CarePlan", plan(reference)), entry("POST", "Patient", MEMBER, full_url))
+    )
+    told = [one["response"] for one in response.json()["entry"]]
+    assert told[1]["location"] == (await client.get(location(response, 0))).json()["subject"]["reference"]
+    assert 200 == (await client.get(told[1]["location"])).status_code
+
+
+async def test_reference_to_a_version_of_what_stands_is_to_that(client: httpx.AsyncClient) -> None:
+    await client.put("Patient/a", json=patient("a"))
+    await client.put("Patient/beside", json=patient("beside"))
+    response = await client.post(
+        "",
+        json=transaction(
+            entry("POST", "CarePlan", plan(f"{FULL}/_history/9")), entry("PUT", "Patient/a", patient("a"), FULL)
+        ),
+    )
+    assert "Patient/a/_history/1" == (await client.get(location(response, 0))).json()["subject"]["reference"]
+
+
+async def test_reference_to_a_version_of_no_entry_is_left(client: httpx.AsyncClient) -> None:
+    response = await client.post("", json=transaction(entry("POST", "CarePlan", plan("Patient/x/_history/3"))))
+    assert "Patient/x/_history/3" == (await client.get(location(response, 0))).json()["subject"]["reference"]
