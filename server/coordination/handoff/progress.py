@@ -51,11 +51,11 @@ class Progress:
         await terms.check(self)
         if not self.transfer.is_open:
             return []
+        completing = [step for step in self.protocol.steps if self._completes(step)]
         if ending := self._ending():
             self._check_not_switched()
             await self.check_who(ending)
             return await self._given_up(ending)
-        completing = [step for step in self.protocol.steps if self._completes(step)]
         await self._check_writers()
         for step in completing:
             await self._check_order(step)

@@ -261,6 +261,15 @@ async def test_the_evidence_of_a_completed_step_stays() -> None:
     await memory.put(third | {"note": [{"text": "They talked for an hour"}]})
 
 
+@pytest.mark.parametrize("status", ["rejected", "cancelled", "failed", "requested"])
+async def test_a_completed_step_gives_nothing_up(status: str) -> None:
+    memory = await directory()
+    transfer = await opened(memory)
+    await run(memory, transfer, 1)
+    first = (await steps(memory, transfer))["1"]
+    assert "conflict" == await refused(memory, first | {"status": status})
+
+
 async def test_steps_that_are_completed_in_one_commit_go_in_their_order() -> None:
     memory = await directory()
     transfer = await opened(memory, considerations=(CONSIDERED,))
