@@ -31,6 +31,7 @@ def test_story(tmp_path: Path) -> None:
         "520 members, 10 managers, 52 on average, above the limit of 45 since 2025-01-01",
         "70  Aspen Pumice   above 50 since 2025-01-01",
         "Flags active: 1 caseload-average-breach, 3 caseload-breach",
+        "1 more case manager is needed in Location/ia-polk: at most 45 on average, and 118 members",
         "From today on: Ned Shale and Nell Shale",
         "48 of 520 members are to move",
         "48 transfers are open; each holds a place at the next manager",

@@ -87,4 +87,5 @@ def shortage(reading: Reading, one: Shortage) -> str:
         "average": f"at most {reading.average} on average",
         "workload": f"at most {reading.situation.full_load} of weighted workload for each",
     }[one.limit]
-    return f"{one.managers} more case managers are needed{area}: {limit}, and {one.members} members there."
+    needed = "case manager is" if one.managers == 1 else "case managers are"
+    return f"{one.managers} more {needed} needed{area}: {limit}, and {one.members} members there."
