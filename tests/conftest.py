@@ -8,11 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 from starlette.types import ASGIApp
 
 from server.app import create_app
 from server.settings import Settings
+
+# A machine that is busy with other tests draws slowly: that is no fault of what is drawn
+hypothesis.settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture

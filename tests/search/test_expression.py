@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from server.search.filter import And, Chain
 from server.search.query import parse
@@ -31,7 +31,7 @@ OBSERVATION: dict[str, Any] = {
 }
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=1000)
 @given(filtered())
 def test_filter_holds_as_the_specification_reads(found: tuple[dict[str, Any], str, bool]) -> None:
     resource, text, holds = found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from server.search.filter import ALL, And, Chain, Contains, Equal, Has, Ids, Not, Or, Present, Range, Updated
 from server.search.match import matches
@@ -14,7 +14,7 @@ from tests.search.asked import finds
 from tests.search.strategies import searches
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
+@settings(max_examples=1000)
 @given(searches())
 def test_matches_as_the_specification_reads(search: tuple[dict[str, Any], str, str]) -> None:
     resource, name, value = search
