@@ -199,24 +199,34 @@ async def _task(view: View, look: Look, one: Breach, flag: str) -> list[Change]:
 
 
 async def _over(view: View, look: Look, every: Iterable[Breach], flag: Flag) -> list[Change]:
-    """The end of a Flag, and of its Task where nobody ended that."""
+    """The end of a Flag: when the breach was over; where the history bears it out no more, in error."""
     zone = look.wanted.zone
     start = period.starts(flag.start, zone)
     ends = [one.until for one in every if one.rule.id == flag.rule and one.until <= look.now and one.until > start]
+    return await _ended(view, flag, period.text(min(ends), zone) if ends else None, look.now)
+
+
+async def without_program(view: View, organizations: Iterable[str], programs: Programs, now: int) -> list[Change]:
+    """The end of the Flags of programs that were taken back, or deleted: they are in force at no date."""
+    flags = [Flag.of(fact) for facts in (await view.facts("flag", organizations)).values() for fact in facts]
+    return [
+        change
+        for flag in flags
+        if flag.status == "active" and flag.program not in programs
+        for change in await _ended(view, flag, None, now)
+    ]
+
+
+async def _ended(view: View, flag: Flag, end: str | None, now: int) -> list[Change]:
+    """A Flag at its end, or without one in error, and its Task where nobody ended that."""
     stored = await _read(view, *flag.flag.split("/"))
-    ended: Resource = {"status": "entered-in-error"}
-    if ends:
-        when = {"start": flag.start} if flag.start else {}
-        ended = {"status": "inactive", "period": {**when, "end": period.text(min(ends), zone)}}
+    when = {**({"start": flag.start} if flag.start else {}), "end": end}
+    ended: Resource = {"status": "inactive", "period": when} if end else {"status": "entered-in-error"}
     changes = [_put({**stored, **ended})]
     task = await _read(view, "Task", str(uuid.uuid5(IDS, f"task {stored['id']}")))
     if task and task["status"] in facts.OPEN:
-        status = "completed" if ends else "cancelled"
-        closed: Resource = {"status": status, "lastModified": instant(look.now)}
-        if ends:
-            began = {"start": flag.start} if flag.start else {}
-            closed["executionPeriod"] = {**began, "end": period.text(min(ends), zone)}
-        changes.append(_put({**task, **closed}))
+        closed: Resource = {"status": "completed", "executionPeriod": when} if end else {"status": "cancelled"}
+        changes.append(_put({**task, **closed, "lastModified": instant(now)}))
     return changes
 
 

@@ -6,7 +6,7 @@ decided at the head: where the ledger moved meanwhile, those whom it is about ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -27,6 +27,8 @@ class Seen(NamedTuple):
 
     position: Position
     due: list[tuple[Look, Due]]
+    taken_back: Sequence[Change] = ()  # Flags of programs that are no more
+    organizations: Sequence[str] = ()  # where these were looked for
 
 
 async def look(repository: Repository, caller: Caller, now: datetime | None = None) -> int:
@@ -47,7 +49,8 @@ async def _seen_by_all(view: View, now: int) -> Seen:
             at = Look(organization, programs, wanted, now)
             found.append((at, await oversight.breaches(view, at, one)))
             one.let_go()
-    return await seen(view, found)
+    taken_back = await oversight.without_program(view, organizations, programs, now)
+    return (await seen(view, found))._replace(taken_back=taken_back, organizations=organizations)
 
 
 def _limiting(programs: Programs) -> Iterable[str]:
@@ -62,13 +65,18 @@ async def seen(view: View, found: Iterable[tuple[Look, Breaches]]) -> Seen:
 
 async def written(repository: Repository, caller: Caller, seen: Seen) -> int:
     """Write it, all at once; nothing is asked of the ledger where there is nothing to write."""
-    if not seen.due:
+    if not (seen.due or seen.taken_back):
         return 0
+    now = micros(datetime.now(UTC))
 
     async def decide(view: View) -> Plan:
         if view.position == seen.position:
-            return Plan([change for _, due in seen.due for change in due.changes])
-        return Plan([change for at, due in seen.due for change in await _again(view, at, due)])
+            return Plan([*(change for _, due in seen.due for change in due.changes), *seen.taken_back])
+        changes = [change for at, due in seen.due for change in await _again(view, at, due)]
+        if seen.taken_back:
+            programs = await active(view)
+            changes += await oversight.without_program(view, seen.organizations, programs, now)
+        return Plan(changes)
 
     commit = await repository.commit(caller, decide)
     return len(commit.versions) if commit.appended else 0

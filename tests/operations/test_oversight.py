@@ -97,3 +97,19 @@ async def test_flags_are_of_the_program_and_the_organization(settings: Settings)
         flag = server.repository.read(SYSTEM, *fact.source.split("/"))
         assert flag.body
         assert "2025-01-01T00:00:00-06:00" == json.loads(flag.body)["period"]["start"]
+
+
+@pytest.mark.parametrize("moved", [False, True])
+async def test_flags_of_a_program_that_is_taken_back_are_entered_in_error(settings: Settings, moved: bool) -> None:
+    async with opened(settings) as server:
+        repository = server.repository
+        await put(repository, *population(2))
+        assert 2 == await oversight.look(repository, SYSTEM, NOW)
+        await put(repository, population(2)[0] | {"status": "retired"})
+        found = await seen(repository)
+        if moved:
+            await put(repository, patient("other"))
+        assert 2 == await oversight.written(repository, SYSTEM, found)
+        flags = (await repository.view(SYSTEM).facts("flag", ["Organization/mco"]))["Organization/mco"]
+        assert ["entered-in-error"] == [fact.data[0] for fact in flags]
+        assert 0 == await oversight.look(repository, SYSTEM, NOW)
