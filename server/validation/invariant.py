@@ -2,57 +2,19 @@
 
 https://hl7.org/fhir/R4/conformance-rules.html#constraints
 
-The table holds those of the data types and of the resources that care coordination writes. Each `holds` is asked only
-when the element's parts are right, so it may rely on their kinds. Those that look across a whole resource (dom-2 to
-dom-5, ref-1) are in `resource`.
+The table holds those of the data types and of the resources that care coordination writes; `definitional` has the rest.
+Those that look across a whole resource (dom-2 to dom-5, ref-1) are in `contained`, and those of a narrative in
+`narrative`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
 
-from server.fhir import datatype
+from server.validation.condition import Invariant, Json, excludes, has, has_any, one_of, precede, requires
+from server.validation.definitional import DEFINITIONAL
 
 UCUM = "http://unitsofmeasure.org"
-Json = dict[str, Any]
-
-
-class Invariant(NamedTuple):
-    """One invariant under its key in the specification, in our words."""
-
-    key: str
-    holds: Callable[[Json], bool]
-    words: str
-
-
-def has(value: Json, name: str) -> bool:
-    """Whether an element is there: its value, or an extension in the place of one."""
-    return name in value or f"_{name}" in value
-
-
-def precede(value: Json, earlier: str, later: str) -> bool:
-    """Not wholly the other way round. Where one has a time and the other is a date, their local dates are compared."""
-    first, last = value.get(earlier), value.get(later)
-    if first is None or last is None:
-        return True
-    if len(first) > 10 and len(last) > 10:
-        start, end = datatype.date_time(first), datatype.date_time(last)
-        return start is None or end is None or start.low < end.high
-    shared = min(len(first), len(last), 10)
-    return bool(first[:shared] <= last[:shared])
-
-
-def _requires(name: str, *others: str) -> Callable[[Json], bool]:
-    return lambda value: not has(value, name) or any(has(value, other) for other in others)
-
-
-def _excludes(name: str, other: str) -> Callable[[Json], bool]:
-    return lambda value: not (has(value, name) and has(value, other))
-
-
-def _one_of(*names: str) -> Callable[[Json], bool]:
-    return lambda value: any(has(value, name) for name in names)
 
 
 def _extension(value: Json) -> bool:
@@ -103,12 +65,7 @@ def _offset(value: Json) -> bool:
 def _trigger(value: Json) -> bool:
     kind = value.get("type", "")
     needed = "data" if kind.startswith("data-") else {"named-event": "name", "periodic": "timing"}.get(kind)
-    return needed is None or _any(value, needed)
-
-
-def _any(value: Json, choice: str) -> bool:
-    """Whether an element is there by name, or under one of its choice's names."""
-    return any(name.lstrip("_").startswith(choice) for name in value)
+    return needed is None or has_any(value, needed)
 
 
 def _on_behalf_of(value: Json) -> bool:
@@ -118,7 +75,7 @@ def _on_behalf_of(value: Json) -> bool:
 
 def _abated(value: Json) -> bool:
     status = {code for _, code in _codings(value.get("clinicalStatus", {}))}
-    return not _any(value, "abatement") or bool(status & {"inactive", "remission", "resolved"})
+    return not has_any(value, "abatement") or bool(status & {"inactive", "remission", "resolved"})
 
 
 def _in_error(value: Json) -> bool:
@@ -131,13 +88,13 @@ def _codings(concept: Json) -> set[tuple[str | None, str | None]]:
 
 
 def _absent_value(value: Json) -> bool:
-    return "dataAbsentReason" not in value or not _any(value, "value")
+    return "dataAbsentReason" not in value or not has_any(value, "value")
 
 
 def _component(value: Json) -> bool:
     codes = _codings(value.get("code", {}))
     components = value.get("component", ())
-    return not _any(value, "value") or not any(codes & _codings(part.get("code", {})) for part in components)
+    return not has_any(value, "value") or not any(codes & _codings(part.get("code", {})) for part in components)
 
 
 def _percentage(value: Json) -> bool:
@@ -151,12 +108,12 @@ PROFILES: Mapping[str, Invariant] = {
     "SimpleQuantity": Invariant("sqty-1", lambda it: not has(it, "comparator"), "a SimpleQuantity has no comparator"),
 }
 
-INVARIANTS: Mapping[str, tuple[Invariant, ...]] = {
+_CARE: Mapping[str, tuple[Invariant, ...]] = {
     "Age": (Invariant("age-1", _age, "an age is above 0 and has UCUM's code of a time"),),
-    "Attachment": (Invariant("att-1", _requires("data", "contentType"), "data needs its contentType"),),
-    "AuditEvent.entity": (Invariant("sev-1", _excludes("name", "query"), "an entity has a name or a query, not both"),),
+    "Attachment": (Invariant("att-1", requires("data", "contentType"), "data needs its contentType"),),
+    "AuditEvent.entity": (Invariant("sev-1", excludes("name", "query"), "an entity has a name or a query, not both"),),
     "CarePlan.activity": (
-        Invariant("cpl-3", _excludes("detail", "reference"), "an activity has a reference or a detail, not both"),
+        Invariant("cpl-3", excludes("detail", "reference"), "an activity has a reference or a detail, not both"),
     ),
     "CareTeam.participant": (
         Invariant("ctm-1", _on_behalf_of, "onBehalfOf stands only beside a member that is a Practitioner"),
@@ -165,22 +122,20 @@ INVARIANTS: Mapping[str, tuple[Invariant, ...]] = {
         Invariant("con-4", _abated, "an abated condition's clinicalStatus is inactive, remission or resolved"),
         Invariant("con-5", _in_error, "a condition that was entered in error has no clinicalStatus"),
     ),
-    "Condition.evidence": (Invariant("con-2", _one_of("code", "detail"), "evidence has a code or a detail"),),
-    "Condition.stage": (
-        Invariant("con-1", _one_of("summary", "assessment"), "a stage has a summary or an assessment"),
-    ),
-    "ContactPoint": (Invariant("cpt-2", _requires("value", "system"), "a value needs its system (phone, email …)"),),
+    "Condition.evidence": (Invariant("con-2", one_of("code", "detail"), "evidence has a code or a detail"),),
+    "Condition.stage": (Invariant("con-1", one_of("summary", "assessment"), "a stage has a summary or an assessment"),),
+    "ContactPoint": (Invariant("cpt-2", requires("value", "system"), "a value needs its system (phone, email …)"),),
     "Count": (Invariant("cnt-3", _count, "a count is a whole number with UCUM's code 1"),),
     "DataRequirement.codeFilter": (Invariant("drq-1", _filter, "a codeFilter has a path or a searchParam, not both"),),
     "DataRequirement.dateFilter": (Invariant("drq-2", _filter, "a dateFilter has a path or a searchParam, not both"),),
     "Distance": (Invariant("dis-1", _ucum, "a distance has UCUM's code of a length"),),
     "Duration": (Invariant("drt-1", _duration, "a duration's code is UCUM's, beside a value"),),
     "Expression": (
-        Invariant("exp-1", _one_of("expression", "reference"), "an Expression has an expression or a reference"),
+        Invariant("exp-1", one_of("expression", "reference"), "an Expression has an expression or a reference"),
     ),
     "Extension": (Invariant("ext-1", _extension, "an extension has either one value[x] or extensions"),),
     "Goal.target": (
-        Invariant("gol-1", lambda it: not _any(it, "detail") or "measure" in it, "detail[x] needs its measure"),
+        Invariant("gol-1", lambda it: not has_any(it, "detail") or "measure" in it, "detail[x] needs its measure"),
     ),
     "MeasureReport": (
         Invariant(
@@ -197,24 +152,24 @@ INVARIANTS: Mapping[str, tuple[Invariant, ...]] = {
         Invariant("obs-7", _component, "a component with the observation's own code takes the place of value[x]"),
     ),
     "Observation.referenceRange": (
-        Invariant("obs-3", _one_of("low", "high", "text"), "a referenceRange has a low, a high or a text"),
+        Invariant("obs-3", one_of("low", "high", "text"), "a referenceRange has a low, a high or a text"),
     ),
     "Organization": (
-        Invariant("org-1", _one_of("identifier", "name"), "an organization has an identifier or a name"),
+        Invariant("org-1", one_of("identifier", "name"), "an organization has an identifier or a name"),
         Invariant("org-2", _none_at_home("address"), "an organization's address is not of use home"),
         Invariant("org-3", _none_at_home("telecom"), "an organization's telecom is not of use home"),
     ),
     "Patient.contact": (
         Invariant(
             "pat-1",
-            _one_of("name", "telecom", "address", "organization"),
+            one_of("name", "telecom", "address", "organization"),
             "a contact has a name, telecom, address or organization",
         ),
     ),
     "Period": (Invariant("per-1", lambda it: precede(it, "start", "end"), "a period's start is not after its end"),),
-    "Quantity": (Invariant("qty-3", _requires("code", "system"), "a unit's code needs its system"),),
+    "Quantity": (Invariant("qty-3", requires("code", "system"), "a unit's code needs its system"),),
     "QuestionnaireResponse.item": (
-        Invariant("qrs-1", _excludes("answer", "item"), "items stand under the item or under its answer, not both"),
+        Invariant("qrs-1", excludes("answer", "item"), "items stand under the item or under its answer, not both"),
     ),
     "Range": (Invariant("rng-2", _range, "a range's low is not above its high"),),
     "Ratio": (Invariant("rat-1", _ratio, "numerator and denominator stand together"),),
@@ -222,24 +177,28 @@ INVARIANTS: Mapping[str, tuple[Invariant, ...]] = {
         Invariant("ras-1", _percentage, "a range of probability is in percent (UCUM's %)"),
         Invariant("ras-2", lambda it: it.get("probabilityDecimal", 0) <= 100, "a probability is at most 100"),
     ),
-    "ServiceRequest": (Invariant("prr-1", _requires("orderDetail", "code"), "orderDetail needs a code"),),
+    "ServiceRequest": (Invariant("prr-1", requires("orderDetail", "code"), "orderDetail needs a code"),),
     "Task": (
         Invariant("inv-1", lambda it: precede(it, "authoredOn", "lastModified"), "lastModified is after authoredOn"),
     ),
     "Timing.repeat": (
-        Invariant("tim-1", _requires("duration", "durationUnit"), "a duration needs its durationUnit"),
-        Invariant("tim-2", _requires("period", "periodUnit"), "a period needs its periodUnit"),
+        Invariant("tim-1", requires("duration", "durationUnit"), "a duration needs its durationUnit"),
+        Invariant("tim-2", requires("period", "periodUnit"), "a period needs its periodUnit"),
         Invariant("tim-4", lambda it: it.get("duration", 0) >= 0, "a duration is not negative"),
         Invariant("tim-5", lambda it: it.get("period", 0) >= 0, "a period is not negative"),
-        Invariant("tim-6", _requires("periodMax", "period"), "periodMax needs a period"),
-        Invariant("tim-7", _requires("durationMax", "duration"), "durationMax needs a duration"),
-        Invariant("tim-8", _requires("countMax", "count"), "countMax needs a count"),
+        Invariant("tim-6", requires("periodMax", "period"), "periodMax needs a period"),
+        Invariant("tim-7", requires("durationMax", "duration"), "durationMax needs a duration"),
+        Invariant("tim-8", requires("countMax", "count"), "countMax needs a count"),
         Invariant("tim-9", _offset, "an offset needs a when, other than C, CM, CD and CV"),
-        Invariant("tim-10", _excludes("timeOfDay", "when"), "timeOfDay and when do not stand together"),
+        Invariant("tim-10", excludes("timeOfDay", "when"), "timeOfDay and when do not stand together"),
     ),
     "TriggerDefinition": (
-        Invariant("trd-1", lambda it: not (_any(it, "data") and _any(it, "timing")), "a trigger has timing or data"),
+        Invariant(
+            "trd-1", lambda it: not (has_any(it, "data") and has_any(it, "timing")), "a trigger has timing or data"
+        ),
         Invariant("trd-2", lambda it: "condition" not in it or "data" in it, "a trigger's condition needs data"),
         Invariant("trd-3", _trigger, "a trigger has what its type names: a name, a timing or data"),
     ),
 }
+
+INVARIANTS: Mapping[str, tuple[Invariant, ...]] = {**_CARE, **DEFINITIONAL}

@@ -1,0 +1,81 @@
+"""Invariant: a demand on one element as a whole, and the conditions that most demands are made of.
+
+https://hl7.org/fhir/R4/conformance-rules.html#constraints
+
+Each `holds` is asked only when the element's parts are right, so it may rely on their kinds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from server.fhir import datatype
+
+Json = dict[str, Any]
+Holds = Callable[[Json], bool]
+
+
+class Invariant(NamedTuple):
+    """One invariant under its key in the specification, in our words."""
+
+    key: str
+    holds: Holds
+    words: str
+
+
+def has(value: Json, name: str) -> bool:
+    """Whether an element is there: its value, or an extension in the place of one."""
+    return name in value or f"_{name}" in value
+
+
+def has_any(value: Json, choice: str) -> bool:
+    """Whether an element is there by name, or under one of its choice's names."""
+    return any(name.lstrip("_").startswith(choice) for name in value)
+
+
+def requires(name: str, *others: str) -> Holds:
+    """Where an element is, one of the others is."""
+    return lambda value: not has(value, name) or any(has(value, other) for other in others)
+
+
+def excludes(name: str, *others: str) -> Holds:
+    """Where an element is, none of the others is."""
+    return lambda value: not (has(value, name) and any(has(value, other) for other in others))
+
+
+def one_of(*names: str) -> Holds:
+    """At least one of the elements is there."""
+    return lambda value: any(has(value, name) for name in names)
+
+
+def either(name: str, other: str) -> Holds:
+    """One of the two elements is there, and not the other."""
+    return lambda value: has(value, name) != has(value, other)
+
+
+def where(name: str, codes: Iterable[str], then: Holds) -> Holds:
+    """Where an element is one of these codes, something holds."""
+    known = frozenset(codes)
+    return lambda value: value.get(name) not in known or then(value)
+
+
+def lacks(*names: str) -> Holds:
+    return lambda value: not any(has(value, name) for name in names)
+
+
+def distinct(values: Iterable[Any]) -> bool:
+    found = [value for value in values if value is not None]
+    return len(set(found)) == len(found)
+
+
+def precede(value: Json, earlier: str, later: str) -> bool:
+    """Not wholly the other way round. Where one has a time and the other is a date, their local dates are compared."""
+    first, last = value.get(earlier), value.get(later)
+    if first is None or last is None:
+        return True
+    if len(first) > 10 and len(last) > 10:
+        start, end = datatype.date_time(first), datatype.date_time(last)
+        return start is None or end is None or start.low < end.high
+    shared = min(len(first), len(last), 10)
+    return bool(first[:shared] <= last[:shared])
