@@ -187,10 +187,10 @@ BROKEN: list[tuple[Json, list[tuple[str, str]]]] = [
     (plan(subject={"reference": "#p"}, contained=[patient(id="p", gender="F")]), [
         ("code-invalid", "CarePlan.contained[0].gender"),
     ]),
-    ({"resourceType": "Bundle", "type": "batch", "entry": [{"resource": plan(status="x")}]}, [
+    ({"resourceType": "Bundle", "type": "collection", "entry": [{"resource": plan(status="x")}]}, [
         ("code-invalid", "Bundle.entry[0].resource.status"),
     ]),
-    ({"resourceType": "Bundle", "type": "batch", "entry": [{"resource": {"resourceType": "HumanName"}}]}, [
+    ({"resourceType": "Bundle", "type": "collection", "entry": [{"resource": {"resourceType": "HumanName"}}]}, [
         ("structure", "Bundle.entry[0].resource.resourceType"),
     ]),
     ({"resourceType": "HumanName", "text": "a"}, [("structure", "Resource.resourceType")]),
