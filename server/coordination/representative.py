@@ -37,6 +37,7 @@ class Recipient:
     address: tuple[str, ...]
     telecom: tuple[str, ...]
     relationship: str  # member, guardian or parent
+    alike: tuple[str, ...] = ()  # everybody who stands for the member as well as this one, who is the first
 
 
 class _Candidate(NamedTuple):
@@ -59,15 +60,16 @@ async def representative(view: View, patient: str, at: int, majority: int = 18, 
     related = await view.facts("related", member.patients)
     everyone = [Related.of(fact) for facts in related.values() for fact in facts]
     there = [one for one in everyone if one.active and period.holds([period.between(one.start, one.end, zone)], at)]
-    if guardian := _first(there, dict.fromkeys(GUARDIANS, 0), zone):
-        return await _recipient(view, guardian, GUARDIAN, at, zone)
+    if guardians := _ranked(there, dict.fromkeys(GUARDIANS, 0), zone):
+        return await _recipient(view, guardians, GUARDIAN, at, zone)
     _check_contacts(member.patient, person, at, zone)
     if is_minor(person.get("birthDate"), at, majority, zone):
-        parent = _first(there, PARENTS, zone)
-        if parent is None:
+        parents = _ranked(there, PARENTS, zone)
+        if not parents:
             raise _no_parent(member.patient, majority)
-        return await _recipient(view, parent, PARENT, at, zone)
-    return await _recipient(view, member.patient, MEMBER, at, zone)
+        return await _recipient(view, parents, PARENT, at, zone)
+    others = (one for one in member.patients if one != member.patient)
+    return await _recipient(view, [member.patient, *others], MEMBER, at, zone)
 
 
 def is_minor(birth_date: str | None, at: int, majority: int, zone: str) -> bool:
@@ -80,8 +82,8 @@ def is_minor(birth_date: str | None, at: int, majority: int, zone: str) -> bool:
     return (today.year - last.year - ((today.month, today.day) < (last.month, last.day))) < majority
 
 
-def _first(there: list[Related], ranks: dict[str, int], zone: str) -> str | None:
-    """The one whose relationship ranks first; of equals, the one who came last."""
+def _ranked(there: list[Related], ranks: dict[str, int], zone: str) -> list[str]:
+    """Those with such a relationship, by its rank; of equals, the one who came last is first."""
     found = [
         _Candidate(
             min(ranks[code] for code in one.relationships if code in ranks), -period.starts(one.start, zone), one.source
@@ -89,17 +91,18 @@ def _first(there: list[Related], ranks: dict[str, int], zone: str) -> str | None
         for one in there
         if any(code in ranks for code in one.relationships)
     ]
-    return min(found).source if found else None
+    return [one.source for one in sorted(found)]
 
 
-async def _recipient(view: View, reference: str, relationship: str, at: int, zone: str) -> Recipient:
-    person = await _read(view, reference)
+async def _recipient(view: View, alike: list[str], relationship: str, at: int, zone: str) -> Recipient:
+    person = await _read(view, alike[0])
     return Recipient(
-        reference,
+        alike[0],
         demographics.name(person.get("name"), at, zone),
         demographics.address(person.get("address"), at, zone),
         demographics.telecom(person.get("telecom"), at, zone),
         relationship,
+        tuple(alike),
     )
 
 

@@ -20,7 +20,7 @@ PRINTINGS = 4  # a letter is printed again where the directory changes meanwhile
 
 
 async def advance(call: Call) -> Answer:
-    """The Task that the operation is called on, as it is then."""
+    """The step's Task, as it is then; the transfer's, where the whole of it is accepted or given up."""
     now, provenance_id = datetime.now(UTC), new_id()
     override = call.inputs.one("override")
     letters: dict[Letter, Printed] = {}

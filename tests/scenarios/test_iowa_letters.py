@@ -275,11 +275,29 @@ async def test_the_introduction_of_a_member_who_has_a_guardian_is_the_guardians(
 
 
 @pytest.mark.requirement("IA-20")
+@pytest.mark.parametrize(
+    ("born", "codes"),
+    [(day(-365 * 40), ("GUARD", "GUARD")), (day(-365 * 10), ("MTH", "FTH")), (day(-365 * 10), ("PRN", "STPPRN"))],
+)
+@pytest.mark.parametrize("told", ["one", "two"])
+async def test_any_of_two_guardians_or_parents_can_be_told(
+    iowa: httpx.AsyncClient, born: str, codes: tuple[str, str], told: str
+) -> None:
+    await put(iowa, EVA | {"birthDate": born})
+    await put(iowa, related("one", codes[0]))
+    await put(iowa, related("two", codes[1]))
+    tasks = await led_to_the_member(iowa)
+    _, communication = await letter(iowa, tasks[3], f"RelatedPerson/{told}")
+    assert 1 == len(communication["recipient"])
+
+
+@pytest.mark.requirement("IA-20")
 async def test_a_minor_whom_nobody_stands_for_is_refused_until_somebody_does(iowa: httpx.AsyncClient) -> None:
     await put(iowa, EVA | {"birthDate": day(-365 * 10)})
     tasks = await led_to_the_member(iowa)
     response = await advance(iowa, tasks[3], await introduced(iowa), mode=INTRODUCED)
-    assert (422, ["business-rule"]) == refusal(response)
+    refused_as(response, "IA-21", "IA-22")
+    assert all("RelatedPerson" in issue["diagnostics"] for issue in response.json()["issue"])
     await put(iowa, related("m", "MTH"))
     _, communication = await letter(iowa, tasks[3], "RelatedPerson/m")
     assert [{"reference": "RelatedPerson/m"}] == communication["recipient"]

@@ -6,9 +6,9 @@ Whether they may be written so is judged like any other write of a Task.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from server.coordination import facts
+from server.coordination import facts, period
 from server.coordination.facts import OPEN, Step, Transfer, literal
 from server.coordination.handoff import party
 from server.coordination.handoff.evidence import Judge, issues, names
@@ -51,6 +51,7 @@ class Stage:
     protocol: Protocol
     step: Part | None  # that it is called on
     current: Part | None  # whose turn it is
+    steps: dict[str | None, Step]  # by their code
     judge: Judge
     now: int
 
@@ -84,28 +85,39 @@ async def stage(view: View, task: str, now: int) -> Stage:
         current_manager=transfer.sender,
         new_manager=transfer.receiver,
     )
-    judge = Judge(view, protocol, parties, transfer.patient, frozenset({reference, task}))
-    steps = {step.code: step.status for step in map(Step.of, (await view.facts("step", [reference]))[reference])}
-    current = next((step for step in protocol.steps if steps.get(step.code) != "completed"), None)
-    return Stage(own, parent, transfer, protocol, protocol.step(code), current, judge, now)
+    steps = {step.code: step for step in map(Step.of, (await view.facts("step", [reference]))[reference])}
+    tasks = frozenset({reference, task, *(step.task for step in steps.values())})
+    judge = Judge(view, protocol, parties, transfer.patient, tasks)
+    completed = {code for code, step in steps.items() if step.status == "completed"}
+    current = next((step for step in protocol.steps if step.code not in completed), None)
+    return Stage(own, parent, transfer, protocol, protocol.step(code), current, steps, judge, now)
 
 
 async def advanced(view: View, wanted: Wanted, found: Stage, now: int) -> list[Change]:
-    """The Tasks as they are to be; the first is that which $advance is called on."""
+    """The Tasks as they are to be; the first is the one to be answered."""
     if wanted.outcome == "completed":
-        return await _completed(view, wanted, found, now)
+        return await _completed(view, wanted, found if found.step else await _in_turn(view, wanted, found), now)
     if wanted.outcome == "accepted" and found.step is not None:
         return [put(found.task), put({**_noted(found.parent, wanted, found, now), "status": "accepted"})]
     return [put({**_noted(found.task, wanted, found, now), "status": wanted.outcome})]
 
 
+async def _in_turn(view: View, wanted: Wanted, found: Stage) -> Stage:
+    """The stage of the step whose turn it is, for who calls $advance on the whole transfer."""
+    step = found.current and found.steps.get(found.current.code)
+    task = await read(view, step.task) if step else None
+    if task is None:
+        why = f"{wanted.task} has no step that could be completed: it was taken over without them."
+        raise conflict(found.protocol, why, wanted.task, "Task.status")
+    return replace(found, task=task, step=found.current)
+
+
 async def _completed(view: View, wanted: Wanted, found: Stage, now: int) -> list[Change]:
     step, task = found.step, found.task
-    if step is None:
-        why = f"A transfer is completed by its steps, in order: call $advance on what is part of {wanted.task}."
-        raise conflict(found.protocol, why, wanted.task, "Task.status")
+    assert step, "of a stage in its turn"
     if task["status"] not in OPEN:
-        raise conflict(found.protocol, f"{wanted.task} is {task['status']} already.", wanted.task, "Task.status")
+        own = f"Task/{task['id']}"
+        raise conflict(found.protocol, f"{own} is {task['status']} already.", own, "Task.status")
     _check_considerations(wanted, step)
     output = [*task.get("output", ()), *await _outputs(view, wanted, found, step)]
     made, outputs = await _made(view, wanted, found, step, {**task, "output": output})
@@ -136,8 +148,12 @@ def _check_considerations(wanted: Wanted, step: Part) -> None:
 async def _made(
     view: View, wanted: Wanted, found: Stage, step: Part, task: Resource
 ) -> tuple[list[Change], list[Resource]]:
-    """What the server makes for a step whose turn it is, and Task.output for it."""
-    if step is not found.current:
+    """What the server makes for a step whose turn it is, and Task.output for it.
+
+    Nothing for a next case manager who has left: such a step is refused for that, not for what could not be made.
+    """
+    begins = max(found.now, period.starts(found.transfer.effective, found.protocol.program.zone))
+    if step is not found.current or not found.judge.parties.is_active(found.transfer.receiver, begins):
         return [], []
     given = await found.judge.given(step, found.parent, task)
     maker = Maker(view, found.judge, found.transfer, wanted.printed, wanted.seed, found.now)
@@ -160,7 +176,7 @@ async def _with_all(problem: Problem, wanted: Wanted, found: Stage, step: Part, 
     parent = {**found.parent, "input": [*found.parent.get("input", ()), *map(consideration, wanted.considerations)]}
     lacks = await found.judge.lacking(step, parent, task)
     outstanding = [lack for lack in lacks if not lack.item.parameters["made"]]
-    return Problem(problem.kind, [*issues(found.protocol, outstanding, wanted.task), *problem.issues])
+    return Problem(problem.kind, [*issues(found.protocol, outstanding, f"Task/{task['id']}"), *problem.issues])
 
 
 def _noted(task: Resource, wanted: Wanted, found: Stage, now: int) -> Resource:

@@ -66,7 +66,7 @@ async def _status(progress: Progress) -> str:
     """What follows from the steps, or what somebody says who may."""
     derived = _derived(progress)
     was, now = progress.transfer.status, progress.now.transfers[progress.reference].status
-    if now not in (was, derived):
+    if now not in (was, derived) or RANK.get(now, 0) < RANK.get(was, 0):
         origins, _ = BY_WORD.get(now, ((), ()))
         if was not in origins or now not in OPEN:
             legal = ", ".join(one for one, (origin, _) in BY_WORD.items() if was in origin)

@@ -12,17 +12,17 @@ from typing import Any, NamedTuple
 
 from server.coordination import directory, facts, letter, notice
 from server.coordination.facts import literal
-from server.coordination.handoff.party import Parties, known
+from server.coordination.handoff.party import Parties, admit, known
 from server.coordination.handoff.protocol import Protocol
 from server.coordination.handoff.transfer import coding
 from server.coordination.program import Part
-from server.coordination.representative import representative
+from server.coordination.representative import MEMBER, representative
 from server.coordination.stored import read
 from server.coordination.write import Place, refusal
 from server.ledger import Resource, View
-from server.outcome import Issue
+from server.outcome import Issue, Problem
 
-PATIENT, COMMUNICATION = "Patient", "Communication"
+COMMUNICATION = "Communication"
 
 
 class Lack(NamedTuple):
@@ -89,6 +89,8 @@ class Judge:
         if not parameters["resource"]:
             return None
         await self.identify(item, given.resources)
+        if self.parties.untold and "member" in parameters["recipient"]:
+            return self.parties.untold
         for resource in given.resources:
             if why := self.unfit(item, resource):
                 return f"{resource['resourceType']}/{resource['id']} {why}"
@@ -113,24 +115,36 @@ class Judge:
         return f"{item.parameters['min']} of {names(item.parameters['code'])} is to be given"
 
     async def identify(self, item: Part, resources: Iterable[Resource]) -> None:
-        """Find out who the persons are whom an evidence is to reach, and whom resources name.
+        """Find out who the persons are whom an evidence is to reach, and whom resources name."""
+        given = list(resources)
+        senders = [link for one in given for link in sent_by(one)]
+        await known(self.view, self.parties, [*senders, *(link for one in given for link in reached(one))])
+        if self.parties.has_left and "current-manager" in item.parameters["sender"]:
+            await admit(self.view, self.parties, senders)
+        if "member" in item.parameters["recipient"]:
+            await self._find_whom_to_tell()
+        if "provider" in item.parameters["recipient"] and "provider" not in self.parties.of:
+            await self._find_providers()
 
-        The member's party is the representative where there is one; providers are those with active services.
-        """
-        await known(self.view, self.parties, [link for one in resources for link in (*sent_by(one), *reached(one))])
-        wanted = item.parameters["recipient"]
+    async def _find_whom_to_tell(self) -> None:
+        """The member's party is whoever is told in the member's place: any of several guardians or parents."""
+        parties, rule = self.parties, self.protocol.rule
+        if parties.told or parties.untold:
+            return
         zone = self.protocol.program.zone
-        if "member" in wanted and "representative" not in self.parties.of:
-            majority = self.protocol.rule.parameters["majority"]
-            told = await representative(self.view, self.patient, self.parties.now, majority, zone)
-            self.parties.of["representative"] = [told.reference]
-            if not told.reference.startswith(f"{PATIENT}/"):
-                self.parties.of["member"] = [told.reference]
-        if "provider" in wanted and "provider" not in self.parties.of:
-            managers = [one for party in ("current-manager", "new-manager") for one in self.parties.of[party]]
-            self.parties.of["provider"] = await notice.providers(
-                self.view, self.patient, self.parties.now, zone, managers
-            )
+        try:
+            parties.told = await representative(self.view, self.patient, parties.now, rule.parameters["majority"], zone)
+        except Problem as problem:
+            parties.untold = "; ".join(issue.diagnostics for issue in problem.issues)
+        else:
+            parties.of["member"] = [*parties.told.alike]
+
+    async def _find_providers(self) -> None:
+        """Those with active services, but for the case managers."""
+        managers = [one for party in ("current-manager", "new-manager") for one in self.parties.of[party]]
+        zone = self.protocol.program.zone
+        found = await notice.providers(self.view, self.patient, self.parties.now, zone, managers)
+        self.parties.of["provider"] = found
 
     def unfit(self, item: Part, resource: Resource) -> str | None:
         """Why a resource is not what the evidence asks for."""
@@ -139,9 +153,9 @@ class Judge:
             return f"is none of {', '.join(parameters['resource'])}"
         if "status" in resource and parameters["status"] and resource["status"] not in parameters["status"]:
             return f"is {resource['status']}; it is to be {' or '.join(parameters['status'])}"
-        subject = literal(resource.get("subject")) or literal(resource.get("for"))
-        if subject and subject not in self.parties.patients:
-            return f"is about {subject}"
+        subjects = _subjects(resource)
+        if subjects and set(subjects).isdisjoint(self.parties.patients):
+            return f"is about {' and '.join(subjects)}"
         about = [link for one in resource.get("about", ()) if (link := literal(one, types=("Task",)))]
         if about and self.tasks.isdisjoint(about):
             return f"is about {about[0]}"
@@ -194,7 +208,15 @@ class Judge:
 
     def who(self, parties: Iterable[str]) -> str:
         """Parties by their names and references."""
-        return " or ".join(f"the {party} {' or '.join(self.parties.of.get(party, ()))}".rstrip() for party in parties)
+        return " or ".join(
+            f"the {self._called(party)} {' or '.join(self.parties.of.get(party, ()))}".rstrip() for party in parties
+        )
+
+    def _called(self, party: str) -> str:
+        told = self.parties.told
+        if party != "member" or told is None or told.relationship == MEMBER:
+            return party
+        return f"member's {told.relationship}"
 
     def asks(self, item: Part) -> str:
         """What an evidence asks for, in words."""
@@ -244,6 +266,12 @@ def _codes(value: Any) -> list[str]:
 def names(tokens: Iterable[str]) -> str:
     """Codes as a person names them."""
     return ", ".join(token.rpartition("|")[2] for token in tokens)
+
+
+def _subjects(resource: Resource) -> list[str]:
+    """Whom a resource is about: its subject, or the Patients who take part."""
+    named = _literals([resource.get("subject"), resource.get("for")])
+    return named or [one for one in _literals(_participants(resource)) if one.startswith("Patient/")]
 
 
 def sent_by(resource: Resource) -> list[str]:

@@ -57,6 +57,12 @@ class Maker:
 
     async def make(self, item: Part, given: Given) -> list[Change]:
         """What is not given of an evidence that can be made. Raises Unprinted where a letter is to be printed first."""
+        try:
+            return await self._made(item, given)
+        except Problem as problem:
+            raise self._cited(problem, item) from None
+
+    async def _made(self, item: Part, given: Given) -> list[Change]:
         if item.parameters["made"] == "letter" and not given.resources:
             return await self._letter(item)
         if item.parameters["made"] == "first-contacts" and not given.resources:
@@ -67,10 +73,7 @@ class Maker:
 
     async def _letter(self, item: Part) -> list[Change]:
         parameters = {**self.judge.protocol.rule.parameters, **item.parameters}
-        try:
-            written = await letter.letter(self.view, self.program, self.transfer, parameters, self.now)
-        except Problem as problem:
-            raise self._cited(problem, item) from None
+        written = await letter.letter(self.view, self.program, self.transfer, parameters, self.now)
         if written not in self.printed:
             raise Unprinted(written)
         html, pdf = self.printed[written]

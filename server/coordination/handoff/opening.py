@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from server.coordination import assignment, facts, period
+from server.coordination.area import areas
 from server.coordination.assignment import Member, held
 from server.coordination.facts import Assignment, Step, Transfer, literal
 from server.coordination.handoff import party
@@ -35,6 +36,7 @@ class Opening(NamedTuple):
     former: Assignment  # which ends at the switch
     serving: set[str]  # the persons who are the member's case managers now, or are to be
     parties: Parties
+    area: str | None  # the nearest that the member lives in
     effective: int | None
     now: int
 
@@ -108,7 +110,8 @@ async def _read(
         new_manager=transfer.receiver,
     )
     serving = _serving(member, protocol, people, now)
-    return Opening(task, reference, protocol, member, organizations[0], former, serving, parties, effective, now)
+    area = next(iter((await areas(after, [transfer.patient]))[transfer.patient]), None)
+    return Opening(task, reference, protocol, member, organizations[0], former, serving, parties, area, effective, now)
 
 
 def _refused(protocol: Protocol, why: str, task: str, path: str) -> Problem:
@@ -252,6 +255,7 @@ def _whole(found: Opening, content: str) -> Resource:
         "focus": {"reference": found.former.team},
         "authoredOn": text(found.now, protocol),
         **({"requester": {"reference": requester[0]}} if requester else {}),
+        **({"location": {"reference": found.area}} if found.area and "location" not in found.task else {}),
         "input": _input(found),
     }
     whole.pop("executionPeriod", None)

@@ -14,6 +14,7 @@ from server.coordination.area import covers
 from server.coordination.assignment import Member
 from server.coordination.facts import Role, Transfer
 from server.coordination.handoff.protocol import Protocol
+from server.coordination.representative import Recipient
 from server.ledger import View
 
 
@@ -28,6 +29,8 @@ class Parties:
     roles: dict[str, Role]
     now: int
     has_left: bool = False  # the present case manager
+    told: Recipient | None = None  # in the member's place, or the member, once it has been looked for
+    untold: str = ""  # why there is nobody to be told
 
     def person(self, reference: str) -> str:
         role = self.roles.get(reference)
@@ -92,6 +95,14 @@ async def known(view: View, found: Parties, references: Iterable[str]) -> None:
     if wanted:
         for reference, rows in (await view.facts("role", wanted)).items():
             found.roles.update((reference, Role.of(row)) for row in rows[:1])
+
+
+async def admit(view: View, found: Parties, references: Iterable[str]) -> None:
+    """Take into the place of a present case manager who has left those who may open such a transfer."""
+    persons = [one for one in references if one.startswith(("PractitionerRole/", "Practitioner/"))]
+    for one in persons:
+        if not found.are(one, "current-manager") and await may_open(view, found, one):
+            found.of["current-manager"].append(one)
 
 
 async def may_act(view: View, found: Parties, actor: str | None, as_one_of: Iterable[str]) -> bool:

@@ -12,7 +12,7 @@ from server.coordination.handoff import consequence, party, terms
 from server.coordination.handoff.evidence import Judge, Lack, issues
 from server.coordination.handoff.party import Parties
 from server.coordination.handoff.protocol import Protocol
-from server.coordination.handoff.transfer import BY_WORD, GIVEN_UP, Side, conflict, name, put
+from server.coordination.handoff.transfer import ANYBODY, BY_WORD, GIVEN_UP, Side, conflict, name, put
 from server.coordination.program import Part
 from server.coordination.write import Place, refusal
 from server.ledger import Change, Context, View, micros
@@ -105,9 +105,15 @@ class Progress:
             raise self.refused(f"{self.context.actor} may not set it to {status}: that is for the {' or '.join(who)}.")
 
     async def _check_writers(self) -> None:
-        """A step that is begun, completed or gets evidence is written by who may complete it."""
+        """A step that is begun, completed or gets evidence is written by who may complete it; the transfer by any
+        of those who take part.
+        """
         if self.context.actor is None:
             return
+        if await self._is_changed(self.reference) and not await self._may(ANYBODY):
+            raise self.refused(
+                f"{self.context.actor} may not write this transfer: that is for the {' or '.join(ANYBODY)}."
+            )
         for step in self.protocol.steps:
             task = self.steps[step.code].task
             if await self._is_changed(task) and not await self._may(completers(step)):

@@ -137,6 +137,7 @@ async def test_inside_takes_every_way_to_tell(evidence: list[Resource]) -> None:
         (told("1", A, MEMBER, medium="PHONE"), "in-person-both"),
         (told("1", A, B, medium="PHONE"), "phone-notice-current-cm"),
         (told("1", C, MEMBER, medium="PHONE"), "phone-notice-current-cm"),
+        (told("1", A, MEMBER, medium="PHONE", status="in-progress"), "phone-notice-current-cm"),
     ],
     ids=[
         "no mode",
@@ -145,6 +146,7 @@ async def test_inside_takes_every_way_to_tell(evidence: list[Resource]) -> None:
         "in person without the next",
         "not the member",
         "not the former",
+        "not over yet",
     ],
 )
 async def test_introduction_is_with_whom_its_mode_says(evidence: Resource | None, mode: str | None) -> None:
@@ -223,6 +225,20 @@ async def test_letter_and_first_contacts_are_made_where_none_are_given() -> None
         ("letter", "Communication"),
         ("first-contacts", "CommunicationRequest"),
     ] == found
+
+
+@pytest.mark.requirement("IA-23")
+async def test_first_contacts_are_with_the_member() -> None:
+    memory = await at(3)
+    visit = {
+        "resourceType": "Appointment",
+        "id": "v",
+        "status": "booked",
+        "participant": [{"actor": {"reference": one}, "status": "accepted"} for one in (B, "Patient/m2")],
+    }
+    assert ["IA-23"] == await lacks(memory, "4", introduced(), visit, mode="phone-both")
+    await memory.put({**visit, "participant": [{"actor": {"reference": one}} for one in (B, MEMBER)]})
+    await step(memory, "Task/t", "4", introduced(), "Appointment/v", mode="phone-both")
 
 
 @pytest.mark.requirement("IA-21", "IA-22")

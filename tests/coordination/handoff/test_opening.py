@@ -19,7 +19,7 @@ from tests.coordination.handoff.transfers import (
     steps,
     transfer_of,
 )
-from tests.coordination.memory import IA_HCBS, Memory, assigned, coding, episode, patient, role, team
+from tests.coordination.memory import IA_HCBS, Memory, assigned, coding, episode, location, patient, role, team
 
 C = "PractitionerRole/c"
 
@@ -42,6 +42,15 @@ async def test_opening_completes_the_terms() -> None:
     assert "CareTeam/m1" == task["focus"]["reference"]
     owners = {code: one.get("owner", {}).get("reference") for code, one in (await steps(memory, "Task/t")).items()}
     assert {"1": LEA, "2": LEA, "3": A, "4": A, "5": B} == owners
+
+
+@pytest.mark.requirement("IA-10")
+async def test_opening_says_for_which_area() -> None:
+    memory = await directory()
+    home = patient("m1", address=[{"district": "Polk", "state": "IA"}])
+    await memory.put(location("ia", state="IA"), location("polk", "ia", district="Polk", state="IA"), home)
+    await opened(memory)
+    assert {"reference": "Location/polk"} == memory.get("Task/t")["location"]
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,37 @@ async def test_a_requester_stands_in_for_a_sender_who_left() -> None:
     assert [(A, PAST, NOON), (B, NOON, None)] == participants(memory)
 
 
+async def test_who_may_open_stands_in_for_a_sender_who_left_where_nobody_asked() -> None:
+    memory = await directory()
+    transfer = await opened(memory)
+    await memory.put(role("a", active=False), role("other", "c"))
+    await run(memory, transfer, 2)
+    with pytest.raises(Problem) as found:
+        await step(memory, transfer, "3", told("1", LEA, B), told("2", C, B, medium="PHONE"))
+    assert "business_rule" == found.value.kind
+    await step(memory, transfer, "3", told("1", LEA, B), told("2", LEA, B, medium="PHONE"), actor=LEA)
+    await step(memory, transfer, "4", told("3", LEA, "Patient/m1", B), mode="in-person-both", actor=LEA)
+
+
+async def test_a_receiver_who_left_is_named_before_what_a_letter_lacks() -> None:
+    memory = await directory()
+    transfer = await opened(memory)
+    await run(memory, transfer, 3)
+    await memory.put(role("b", active=False))
+    with pytest.raises(Problem) as found:
+        await step(memory, transfer, "4", told("3", A, "Patient/m1", B), mode="phone-both")
+    assert "conflict" == found.value.kind
+
+
+@pytest.mark.parametrize("gone", ["PractitionerRole/b", "Practitioner/b"])
+async def test_a_receiver_is_not_deleted_while_the_transfer_is_open(gone: str) -> None:
+    memory = await directory()
+    transfer = await opened(memory)
+    assert "business_rule" == await refused(memory, gone)
+    await advanced(memory, transfer, outcome="cancelled")
+    await memory.put("PractitionerRole/b", "Practitioner/b")
+
+
 async def test_an_episode_that_ended_keeps_the_transfer_from_being_completed() -> None:
     memory = await directory()
     transfer = await opened(memory)
@@ -317,6 +348,34 @@ async def test_a_word_is_for_who_may_say_it(status: str, who: str, others: list[
         assert "business_rule" == await refused(memory, said, actor=other)
     await memory.put(said, actor=who)
     assert status == memory.get(transfer)["status"]
+
+
+async def test_an_acceptance_is_not_taken_back() -> None:
+    memory = await directory()
+    transfer = await opened(memory)
+    await memory.put(memory.get(transfer) | {"status": "accepted"})
+    for status in ("requested", "received"):
+        assert "conflict" == await refused(memory, memory.get(transfer) | {"status": status})
+
+
+async def test_a_transfer_is_written_by_who_takes_part() -> None:
+    memory = await directory()
+    transfer = await opened(memory, requester=LEA)
+    noted = memory.get(transfer) | {"description": "Seen"}
+    for actor in (C, "Patient/m1", "Practitioner/c"):
+        assert "business_rule" == await refused(memory, noted, actor=actor)
+    for actor in (LEA, A, B):
+        await memory.put(noted | {"description": actor}, actor=actor)
+
+
+async def test_advance_of_the_transfer_is_of_the_step_whose_turn_it_is() -> None:
+    memory = await directory()
+    transfer = await opened(memory)
+    await advanced(memory, transfer)
+    await advanced(memory, transfer, considerations=(CONSIDERED,))
+    await advanced(memory, transfer, *inside())
+    found = await steps(memory, transfer)
+    assert ["completed"] * 3 + ["requested"] * 2 == [found[code]["status"] for code in "12345"]
 
 
 async def test_a_person_may_act_in_any_role_and_as_themselves() -> None:
