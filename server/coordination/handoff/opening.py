@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from server.coordination import assignment, facts, period
-from server.coordination.area import areas
 from server.coordination.assignment import Member, held
 from server.coordination.facts import Assignment, Step, Transfer, literal
 from server.coordination.handoff import party
@@ -36,7 +35,6 @@ class Opening(NamedTuple):
     former: Assignment  # which ends at the switch
     serving: set[str]  # the persons who are the member's case managers now, or are to be
     parties: Parties
-    area: str | None  # the nearest that the member lives in
     effective: int | None
     now: int
 
@@ -110,8 +108,7 @@ async def _read(
         new_manager=transfer.receiver,
     )
     serving = _serving(member, protocol, people, now)
-    area = next(iter((await areas(after, [transfer.patient]))[transfer.patient]), None)
-    return Opening(task, reference, protocol, member, organizations[0], former, serving, parties, area, effective, now)
+    return Opening(task, reference, protocol, member, organizations[0], former, serving, parties, effective, now)
 
 
 def _refused(protocol: Protocol, why: str, task: str, path: str) -> Problem:
@@ -255,7 +252,7 @@ def _whole(found: Opening, content: str) -> Resource:
         "focus": {"reference": found.former.team},
         "authoredOn": text(found.now, protocol),
         **({"requester": {"reference": requester[0]}} if requester else {}),
-        **({"location": {"reference": found.area}} if found.area and "location" not in found.task else {}),
+        **_area(found),
         "input": _input(found),
     }
     whole.pop("executionPeriod", None)
@@ -263,6 +260,13 @@ def _whole(found: Opening, content: str) -> Resource:
         due = period.day(found.now, protocol.program.zone) + timedelta(days=days)
         whole["restriction"] = {**whole.get("restriction", {}), "period": {"end": due.isoformat()}}
     return whole
+
+
+def _area(found: Opening) -> dict[str, Resource]:
+    """The area of whoever asks for it, where they have one and the client names none."""
+    roles = [found.parties.roles[one] for one in found.parties.of["requester"] if one in found.parties.roles]
+    places = [place for role in roles for place in role.locations]
+    return {"location": {"reference": places[0]}} if len(places) == 1 and "location" not in found.task else {}
 
 
 def _state(token: str | None) -> list[dict[str, str]]:

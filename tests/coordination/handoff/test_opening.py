@@ -48,8 +48,9 @@ async def test_opening_completes_the_terms() -> None:
 async def test_opening_says_for_which_area() -> None:
     memory = await directory()
     home = patient("m1", address=[{"district": "Polk", "state": "IA"}])
-    await memory.put(location("ia", state="IA"), location("polk", "ia", district="Polk", state="IA"), home)
-    await opened(memory)
+    lea = role("lea", code=[coding("cm-role", "area-manager")], location=[{"reference": "Location/polk"}])
+    await memory.put(location("polk", district="Polk", state="IA"), home, lea)
+    await opened(memory, actor=LEA)
     assert {"reference": "Location/polk"} == memory.get("Task/t")["location"]
 
 
