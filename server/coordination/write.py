@@ -124,9 +124,8 @@ async def overrides(context: Context, before: View, rule: Rule) -> bool:
 
 
 async def _codes(context: Context, before: View, actor: str) -> set[str]:
-    """The codes of the PractitionerRole that acts: none of one who has left."""
-    found = (await before.facts("role", [actor]))[actor] if actor.startswith("PractitionerRole/") else []
-    now, roles = micros(context.now), [Role.of(fact) for fact in found]
+    """The codes of the PractitionerRole that acts, or of each of the Practitioner; none of one that was left."""
+    now, roles = micros(context.now), [Role.of(fact) for fact in (await before.facts("role", [actor]))[actor]]
     return {code for role in roles if not assignment.left(role, now, now, "UTC") for code in role.codes}
 
 

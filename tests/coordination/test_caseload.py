@@ -450,6 +450,9 @@ async def test_capped_admits_what_a_load_takes_as_recorded_and_no_request_that_s
     [
         (True, "PractitionerRole/boss", "emergency"),
         (True, None, "emergency"),
+        (True, "Practitioner/b", "emergency"),
+        (False, "Practitioner/a", "emergency"),
+        (False, "Patient/m1", "emergency"),
         (False, "PractitionerRole/a", "emergency"),
         (False, "PractitionerRole/boss", "whim"),
         (False, "PractitionerRole/boss", None),
