@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Transfers beside plain updates: what each step of `$advance` costs, in updates of a Task of the same transfers.
+"""Transfers beside plain updates: what each step of `$advance` costs, in updates of a plan.
 
     transfer.py [--transfers 40]
 
@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from benchmarks.caseload import plan
 from benchmarks.machine import children, machine
 from tests.coordination.memory import (
     IA_HCBS,
@@ -131,10 +132,12 @@ def asked(client: httpx.Client, pids: list[int], transfers: int) -> None:
     """Open the transfers; update each step plainly; then advance all of them step by step."""
     tasks = [steps_of(client, number) for number in range(transfers)]
     notes = [step | {"priority": "urgent"} for one in tasks for step in one[1:]]
-    plain = [{"resourceType": "Task", "status": "requested", "intent": "order", "description": "A call"}] * transfers
-    made = [client.post("Task", json=one).raise_for_status().json() | {"priority": "urgent"} for one in plain]
-    update = timed(pids, len(made), lambda number: put(client, made[number]))
-    row("update of a Task of no transfer", update, update)
+    plain = {"resourceType": "Task", "status": "requested", "intent": "order", "description": "A call"}
+    calls = [stored(client, plain) | {"priority": "urgent"} for _ in range(transfers)]
+    plans = [stored(client, plan(0)) | {"title": "A plan"} for _ in range(transfers)]
+    update = timed(pids, transfers, lambda number: put(client, plans[number]))
+    row("update of a plan of 3.8 KB", update, update)
+    row("update of a Task of no transfer", timed(pids, transfers, lambda number: put(client, calls[number])), update)
     row("update of a step", timed(pids, len(notes), lambda number: put(client, notes[number])), update)
     costs = []
     for step in range(5):
@@ -152,8 +155,13 @@ def asked(client: httpx.Client, pids: list[int], transfers: int) -> None:
     row("mean of the five", Cost(mean(one.latency for one in costs), mean(one.processor for one in costs)), update)
 
 
-def put(client: httpx.Client, task: dict[str, Any]) -> httpx.Response:
-    return client.put(f"Task/{task['id']}", json=task)
+def stored(client: httpx.Client, resource: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = client.post(resource["resourceType"], json=resource).raise_for_status().json()
+    return found
+
+
+def put(client: httpx.Client, resource: dict[str, Any]) -> httpx.Response:
+    return client.put(f"{resource['resourceType']}/{resource['id']}", json=resource)
 
 
 def row(what: str, cost: Cost, update: Cost) -> None:
