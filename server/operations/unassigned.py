@@ -34,6 +34,9 @@ async def unassigned(call: Call) -> Answer:
     canonical = call.inputs.one("program")
     at = known.instant(known.meant(canonical), call.inputs.one("asOf"), now)
     wanted, kinds, count = known.chosen(canonical, at), _kinds(call), call.inputs.one("count") or COUNT
+    if wanted.assignment is None:
+        why = f"{wanted.canonical} has no case managers: it has no rule of the kind assignment"
+        raise Problem.with_issues("unprocessable", [Issue("not-supported", why, (place("program"),))])
     if count > MAX_COUNT:
         raise Problem.invalid(f"At most {MAX_COUNT} of each kind are answered at once", place("count"))
 

@@ -114,3 +114,18 @@ async def test_question_that_is_not_understood_is_refused(
     answer = await iowa.get("Organization/mco/$unassigned", params={"program": IA_HCBS} | asked)
     assert 400 == refusal(answer)[0]
     assert [f"Parameters.parameter.where(name='{place}')"] == places(answer)
+
+
+async def test_program_without_case_managers_leaves_nobody_unassigned(iowa: httpx.AsyncClient) -> None:
+    plain = limited(50, id="plain", url=f"{IA_HCBS}-plain")
+    plain["action"] = [action for action in plain["action"] if action["id"] == "IA-10"]
+    await put(iowa, plain)
+    answer = await iowa.get("Organization/mco/$unassigned", params={"program": plain["url"]})
+    assert (422, ["not-supported"]) == refusal(answer)
+
+
+async def test_organization_without_members_has_nothing_that_waits(iowa: httpx.AsyncClient) -> None:
+    await put(iowa, organization("empty"))
+    answer = await iowa.get("Organization/empty/$unassigned", params={"program": IA_HCBS})
+    assert (200, 0) == (answer.status_code, answer.json()["total"])
+    assert 404 == (await iowa.get("Organization/none/$unassigned", params={"program": IA_HCBS})).status_code
