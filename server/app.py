@@ -122,8 +122,11 @@ def rules_of(settings: Settings) -> Rules:
     return rules
 
 
-def server_of(settings: Settings) -> Server:
-    """All that the interactions work with, on the store that the settings name; it is not open yet."""
+def server_of(settings: Settings, *, follows: bool = True) -> Server:
+    """All that the interactions work with, on the store that the settings name; it is not open yet.
+
+    Without `follows` what no write waits for is left to the next server: a load has better uses for its time.
+    """
     derived = projections(settings.base_url)
     store = SqliteStore(
         settings.store.removeprefix(SQLITE),
@@ -131,6 +134,7 @@ def server_of(settings: Settings) -> Server:
         queue_limit=settings.queue,
         search_timeout=settings.search_timeout,
         page_horizon=settings.page_horizon,
+        follows=follows,
     )
     versioned = frozenset(settings.versioned.split())
     if unknown := versioned - RESOURCE_TYPES - {ALL_TYPES}:
@@ -206,7 +210,7 @@ class Invoked:
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Server]:
     """The server without HTTP: for a load, and for what is to be done before the first request."""
-    server = server_of(settings)
+    server = server_of(settings, follows=False)
     async with _open(server.repository, rules_of(settings)):
         yield server
 

@@ -20,7 +20,7 @@ _EXAMPLES = "CarePlan:subject, CarePlan:subject:Patient or CarePlan:*"
 
 @dataclass(frozen=True, slots=True)
 class Include:
-    """References of a source type to follow, forward or, as _revinclude, backward."""
+    """References of a source type (* is any) to follow, forward or, as _revinclude, backward."""
 
     source_type: str
     code: str
@@ -34,9 +34,12 @@ class Include:
 
 
 def parse(value: str, searched: Sequence[str], iterate: bool, reverse: bool) -> tuple[Include, ...]:
-    """Read `[source type]:[parameter]:[target type]`, the last part optional; a bare * is the searched types' own."""
-    if value == ANY and not iterate and not reverse:
-        return tuple(Include(type, ANY) for type in searched)
+    """Read `[source type]:[parameter]:[target type]`, the last part optional.
+
+    A bare * is every reference of the searched types; backward, or where it is iterated, those of every type.
+    """
+    if value == ANY:
+        return (Include(ANY, ANY, None, iterate),) if iterate or reverse else tuple(Include(t, ANY) for t in searched)
     source, _, rest = value.partition(":")
     code, _, target = rest.partition(":")
     if source not in RESOURCE_TYPES or not code or (target and target not in RESOURCE_TYPES):
@@ -48,9 +51,10 @@ def parse(value: str, searched: Sequence[str], iterate: bool, reverse: bool) -> 
 
 def targets(resource: Resource, include: Include, base_url: str) -> list[str]:
     """The resources of this server, "Type/id", that the include follows from this one."""
-    if resource["resourceType"] != include.source_type:
+    type = resource["resourceType"]
+    if include.source_type not in (type, ANY):
         return []
-    references = _references(include.source_type)
+    references = _references(type)
     followed = references.values() if include.code == ANY else (references[include.code],)
     found = dict.fromkeys(
         key

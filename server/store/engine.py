@@ -39,7 +39,10 @@ class Sort:
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """An include: the index of references to follow, forward or (reverse) backward. None follows every reference."""
+    """An include: the index of references to follow, forward or (reverse) backward.
+
+    None follows every reference of the source type, which is "*" for those of all types.
+    """
 
     index: str | None
     source_type: str

@@ -67,6 +67,14 @@ async def test_search_includes(client: httpx.AsyncClient) -> None:
     )
 
 
+@pytest.mark.usefixtures("plans", "others")
+async def test_search_includes_all_that_names_the_matches(client: httpx.AsyncClient) -> None:
+    response = await client.get("Patient?_id=joe&_revinclude=*")
+    assert ["joe", "l1", "p1", "p2", "p3", "p4", "p5"] == sorted(ids(response))
+    response = await client.get("List?_include=*&_include:iterate=*")
+    assert ["joe", "l1", "p2"] == sorted(ids(response))
+
+
 @pytest.mark.usefixtures("plans")
 async def test_search_pages_agree_while_others_write(client: httpx.AsyncClient) -> None:
     """HAPI 4190, 5454: paging and totals unstable under writes."""

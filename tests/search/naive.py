@@ -329,7 +329,14 @@ def _compares_period(element: Any, operator: str, sought: Interval) -> bool:
     return bool(start <= sought[0] and end >= sought[1])
 
 
+def code_value_quantity(element: Any, modifier: str, value: str) -> bool:
+    """A composite of both: each in one and the same element."""
+    code, amount = value.split("$")
+    return token(element.get("code", {}), "", code) and quantity(element.get("valueQuantity", {}), "", amount)
+
+
 MATCHES: dict[str, Callable[[Any, str, str], bool]] = {
+    "code-value-quantity": code_value_quantity,
     "string": string,
     "token": token,
     "date": date,
@@ -376,6 +383,12 @@ PARAMETERS: dict[tuple[str, str], tuple[str, Callable[[Json], list[Any]]]] = {
     ("Observation", "value-quantity"): ("quantity", _at("valueQuantity")),
     ("Observation", "component-value-quantity"): ("quantity", _at("component", "valueQuantity")),
     ("Observation", "subject"): ("reference", _at("subject")),
+    ("Observation", "code-value-quantity"): ("code-value-quantity", lambda r: [r]),
+    ("Observation", "component-code-value-quantity"): ("code-value-quantity", _at("component")),
+    ("Observation", "combo-code-value-quantity"): ("code-value-quantity", _either(lambda r: [r], _at("component"))),
+    ("Patient", "_tag"): ("token", _at("meta", "tag")),
+    ("Patient", "_profile"): ("uri", _at("meta", "profile")),
+    ("Patient", "_source"): ("uri", _at("meta", "source")),
     ("QuestionnaireResponse", "questionnaire"): ("reference", _at("questionnaire")),
     ("RiskAssessment", "probability"): (
         "number",

@@ -108,6 +108,7 @@ RESOURCES: dict[str, dict[str, Strategy]] = {
         "active": st.booleans(),
         "communication": several(members(language=concept)),
         "birthDate": some("2019", "2020-02", "2020-02-29"),
+        "meta": members(tag=several(coding), profile=several(URLS), source=URLS),
     },
     "Observation": {
         "code": concept,
@@ -153,6 +154,18 @@ ASKED: dict[str, list[tuple[str, Strategy]]] = {
     "reference": [("", LITERALS.filter(lambda literal: literal != "#p") | ELSEWHERE | some("1", "2"))],
     "uri": [("", URLS), (":below", URLS), (":above", URLS)],
 }
+ASKED["code-value-quantity"] = [
+    (
+        "",
+        st.builds(
+            "{}${}{}{}".format,
+            TOKENS.filter(lambda token: not token.endswith("|")),
+            PREFIX,
+            NUMBERS,
+            UNITS.filter(lambda unit: unit != "||"),
+        ),
+    )
+]
 MORE: dict[str, list[tuple[str, Strategy]]] = {
     "Patient.identifier": [(":of-type", st.builds("{}|{}|{}".format, SYSTEMS, CODES, CODES))],
     "Observation.subject": [(":identifier", TOKENS), (":Patient", some("1", "2")), (":Group", some("1"))],
@@ -160,8 +173,13 @@ MORE: dict[str, list[tuple[str, Strategy]]] = {
 }
 
 
-CONCEPTS = {"Patient.gender", "Patient.language", "Observation.code", "Observation.combo-code"}
+CONCEPTS = {"Patient._tag", "Patient.gender", "Patient.language", "Observation.code", "Observation.combo-code"}
 PAIRS = sorted(naive.PARAMETERS)  # (type, code)
+
+
+def single(type: str) -> list[str]:
+    """The codes of a type's parameters that are not composite: those that have an order, and operators."""
+    return [code for of, code in PAIRS if of == type and not code.endswith("code-value-quantity")]
 
 
 @st.composite
@@ -170,7 +188,7 @@ def asked(draw: st.DrawFn, type: str, code: str) -> tuple[str, str]:
     ways = [
         *ASKED[naive.PARAMETERS[type, code][0]],
         *MORE.get(f"{type}.{code}", []),
-        (":missing", some("true", "false")),
+        *([(":missing", some("true", "false"))] if code in single(type) else []),
     ]
     if f"{type}.{code}" in CONCEPTS:
         ways += ASKED["concept"]
@@ -219,7 +237,7 @@ OPERATORS: dict[str, list[tuple[str, Strategy]]] = {
 @st.composite
 def comparisons(draw: st.DrawFn, type: str) -> tuple[str, Asks]:
     """(text, what it says of a resource)"""
-    code = draw(st.sampled_from([code for of, code in PAIRS if of == type]))
+    code = draw(st.sampled_from(single(type)))
     kind = naive.PARAMETERS[type, code][0]
     ways = [*OPERATORS[kind], ("pr", some("true", "false"))]
     if f"{type}.{code}" in CONCEPTS:

@@ -38,6 +38,8 @@ def test_targets(asked: Include, expected: list[str]) -> None:
         ("Patient:organization", True, False, Include("Patient", "organization", None, True), "Patient.organization"),
         ("CarePlan:*", False, False, Include("CarePlan", "*"), None),
         ("*", False, False, Include("CarePlan", "*"), None),
+        ("*", True, False, Include("*", "*", None, True), None),
+        ("*", False, True, Include("*", "*"), None),
         ("Task:focus", False, True, Include("Task", "focus"), "Task.focus"),
         ("Provenance:*", False, True, Include("Provenance", "*"), None),
     ],
@@ -64,8 +66,7 @@ def test_parse_of_every_reference_is_of_each_type_that_is_searched() -> None:
         ("_include", "CarePlan:subject:Nothing"),
         ("_include", "CarePlan:subject:Practitioner"),
         ("_include:again", "CarePlan:subject"),
-        ("_include:iterate", "*"),
-        ("_revinclude", "*"),
+        ("_include", "*:*"),
         ("_revinclude", "Encounter:location"),
     ],
 )

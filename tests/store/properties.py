@@ -27,7 +27,7 @@ from server.search.query import parse
 from server.store.engine import Page, Projections, Search, Store
 from tests.search import naive
 from tests.search.asked import terminology, told
-from tests.search.strategies import PAIRS, RESOURCES, Asks, asked_of, expressions, resource, stepping
+from tests.search.strategies import RESOURCES, Asks, asked_of, expressions, resource, single, stepping
 from tests.store.contract import PROJECTIONS, context, put, write
 from tests.store.replay import Replay, Standing, State
 from tests.store.strategies import HOUR, IDS, TYPES, VALUES, Write, asked, histories, moments, searches
@@ -209,7 +209,7 @@ def fhir_searches(draw: st.DrawFn) -> FhirSearch:
     type = draw(st.sampled_from(sorted(RESOURCES)))
     asked = asked_of(type) | stepping(type) | expressions(type).map(lambda found: ("_filter", *found))
     parameters = draw(st.lists(asked, min_size=1, max_size=2))
-    code = draw(st.sampled_from([code for of, code in PAIRS if of == type]))
+    code = draw(st.sampled_from(single(type)))
     return type, parameters, draw(st.sampled_from([code, f"-{code}"]))
 
 

@@ -102,7 +102,7 @@ class State:
 
     def _followed(self, follow: Follow, frontier: set[str]) -> Iterable[str]:
         for reference, each in self.standing.items():
-            if each.type != follow.source_type or not (follow.reverse or reference in frontier):
+            if follow.source_type not in (each.type, "*") or not (follow.reverse or reference in frontier):
                 continue
             for index, key in each.rows:
                 if not isinstance(key, str) or follow.index not in (None, index) or key not in self.standing:

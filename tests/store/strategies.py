@@ -165,6 +165,11 @@ def _sorts(type: str) -> st.SearchStrategy[tuple[Sort, ...]]:
 
 
 follows = st.builds(
+    lambda target, iterate, reverse: Follow(None, "*", target, iterate, reverse),
+    st.none() | types,
+    st.booleans(),
+    st.booleans(),
+) | st.builds(
     lambda type, index, target, iterate, reverse: Follow(index and f"{type}.{index}", type, target, iterate, reverse),
     types,
     st.sampled_from(["subject", None]),

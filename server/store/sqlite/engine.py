@@ -40,8 +40,12 @@ class SqliteStore:
         search_timeout: float = 10.0,
         page_horizon: float = 86_400.0,
         threads: int = 2,
+        follows: bool = True,
     ) -> None:
-        """`search_timeout` and `page_horizon` (how long a page's link stays good) in seconds; `threads` read."""
+        """`search_timeout` and `page_horizon` (how long a page's link stays good) in seconds; `threads` read.
+
+        Without `follows` what is made late is made only for a search that waits for it.
+        """
         self.path = Path(path)
         self.partition = partition
         self.projections = projections
@@ -49,6 +53,7 @@ class SqliteStore:
         self._search_timeout = search_timeout
         self._page_horizon = page_horizon
         self._threads = threads
+        self._follows = follows
         self._is_open = False
         self._led: dict[str, int] = {}
 
@@ -77,6 +82,7 @@ class SqliteStore:
             rules,
             queue_limit=self._queue_limit,
             page_horizon=self._page_horizon,
+            follows=self._follows,
         )
         self._is_open = True
 

@@ -77,6 +77,7 @@ class Writer:
         *,
         queue_limit: int,
         page_horizon: float,
+        follows: bool,
     ) -> None:
         self.refusing: str | None = None  # why no write is taken any more
         self.counted: Counter[str] = Counter()
@@ -89,6 +90,7 @@ class Writer:
         self._queue_limit = queue_limit
         self._page_horizon = page_horizon
         self._late = Late(self.appender, projections)
+        self._follows = follows
         self._is_behind = True  # as far as is known: others may have written
         self._sweep = prune.Sweep(connection)
         self._until = math.inf
@@ -128,7 +130,7 @@ class Writer:
         stopping = False
         while not stopping:
             try:
-                first = self._queue.get(timeout=QUIET if self._is_behind and self.refusing is None else None)
+                first = self._queue.get(timeout=QUIET if self._may_follow() else None)
             except queue.Empty:
                 self._group([])
                 continue
@@ -148,6 +150,10 @@ class Writer:
             first = more = None  # or a large commit would stay in memory until the next
             group.clear()
         self._dismiss()
+
+    def _may_follow(self) -> bool:
+        """Whether a time when nobody writes is used to bring on what is made late."""
+        return self._follows and self._is_behind and self.refusing is None
 
     def _dismiss(self) -> None:
         """Tell those who wait for what is made late that it will not be made here any more."""
