@@ -13,6 +13,9 @@ from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, NoReturn, cast
 
+from server.fhir import pattern
+
+MATCHED = 4096  # characters of a text that a pattern is held against
 Rule = Callable[[Any, str, dict[str, Any]], bool]
 
 
@@ -31,10 +34,11 @@ def compiled(expression: str) -> Callable[[dict[str, Any]], list[Any]]:
 
 @lru_cache(maxsize=4096)
 def rule(expression: str) -> Rule:
-    """An invariant as a function of (value, its type, the resource that holds it). ValueError where it is no FHIRPath.
+    """An invariant as a function of (value, its type, the resource that holds it).
 
-    It may raise whatever its evaluation raises: what the evaluator does not know cannot be judged. An empty result
-    does not break a rule: https://hl7.org/fhir/R4/conformance-rules.html#constraints
+    ValueError where it is no FHIRPath, and where a pattern in it could run away. It may raise whatever its evaluation
+    raises: what the evaluator does not know cannot be judged. An empty result does not break a rule:
+    https://hl7.org/fhir/R4/conformance-rules.html#constraints
     """
     from fhirpathpy import compile
     from fhirpathpy.engine.nodes import ResourceNode
@@ -42,12 +46,15 @@ def rule(expression: str) -> Rule:
 
     text = _spoken(expression)
     _check(text)
+    is_matching = _check_patterns(text)
     node = cast(Callable[[Any, str], Any], ResourceNode.create_node)
     evaluate = cast(
         Callable[[Any, dict[str, Any]], list[Any]], compile(text, models["r4"], {"userInvocationTable": _OWN})
     )
 
     def holds(value: Any, type_name: str, resource: dict[str, Any]) -> bool:
+        if is_matching and _longest(value) > MATCHED:
+            raise ValueError("a text is too long to be held against a pattern")
         token = _container.set(resource)
         try:
             found = evaluate(node(value, type_name), {"resource": resource, "rootResource": resource})
@@ -56,6 +63,29 @@ def rule(expression: str) -> Rule:
         return found in ([], [True])
 
     return holds
+
+
+def _check_patterns(expression: str) -> bool:
+    """Whether the expression holds texts against patterns, each of which is written out and bounded."""
+    patterns = [found[1] for found in _PATTERN(expression)]
+    if len(patterns) != len(_MATCHES(expression)):
+        raise ValueError("a pattern is not written out")
+    for one in patterns:
+        pattern.bounded(_ESCAPED(r"\1", one))
+    return bool(patterns)
+
+
+def _longest(value: Any) -> int:
+    """The length of the longest text in a value."""
+    if type(value) is str:
+        return len(value)
+    parts = value.values() if type(value) is dict else value if type(value) is list else ()
+    return max(map(_longest, parts), default=0)
+
+
+_PATTERN = re.compile(r"[mM]atches\(\s*'((?:[^'\\]|\\.)*)'").finditer
+_MATCHES = re.compile(r"[mM]atches\w*\s*\(").findall
+_ESCAPED = re.compile(r"\\(['`/\\])").sub
 
 
 def _spoken(expression: str) -> str:
@@ -72,15 +102,19 @@ _container: ContextVar[dict[str, Any]] = ContextVar("container")
 
 def _resolved(references: list[Any]) -> list[Any]:
     """resolve(), as far as one resource goes: what it contains, and else the type that a reference names."""
+    from fhirpathpy.engine.nodes import ResourceNode
+
+    node = cast(Callable[[Any, str], Any], ResourceNode.create_node)
     found = []
     contained = {f"#{one.get('id')}": one for one in _container.get().get("contained", ())}
     for reference in references:
         text = reference.get("reference", "") if type(reference) is dict else str(reference)
         parts = text.split("/")
         if text in contained:
-            found.append(contained[text])
+            found.append(node(contained[text], "Resource"))
         elif len(parts) > 1 and not text.startswith("#"):
-            found.append({"resourceType": parts[-4] if parts[-2] == "_history" and len(parts) > 3 else parts[-2]})
+            type_name = parts[-4] if parts[-2] == "_history" and len(parts) > 3 else parts[-2]
+            found.append(node({"resourceType": type_name}, type_name))
     return found
 
 

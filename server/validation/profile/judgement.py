@@ -33,7 +33,7 @@ def declared(resource: Resource, place: str = "") -> list[Claim]:
 
 
 def claims(resource: Resource) -> bool:
-    """Whether the resource, or one in it, declares a profile or has an extension that modifies it."""
+    """Whether the resource, or one in it, declares a profile."""
     return any(True for one, _ in within(resource) if "profile" in one.get("meta", ()))
 
 

@@ -7,11 +7,11 @@ An answer that rests on a definition which is not loaded is neither yes nor no: 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from server.fhir import pattern
 from server.ledger import Resource
 from server.outcome import Problem
 from server.validation.conformance import Definitions
@@ -222,9 +222,12 @@ def _exists(where: Where, system: CodeSystem) -> Callable[[Concept], bool]:
 
 
 def _regex(where: Where, system: CodeSystem) -> Callable[[Concept], bool]:
-    pattern = bounded(where.value)
+    try:
+        bounded = pattern.bounded(where.value)
+    except ValueError as error:
+        raise Problem.of("unprocessable", f"The pattern {where.value[:80]!r} {error}") from None
     return lambda concept: any(
-        len(text) <= LONGEST and pattern.fullmatch(text) for text in _texts(concept, where.property)
+        len(text) <= LONGEST and bounded.fullmatch(text) for text in _texts(concept, where.property)
     )
 
 
@@ -256,46 +259,6 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value.get("code")) if isinstance(value, dict) else str(value)
-
-
-_REPEATS = {re._constants.MAX_REPEAT, re._constants.MIN_REPEAT, re._constants.POSSESSIVE_REPEAT}  # type: ignore[attr-defined]
-_SHORT = 32  # repetitions that count as none
-
-
-def bounded(text: str) -> re.Pattern[str]:
-    """A pattern that cannot run away: at most two open repetitions, none within another, no reference backwards.
-
-    Problem unprocessable for one that can, and for what is no pattern.
-    """
-    try:
-        parsed = re._parser.parse(text)  # type: ignore[attr-defined]
-        if len(text) > LONGEST or not _is_bounded(parsed):
-            raise Problem.of(
-                "unprocessable", f"The pattern {text[:80]!r} could take too long; two * or + at most, unnested"
-            )
-        return re.compile(text)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise Problem.of("unprocessable", f"{text[:80]!r} is no pattern: {error}") from None
-
-
-def _is_bounded(parsed: Any) -> bool:
-    found = list(_repeats(parsed, 0))
-    return all(depth == 0 for depth, _ in found) and sum(is_open for _, is_open in found) <= 2
-
-
-def _repeats(parsed: Any, depth: int) -> Iterator[tuple[int, bool]]:
-    """How deep each repetition stands in others, and whether it is open. A reference backwards counts as too deep."""
-    for operator, argument in parsed:
-        if operator in _REPEATS:
-            yield depth, argument[1] > _SHORT
-            yield from _repeats(argument[2], depth + 1)
-        elif str(operator) in {"GROUPREF", "GROUPREF_EXISTS", "ASSERT", "ASSERT_NOT"}:
-            yield 1, True
-        elif str(operator) == "BRANCH":
-            for branch in argument[1]:
-                yield from _repeats(branch, depth)
-        elif str(operator) in {"SUBPATTERN", "ATOMIC_GROUP"}:
-            yield from _repeats(argument[-1] if isinstance(argument, tuple) else argument, depth)
 
 
 # Expansion
