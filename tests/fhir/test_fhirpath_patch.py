@@ -298,8 +298,8 @@ def test_patch_that_does_not_fit(before: dict[str, Any], given: dict[str, Any]) 
 @pytest.mark.parametrize(
     "given",
     [
-        {"name": "other"},
-        {"name": "operation"},
+        {"name": "other", "valueCode": "a"},
+        {"name": "operation", "valueCode": "a"},
         {"name": "operation", "part": [{"name": "type", "valueCode": "merge"}]},
         {"name": "operation", "part": [{"name": "type", "valueInteger": 1}]},
         {"name": "operation", "part": [{"name": "type", "valueCode": "delete"}]},
