@@ -33,6 +33,27 @@ def test_serve_answers_and_keeps_what_it_has(tmp_path: Path, workers: int) -> No
     assert created.content == again.content
 
 
+def test_answers_that_come_later_are_told_by_any_worker_and_survive_a_restart(tmp_path: Path) -> None:
+    headers = {"Prefer": "respond-async"}
+    with serving(store=store(tmp_path), workers=2) as base:
+        port = httpx.URL(base).port
+        httpx.put(f"{base}/Patient/a", json={"resourceType": "Patient", "id": "a"}).raise_for_status()
+        place = httpx.get(f"{base}/Patient", headers=headers).headers["content-location"]
+        told = [done(place) for _ in range(8)]  # a connection each, so both workers are asked
+    with serving(store=store(tmp_path), workers=2, port=port):
+        again = done(place)
+        answer = httpx.get(again.json()["output"][0]["url"])
+    assert {200} == {one.status_code for one in told}
+    assert (told[0].json(), 1) == (again.json(), answer.json()["total"])
+
+
+def done(place: str) -> httpx.Response:
+    """What is told once it is no longer being done."""
+    while (response := httpx.get(place)).status_code == 202:
+        time.sleep(0.05)
+    return response
+
+
 def test_serve_tells_its_places(tmp_path: Path) -> None:
     with running(store=store(tmp_path)) as (base, process):
         assert process.stdout is not None

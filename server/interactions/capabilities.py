@@ -50,6 +50,7 @@ SYSTEM_INTERACTIONS = {
     ("GET", SYSTEM_HISTORY): ("history-system",),
     ("GET", BASE): ("search-system",),
 }
+MODES = ("full", "normative", "terminology")
 SECURITY = (
     "No authentication is configured: the server listens on loopback alone. X-Acting-As names who acts; behind an "
     "authenticating proxy, that proxy sets it."
@@ -59,8 +60,11 @@ STARTED = datetime.now(UTC).replace(microsecond=0).isoformat()
 
 async def capabilities(server: Server, request: Request) -> Response:
     """GET [base]/metadata, whole or as _summary or _elements asks for it."""
-    if (request.parameter("mode") or "full") not in {"full", "normative"}:
+    mode = request.parameter("mode") or "full"
+    if mode == "terminology":
         raise Problem.of("not_implemented", "This server states its capabilities in the mode full alone", "mode")
+    if mode not in MODES:
+        raise Problem.invalid(f"mode is one of {', '.join(MODES)}; {mode[:40]!r} is none", "mode")
     kind = request.parameter("_summary") or None
     summary.check(kind)
     custom = _custom(server, await server.repository.definitions())

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from server.fhir.datatype import PRIMITIVES
 from server.fhir.definition import RESOURCE_TYPES
 from server.fhir.json_patch import MEDIA_TYPE as JSON_PATCH
+from server.fhir.summary import KINDS
 from server.interactions.capabilities import is_for, search_parameters_of
 from server.interactions.exchange import (
     ASYNC,
@@ -141,6 +142,11 @@ QUERY = {
     "mode": "full",
 }
 INTEGERS = frozenset({"_count"})
+ENUMS: Mapping[str, JSON] = {
+    "_summary": {"type": "string", "enum": list(KINDS)},
+    "_total": {"type": "string", "enum": ["none", "estimate", "accurate"]},
+    "mode": {"type": "string", "enum": ["full", "normative"]},
+}
 
 
 def document(server: Server, path: str, type: str = "") -> JSON:
@@ -212,7 +218,7 @@ def _path_parameters(shape: str, type: str) -> list[JSON]:
 def _parameter(name: str) -> JSON:
     if name in HEADERS:
         return {"name": name, "in": "header", "schema": STRING, "description": HEADERS[name]}
-    schema: JSON = {"type": "integer", "minimum": 0} if name in INTEGERS else STRING
+    schema: JSON = {"type": "integer", "minimum": 0} if name in INTEGERS else ENUMS.get(name, STRING)
     return {"name": name, "in": "query", "schema": schema, "description": QUERY[name]}
 
 

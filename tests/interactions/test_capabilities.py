@@ -85,6 +85,7 @@ async def test_modes(client: httpx.AsyncClient, mode: str) -> None:
 
 async def test_mode_that_is_not_written(client: httpx.AsyncClient) -> None:
     assert (501, ["not-supported"]) == refusal(await client.get("metadata?mode=terminology"))
+    assert (400, ["invalid"]) == refusal(await client.get("metadata?mode=nothing"))
 
 
 async def test_statement_may_be_asked_for_in_part(client: httpx.AsyncClient) -> None:
