@@ -24,6 +24,7 @@ rows beside the search index, and `View.facts` finds them by kind and key.
     location      Location/9                whether it is an area, what it is part of, where it is
     related       Patient/1                 a RelatedPerson of the member
     service       Patient/1                 an active service of the member: by whom, and until when
+    participant   Patient/1                 somebody else on an active team of the member, from when to when
     need          Patient/1                 a Flag that the member needs continuity; a RiskAssessment's levels
     place         Patient/1, Organization/3, HealthcareService/4   where it is: a position, an address, or Locations
     staff         Organization/3            a PractitionerRole there
@@ -286,6 +287,19 @@ class Service(NamedTuple):
         return cls(fact.source, *fact.data)
 
 
+class Participant(NamedTuple):
+    """Somebody on an active CareTeam of the member who is no PractitionerRole with a coded role."""
+
+    source: str
+    reference: str
+    start: str | None
+    end: str | None
+
+    @classmethod
+    def of(cls, fact: Fact) -> Participant:
+        return cls(fact.source, *fact.data)
+
+
 class Contact(NamedTuple):
     """Whom to call at an organization: a HealthcareService, or the PractitionerRole that manages an area."""
 
@@ -368,12 +382,20 @@ def _care_team(team: Resource, base_url: str) -> Iterator[FactRow]:
     for place, participant in enumerate(team.get("participant", ())):
         roles = tokens(participant.get("role"))
         manager = literal(participant.get("member"), base_url, ("PractitionerRole",))
-        if manager is None or not roles:
-            continue
         error = in_error or is_entered_in_error(participant)
+        if manager is None or not roles:
+            if status == "active" and not error:
+                yield from _participant(participant, member, base_url)
+            continue
         data = [ASSIGNMENT, place, member, manager, roles, status, *_period(participant), programs, error]
         yield "member", member, data
         yield "manager", manager, data
+
+
+def _participant(participant: Resource, member: str, base_url: str) -> Iterator[FactRow]:
+    found = literal(participant.get("member"), base_url, ("Organization", "Practitioner", "PractitionerRole"))
+    if found:
+        yield "participant", member, [found, *_period(participant)]
 
 
 def programs_named(team: Resource) -> list[str]:

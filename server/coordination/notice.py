@@ -9,30 +9,47 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from server.coordination import assignment, period
-from server.coordination.facts import Role, Service
+from server.coordination.assignment import Member
+from server.coordination.facts import Participant, Role, Service
 from server.coordination.letter import CATEGORY, MODE, post
 from server.ledger import Change, Resource, View, instant, micros
 
 NOT_TOLD = frozenset({"Device", "Patient"})  # performers who are no providers
 
 
-async def providers(view: View, patient: str, at: int, zone: str, managers: Iterable[str] = ()) -> list[str]:
-    """Who performs an active service of the member at an instant, in order; none who is one of the `managers`.
+async def providers(
+    view: View, patient: str, at: int, zone: str, managers: Iterable[str] = (), role: str | None = None
+) -> list[str]:
+    """Who serves the member at an instant, in order; none who is one of the `managers`.
 
-    A service is an active ServiceRequest, or an activity of an active CarePlan that is scheduled or in progress. The
-    managers are PractitionerRoles, who are told apart; they are the same in every other role of theirs.
+    A service is an active ServiceRequest, or an activity of an active CarePlan that is scheduled or in progress; who is
+    on an active CareTeam serves too, but for those in `role`, the program's case managers. The managers are
+    PractitionerRoles, who are told apart; they are the same in every other role of theirs.
     """
     member = (await assignment.members(view, [patient]))[patient]
+    performers = await _performers(view, member, at, zone) | await _participants(view, member, at, zone, role)
+    return sorted(performers - await _same(view, managers))
+
+
+async def _performers(view: View, member: Member, at: int, zone: str) -> set[str]:
     found = await view.facts("service", member.patients)
     services = [Service.of(fact) for facts in found.values() for fact in facts]
-    performers = {
+    return {
         performer
         for service in services
         if at < period.ends(service.end, zone)
         for performer in service.performers
         if performer.partition("/")[0] not in NOT_TOLD
     }
-    return sorted(performers - await _same(view, managers))
+
+
+async def _participants(view: View, member: Member, at: int, zone: str, role: str | None) -> set[str]:
+    found = (await view.facts("participant", member.patients)).values()
+    others = [Participant.of(fact) for facts in found for fact in facts]
+    assigned = [one for one in member.assignments if one.status == "active" and role not in one.roles]
+    return {one.reference for one in others if period.holds([period.between(one.start, one.end, zone)], at)} | {
+        one.manager for one in assigned if period.holds(assignment.held(one, zone), at)
+    }
 
 
 async def _same(view: View, managers: Iterable[str]) -> set[str]:

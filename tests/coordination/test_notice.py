@@ -9,7 +9,7 @@ import pytest
 from server.coordination import notice
 from server.ledger import micros
 from server.validation.element import validate
-from tests.coordination.memory import NOW, Memory, patient, practitioner, role
+from tests.coordination.memory import NOW, Memory, assigned, patient, practitioner, role, team
 
 AT = micros(NOW)
 ZONE = "America/Chicago"
@@ -64,6 +64,36 @@ async def test_providers_perform_the_activities_under_way_of_active_plans() -> N
         plan("3", "draft", ("in-progress", "Organization/draft")),
         plan("4", "active", ("in-progress", "Organization/over"), scheduledPeriod={"end": "2026-03-09"}),
     )
+
+
+@pytest.mark.requirement("IA-24")
+async def test_providers_are_on_the_members_active_teams() -> None:
+    manager, nurse = (
+        "https://careplan-server.org/fhir/CodeSystem/cm-role|cbcm",
+        {"role": [{"coding": [{"code": "pcp"}]}]},
+    )
+    memory = Memory()
+    await memory.put(
+        *(patient("1"), practitioner("ann"), role("ann"), practitioner("pcp"), role("pcp"), role("past", "pcp")),
+        team(
+            "1",
+            *(assigned("PractitionerRole/ann"), assigned("PractitionerRole/pcp") | nurse),
+            assigned("PractitionerRole/past", end="2026-01-01") | nurse,
+            *(
+                {"member": {"reference": one}}
+                for one in ("Organization/home", "Practitioner/aide", "RelatedPerson/mother")
+            ),
+            {"member": {"reference": "Organization/before"}, "period": {"end": "2026-03-09"}},
+        ),
+        team(
+            "2",
+            {"member": {"reference": "Organization/planned"}},
+            subject={"reference": "Patient/1"},
+            status="proposed",
+        ),
+    )
+    expected = ["Organization/home", "Practitioner/aide", "PractitionerRole/pcp"]
+    assert expected == await notice.providers(memory, "Patient/1", AT, ZONE, ["PractitionerRole/x"], manager)
 
 
 async def test_providers_are_not_the_managers_in_any_role() -> None:

@@ -140,11 +140,11 @@ class Judge:
             parties.of["member"] = [*parties.told.alike]
 
     async def _find_providers(self) -> None:
-        """Those with active services, but for the case managers."""
+        """Those who serve the member, but for the case managers and the plan itself."""
+        program, organization = self.protocol.program, self.parties.organization
         managers = [one for party in ("current-manager", "new-manager") for one in self.parties.of[party]]
-        zone = self.protocol.program.zone
-        found = await notice.providers(self.view, self.patient, self.parties.now, zone, managers)
-        self.parties.of["provider"] = found
+        found = await notice.providers(self.view, self.patient, self.parties.now, program.zone, managers, program.role)
+        self.parties.of["provider"] = [one for one in found if one != organization]
 
     def unfit(self, item: Part, resource: Resource) -> str | None:
         """Why a resource is not what the evidence asks for."""
