@@ -103,9 +103,10 @@ def optimum(
     The search for arcs ends at `until`, of time.monotonic, or once they could bring no more than the share `near` of
     the cost: what they could still bring is then taken off the bound.
     """
+    seen = _Seen(costs.least(), np.zeros(len(columns.active), np.int64), [], [])
     while True:
         found = master(costs, bounds, columns)
-        better, short = _priced(costs, bounds, columns, found.prices)
+        better, short = _priced(costs, bounds, columns, found.prices, seen)
         if not len(better.tails):
             return found, columns
         if time.monotonic() > until or short <= near * found.cost:
@@ -194,19 +195,54 @@ def _with(columns: Columns, more: Columns) -> Columns:
 # The prices
 
 
-def _priced(costs: Costs, bounds: Bounds, columns: Columns, prices: Prices) -> tuple[Columns, float]:
+@dataclass(slots=True)
+class _Seen:
+    """What is known of each member's cheapest way, price of the place included: `least`, by the prices of the `round`
+    in which it was looked at (0: never). No way becomes cheaper by more than the price that fell most since.
+    """
+
+    least: Integers | Numbers
+    round: Integers
+    coming: list[Integers | Numbers]
+    coming_load: list[Integers | Numbers]
+
+    def may_be_better(self, bounds: Bounds, prices: Prices) -> Flags:
+        """Members whose cheapest way may be better than what they have."""
+        coming, load = prices.coming[bounds.receivers], prices.coming_load[bounds.receivers]
+        fallen = np.array([coming.min(), *((coming - was).min() for was in self.coming)])
+        fallen_load = np.array([load.min(), *((load - was).min() for was in self.coming_load)])
+        least = self.least + fallen[self.round] + bounds.load * fallen_load[self.round]
+        found: Flags = bounds.movable & (least < prices.member)
+        return found
+
+    def note(self, members: Integers, least: Integers | Numbers) -> None:
+        """Of these members the least is known by the latest prices."""
+        if least.dtype == np.float64:
+            self.least = self.least.astype(np.float64)
+        self.least[members], self.round[members] = least, len(self.coming)
+
+
+def _priced(costs: Costs, bounds: Bounds, columns: Columns, prices: Prices, seen: _Seen) -> tuple[Columns, float]:
     """The arcs left out that would be better, and by how much all members together at most."""
     coming, coming_load = prices.coming[bounds.receivers], prices.coming_load[bounds.receivers]
     none = np.zeros_like(columns.active)
     if not len(coming):
         return _arcs(none, [], [], []), 0
-    may = bounds.movable & (costs.least() + coming.min() + bounds.load * coming_load.min() < prices.member)
+    may = seen.may_be_better(bounds, prices)
+    seen.coming.append(coming)
+    seen.coming_load.append(coming_load)
     tails, heads, found, short = [], [], [], 0.0
     for chunk, rows in costs.chunks(np.flatnonzero(may), bounds.receivers):
-        reduced = rows + coming - prices.member[chunk][:, None]
+        whole = rows + coming
         if coming_load.any():
-            reduced += bounds.load[chunk][:, None] * coming_load
-        short -= float(np.minimum(reduced.min(axis=1), 0).sum())
+            whole += bounds.load[chunk][:, None] * coming_load
+        least = whole.min(axis=1)
+        seen.note(chunk, least)
+        own = prices.member[chunk]
+        short += float(np.maximum(own - least, 0).sum())
+        if not (least < own - TOLERANCE).any():
+            continue
+        reduced = whole - own[:, None]
         number = min(MORE, rows.shape[1])
         best = np.argpartition(reduced, number - 1, axis=1)[:, :number]
         better = np.take_along_axis(reduced, best, axis=1) < -TOLERANCE
