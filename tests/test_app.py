@@ -45,6 +45,19 @@ async def test_head_is_taken_where_get_is(beside: httpx.AsyncClient, place: str)
     )
 
 
+async def test_requests_are_logged_at_debug_and_not_what_they_are_of(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = create_app(settings.model_copy(update={"log_level": "debug"}))
+    transport = httpx.ASGITransport(app)
+    async with lifespan(app), httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1/fhir/") as client:
+        await client.get("Patient/secret?_elements=name", headers={"X-Request-Id": "mine"})
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    (told,) = [line for line in lines if line["event"] == "request"]
+    assert ("mine", "GET", "[type]/[id]", 404) == (told["request"], told["method"], told["place"], told["status"])
+    assert "secret" not in json.dumps(lines)
+
+
 async def test_failure_is_logged_without_its_words(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
