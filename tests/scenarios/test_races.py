@@ -8,6 +8,7 @@ deleted could not be put again), Microsoft 5592 (a conflict surfaced as 500), HA
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count, cycle, pairwise
@@ -37,6 +38,8 @@ WORKERS = 3
 CLIENTS = 8
 ROUNDS = 5
 CAP = 50
+
+JSON_PATCH = {"Content-Type": "application/json-patch+json"}
 
 Clients = list[httpx.AsyncClient]
 
@@ -132,6 +135,12 @@ async def by_conditional_update(client: httpx.AsyncClient, member: str, manager:
     return await client.put("CareTeam", params=condition, json=without("id", team(member, assigned(manager))))
 
 
+async def by_patch(client: httpx.AsyncClient, member: str, manager: str) -> httpx.Response:
+    """The team is there, and has nobody."""
+    operations = [{"op": "add", "path": "/participant", "value": team(member, assigned(manager))["participant"]}]
+    return await client.patch(f"CareTeam/{member}", content=json.dumps(operations), headers=JSON_PATCH)
+
+
 async def by_operation(client: httpx.AsyncClient, member: str, manager: str) -> httpx.Response:
     asked = [
         {"name": "program", "valueCanonical": IA_HCBS},
@@ -153,9 +162,10 @@ DOORS: dict[str, list[Door]] = {
     "post": [by_post],
     "transaction": [by_transaction],
     "conditional": [by_conditional_update],
+    "patch": [by_patch],
     "operation": [by_operation],
     "episode": [by_episode],
-    "any": [by_put, by_post, by_transaction, by_conditional_update, by_operation, by_episode],
+    "any": [by_put, by_post, by_transaction, by_conditional_update, by_patch, by_operation, by_episode],
 }
 
 
@@ -232,6 +242,22 @@ async def test_updates_with_if_match_lose_none(clients: Clients) -> None:
     history = (await clients[0].get("Patient/counter/_history?_count=1000")).json()
     numbers = [each["resource"]["multipleBirthInteger"] for each in history["entry"]]
     assert [*range(10 * CLIENTS, -1, -1)] == numbers
+
+
+async def test_patches_without_if_match_lose_none(clients: Clients) -> None:
+    """Each is applied to what stands when it is its turn, at whatever process it came in."""
+    await stored(clients[0], {"resourceType": "Patient", "id": "patched", "name": [{"family": "Doe"}]})
+
+    async def patch(client: httpx.AsyncClient, number: int) -> httpx.Response:
+        operations = [{"op": "add", "path": "/name/-", "value": {"family": f"Roe{number}"}}]
+        return await client.patch("Patient/patched", content=json.dumps(operations), headers=JSON_PATCH)
+
+    sent = ROUNDS * CLIENTS
+    answers = await asyncio.gather(*(patch(clients[number % CLIENTS], number) for number in range(sent)))
+    assert {200} == {answer.status_code for answer in answers}
+    assert sent == len({answer.headers["etag"] for answer in answers})
+    families = {name["family"] for name in (await clients[0].get("Patient/patched")).json()["name"]}
+    assert {"Doe", *(f"Roe{number}" for number in range(sent))} == families
 
 
 async def test_conditional_updates_in_concurrent_transactions_are_all_there(clients: Clients) -> None:
