@@ -52,8 +52,10 @@ async def rebalance(call: Call) -> Answer:
 
 
 async def _proposed(call: Call, at: int | None = None) -> tuple[Reading, Solution, int]:
-    """What is proposed at a position; without one, at that which the call names."""
-    view, now = await call.view() if at is None else await call.view_at(at, "position")
+    """What is proposed at a position, as of now; without one, where and when the call says."""
+    view, now = (
+        await call.view() if at is None else ((await call.view_at(at, "position"))[0], micros(datetime.now(UTC)))
+    )
     await call.here(view)
     known = await active(view)
     canonical = call.inputs.one("program")
@@ -214,7 +216,7 @@ async def _apply(call: Call) -> Answer:
         except Problem as problem:
             raise _stopped(problem, batch, opened) from None
         opened += batch
-        commits += 1
+        commits += commit.appended
         position = commit.position
     tasks: list[Output] = [("opened", f"Task/{opening.id}") for opening in opened]
     return Answer([("position", position), *tasks, ("commits", commits)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -279,6 +280,15 @@ async def test_applied_the_moves_are_open_transfers_once(iowa: httpx.AsyncClient
     again = await answered(iowa, *applying, actor="PractitionerRole/lea")
     assert (done["opened"], 0) == (again["opened"], again["commits"])
     assert set() == moves(await answered(iowa, limit(3)))  # they count where they go
+
+
+async def test_applied_at_once_by_two_each_move_is_opened_once(iowa: httpx.AsyncClient) -> None:
+    found = await answered(iowa, limit(3))
+    applying = to_apply(found["position"], *move_ids(found))
+    both = await asyncio.gather(*(answered(iowa, *applying) for _ in range(2)))
+    assert set(both[0]["opened"]) == set(both[1]["opened"])
+    assert 1 == sum(one["commits"] for one in both)
+    assert 2 == (await iowa.get("Task", params={"code": "case-manager-transfer", "_summary": "count"})).json()["total"]
 
 
 async def test_a_move_that_does_not_fit_any_more_is_named_and_nothing_is_opened(iowa: httpx.AsyncClient) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from server.coordination import assignment, caseload, period
 from server.coordination.assignment import Member
 from server.coordination.facts import Assignment, Need, Role
 from server.coordination.kind import KINDS
-from server.coordination.period import NEVER
+from server.coordination.period import NEVER, Interval
 from server.coordination.program import Program, Rule
 from server.coordination.programs import Programs
 from server.coordination.rebalance.situation import NOBODY, UNKNOWN, Manager, Situation, Weights
@@ -138,7 +138,7 @@ class _Reader:
         self.loads = {part.code: part.parameters["workload"] for part in made.rule.parts} if made.rule else {}
         self.persons: dict[str, str | None] = {}  # by PractitionerRole
         self.rows: list[_Row] = []
-        self.reserved: Counter[str] = Counter()  # by person: places that begin later
+        self.reserved: Counter[str] = Counter()  # by person: places that begin later, or are of other programs
         self.uses: dict[str, Counter[str]] = {}  # person -> how many members are held in each role
         self.roles: dict[str, list[Role]] = {}
         self.names: dict[str, str] = {}
@@ -245,6 +245,7 @@ class _Reader:
         persons |= {row.person for row in self.rows if row.person} | {row.here for row in self.rows if row.here}
         for person, rows in (await self.view.facts("role", persons)).items():
             self.roles[person] = sorted(map(Role.of, rows))
+        await self._elsewhere(persons)
         locations = {one for roles in self.roles.values() for role in roles for one in role.locations}
         locations |= {hire.location for hire in self.made.asked.hires if hire.location}
         locations |= {one.location for one in self.made.asked.enrolling if one.location}
@@ -252,6 +253,22 @@ class _Reader:
         for person in sorted(persons):
             version = await self.view.read(*person.split("/"))
             self.names[person] = _name(body.parse(version.body).resource) if version and version.body else person
+
+    async def _elsewhere(self, persons: Collection[str]) -> None:
+        """Where a cap counts the members of every program, those of the others keep their places."""
+        made, known = self.made, self.programs
+        caps = caseload.limits(known, made.program.url, made.at, "manager")
+        rule = next((rule for _, rule in caps if rule.parameters["counted"] == "all"), None)
+        if rule is None:
+            return
+        own = Counter(row.here for row in self.rows)
+        coming = Counter(row.person for row in self.rows if row.person != row.here)
+        for person, held in (await caseload.caseloads(self.view, persons)).items():
+            lists = caseload.counts(held, known, made.program, rule, made.at).get(made.asked.organization, [])
+            most = max(
+                (step.number for step in period.within(period.steps(lists), Interval(made.at, NEVER))), default=0
+            )
+            self.reserved[person] = max(self.reserved[person], most - own[person] - coming[person])
 
     def _is_fit(self, role: Role) -> bool:
         """May get members: at the organization, as the program's case manager, active, and not about to leave."""

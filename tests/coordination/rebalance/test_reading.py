@@ -11,6 +11,7 @@ from server.coordination.rebalance.reading import Asked, Reading, read
 from server.coordination.rebalance.situation import NOBODY, UNKNOWN, Manager
 from server.ledger import Resource, micros
 from tests.coordination.memory import (
+    BASE,
     IA_HCBS,
     Memory,
     assigned,
@@ -18,6 +19,7 @@ from tests.coordination.memory import (
     episode,
     fill,
     iowa,
+    limited,
     location,
     organization,
     patient,
@@ -104,6 +106,23 @@ async def test_read_counts_a_member_in_transfer_where_it_goes(memory: Memory) ->
     assert "Practitioner/b" == found.situation.managers[row(found, "1")["manager"]].person
     assert 1 == row(found, "1")["pinned"]
     assert (0, 2) == (manager(found, "a").room, manager(found, "b").room)
+
+
+async def test_read_keeps_places_of_other_programs_where_the_cap_counts_all(memory: Memory) -> None:
+    other = {**limited(3), "id": "other", "url": f"{BASE}/PlanDefinition/other"}
+    other["useContext"] = [
+        {**other["useContext"][0], "valueCodeableConcept": coding("cm-program", "other")},
+    ]
+    of_other = episode("m4") | {"type": [coding("cm-program", "other")]}
+    plan = limited(3)
+    [cap] = [action for action in plan["action"] if action["id"] == "IA-04"]
+    parts = [{"url": "name", "valueCode": "counted"}, {"url": "value", "valueCode": "all"}]
+    cap["extension"].append({"url": f"{BASE}/StructureDefinition/rule-parameter", "extension": parts})
+    await memory.put(other, of_other, team("m4", assigned("PractitionerRole/b")))
+    assert 0 == manager(await reading(memory), "b").others
+    await memory.put(plan)
+    found = await reading(memory)
+    assert (1, 2) == (manager(found, "b").others, manager(found, "b").room)
 
 
 async def test_read_knows_who_leaves_and_who_is_new(memory: Memory) -> None:
