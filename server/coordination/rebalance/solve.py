@@ -34,6 +34,9 @@ def solve(situation: Situation, seconds: float = SECONDS) -> Solution:
         if len(found.unplaced):
             solution.lacking = shortage.overloaded(situation, found.unplaced.tolist())
             return solution
+        if found.missing:
+            solution.lacking = shortage.lacking(situation, [], found.missing)
+            return solution
     solution.cost, solution.bound = found.cost, found.bound
     solution.moves = _explained(situation, costs, bounds, found)
     solution.seconds = time.monotonic() - started

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from server.coordination.rebalance import columns
@@ -40,6 +40,7 @@ def test_solve_finds_the_least_cost_and_proves_it(seed: int) -> None:
 
 
 @given(SEEDS)
+@example(1695)  # a manager too few for the average, and everybody placed
 @settings(max_examples=150, deadline=None)
 def test_solve_with_workload_is_between_bound_and_cost(seed: int) -> None:
     random = Random(seed)
