@@ -42,6 +42,7 @@ from server.settings import Settings
 from server.store.engine import Projections
 from server.store.sqlite.engine import SqliteStore
 from server.validation import conformance, policy
+from server.validation.policy import Policy
 from server.validation.terminology import relation
 
 PATH = "/fhir"
@@ -114,9 +115,17 @@ def _facts(resource: Resource, base_url: str) -> list[FactRow]:
     return facts(resource, base_url) + conformance.facts(resource)
 
 
+def _profiles(settings: Settings) -> Policy:
+    """Problem invalid where the setting names what is no type."""
+    try:
+        return policy.parse(settings.profiles)
+    except ValueError as error:
+        raise Problem.invalid(f"CAREPLAN_PROFILES: {error}") from None
+
+
 def rules_of(settings: Settings) -> Rules:
     """What every commit is held to at the ledger's head: the profiles that it declares, then the care rules."""
-    profiles = policy.parse(settings.profiles)
+    profiles = _profiles(settings)
 
     async def rules(context: Context, before: View, changes: Sequence[Change], after: View) -> Sequence[Change]:
         await policy.enforced(profiles, context, before, changes, after)
@@ -149,9 +158,8 @@ def server_of(settings: Settings, *, follows: bool = True) -> Server:
         return await relation.codes(store.view(None), of, value)
 
     repository = Repository(store, derived, terminology)
-    profiles = policy.parse(settings.profiles)
     jobs = Jobs(Path(f"{settings.store.removeprefix(SQLITE)}.async"))
-    return Server(repository, DISPATCH, operations, versioned, profiles, several, jobs, bool(settings.cors))
+    return Server(repository, DISPATCH, operations, versioned, _profiles(settings), several, jobs, bool(settings.cors))
 
 
 def _traced(method: str, place: str, status: int, seconds: float) -> None:

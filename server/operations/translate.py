@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from server.ledger import Resource
 from server.operations.call import Answer, Call
 from server.operations.parameters import Output
 from server.operations.terminology import Coded, coded, named, not_loaded
@@ -70,5 +71,12 @@ def _told(match: Match) -> list[Output]:
     return [
         ("equivalence", match.equivalence),
         ("concept", {name: value for name, value in concept.items() if value} or None),
+        *(("product", _product(one)) for one in match.products),
         ("source", match.source or None),
     ]
+
+
+def _product(one: Resource) -> list[Output]:
+    """Another element that the translation fills."""
+    concept = {"system": one.get("system"), "code": one.get("value"), "display": one.get("display")}
+    return [("element", one.get("property")), ("concept", {name: value for name, value in concept.items() if value})]

@@ -303,6 +303,21 @@ async def test_translate_what_a_map_leaves_open(client: httpx.AsyncClient, unmap
     assert (bool(expected), expected) == await matches(client, **asked)
 
 
+async def test_translate_tells_what_else_it_fills(client: httpx.AsyncClient) -> None:
+    product = {"property": "urn:shade", "system": "urn:shades", "value": "dark"}
+    target = {"code": "warm", "equivalence": "equal", "product": [product]}
+    stored = concept_map(element=[{"code": "red", "target": [target]}])
+    assert 201 == (await client.put("ConceptMap/feel", json=stored)).status_code
+    asked = {"system": COLORS["url"], "code": "red"}
+    parameters = (await client.get("ConceptMap/feel/$translate", params=asked)).json()["parameter"]
+    parts = next(part["part"] for part in parameters[-1]["part"] if part["name"] == "product")
+    expected = [
+        {"name": "element", "valueUri": "urn:shade"},
+        {"name": "concept", "valueCoding": {"system": "urn:shades", "code": "dark"}},
+    ]
+    assert expected == parts
+
+
 async def test_definition_that_changes_counts_at_once(colors: httpx.AsyncClient) -> None:
     all_of = value_set("a", of_colors())
     assert 4 == len(await expanded(colors, all_of))

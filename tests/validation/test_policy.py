@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from server.app import create_app
+from server.app import create_app, server_of
+from server.outcome import Problem
 from server.settings import Settings
 from server.validation.policy import Policy, parse
 from tests.conftest import lifespan
@@ -94,6 +95,12 @@ async def test_policy_says_what_becomes_of_a_false_claim(settings: Settings, pro
         assert status == response.status_code
         told = [issue["code"] for issue in response.json()["issue"]]
         assert ("required" in told) == (profiles != "off")
+
+
+def test_setting_that_names_no_type_stops_the_server(settings: Settings) -> None:
+    with pytest.raises(Problem) as refused:
+        server_of(settings.model_copy(update={"profiles": "warn,Gaol=off"}))
+    assert "invalid" == refused.value.kind
 
 
 def test_policy_is_read_type_by_type() -> None:

@@ -46,10 +46,7 @@ class Structure(NamedTuple):
     version: str
     type: str
     base: str
-    derivation: str
-    kind: str
     context: tuple[Resource, ...]
-    context_invariant: tuple[str, ...]
     imposed: tuple[str, ...]
     snapshot: tuple[ElementDefinition, ...]
     differential: tuple[ElementDefinition, ...]
@@ -66,10 +63,7 @@ def read(resource: Resource) -> Structure:
         resource.get("version", ""),
         resource["type"],
         resource.get("baseDefinition", ""),
-        resource.get("derivation", ""),
-        resource["kind"],
         tuple(resource.get("context", ())),
-        tuple(resource.get("contextInvariant", ())),
         tuple(one["valueCanonical"] for one in _extensions(resource, IMPOSED) if "valueCanonical" in one),
         tuple(map(_kept, resource.get("snapshot", {}).get("element", ()))),
         tuple(map(_kept, resource.get("differential", {}).get("element", ()))),

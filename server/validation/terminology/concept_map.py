@@ -25,7 +25,6 @@ class Match(NamedTuple):
     display: str | None
     source: str  # the map's canonical
     products: tuple[Resource, ...] = ()
-    depends_on: tuple[Resource, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,6 @@ def _forwards(found: ConceptMap, group: Resource, code: str) -> Iterator[Match]:
                     target.get("display"),
                     found.canonical,
                     tuple(target.get("product", ())),
-                    tuple(target.get("dependsOn", ())),
                 )
 
 
