@@ -26,6 +26,7 @@ MEDIA_TYPES = {  # what a client may ask for -> what it is sent
     "text/json": b"text/json;charset=utf-8",
     "application/json+fhir": FHIR_JSON,
 }
+FORM = b"application/x-www-form-urlencoded"
 CSV = b"text/csv;charset=utf-8"  # what an operation may answer with
 TABULAR = {"csv": CSV, "text/csv": CSV}
 FORMATS = {**MEDIA_TYPES, "json": FHIR_JSON, "application/fhir json": FHIR_JSON}  # an unescaped + is a blank in a query
@@ -111,6 +112,13 @@ def check_content_type(value: bytes | None) -> None:
 
 def _unsupported(diagnostics: str) -> Problem:
     return Problem.of("unsupported_media", diagnostics, "http.Content-Type")
+
+
+@lru_cache(256)
+def check_form(value: bytes | None) -> None:
+    """Problem unsupported_media (415) where the body of a _search is declared as no form; undeclared it is one."""
+    if (value or FORM).partition(b";")[0].strip().lower() != FORM:
+        raise _unsupported(f"_search takes {FORM.decode()}")
 
 
 @lru_cache(256)

@@ -42,6 +42,7 @@ from server.interactions.headers import (
     acceptable,
     base_url,
     check_content_type,
+    check_form,
     check_patch_type,
     forwarded,
     host_name,
@@ -57,7 +58,6 @@ Observe = Callable[[str, str, int, float], None]  # method, shape, status, secon
 
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 ACTORS = frozenset({"PractitionerRole", "Practitioner", "Patient", "Organization"})
-FORM_DATA = b"application/x-www-form-urlencoded"
 SLOWEST = 10_000  # bytes a second of a body
 PRIVATE = (b"cache-control", b"private, no-cache")  # to be kept by the client alone, and to be asked about again
 
@@ -102,18 +102,14 @@ class Base:
         try:
             place = locate(scope["path"][len(self.path) :])
             shape = place.shape
-            content, asked = b"", parameters(scope["query_string"])
-            if shape in SEARCHES and method == "POST":
-                asked = [*asked, *_form_data(headers, await self._content(headers, receive))]
+            url = self._url(scope, headers)
+            content = await self._content(method, shape, headers, receive) if method in WITH_BODY else b""
+            asked = parameters(scope["query_string"])
+            if shape in SEARCHES:
+                asked, content = [*asked, *parameters(content)], b""
             if shape != ASYNC_OUTPUT:  # which has a form of its own
                 form, asked = _form(headers.get(b"accept"), asked, bool(place.operation))
-            url = self._url(scope, headers)
             caller = _caller(headers.get(b"x-acting-as"))
-            if method in WITH_BODY and shape not in SEARCHES:
-                content = await self._content(headers, receive)
-                if content:
-                    check = check_patch_type if method == "PATCH" else check_content_type
-                    check(headers.get(b"content-type"))
             request = Request(method, place, url, asked, headers, caller, content, media_type=form.media_type)
             later = b"prefer" in headers and asynchronous.is_later(self.server, request)
             if not later:
@@ -144,7 +140,7 @@ class Base:
             scheme or scope["scheme"], host or headers.get(b"host", b"localhost").decode("latin-1"), self.path
         )
 
-    async def _content(self, headers: Headers, receive: Receive) -> bytes:
+    async def _content(self, method: str, shape: str, headers: Headers, receive: Receive) -> bytes:
         """The request's body, decompressed. Problem too_costly (413), unsupported_media (415)."""
         length = headers.get(b"content-length", b"0")
         if len(length) > 15 or not length.isdigit() or int(length) > self.max_body:
@@ -152,6 +148,9 @@ class Base:
         content = await _received(receive, self.max_body, self.patience)
         if (packed := headers.get(b"content-encoding")) is not None:
             content = await coding.decoded(content, packed, self.max_body)
+        if content:
+            check = check_form if shape in SEARCHES else check_patch_type if method == "PATCH" else check_content_type
+            check(headers.get(b"content-type"))
         return content
 
 
@@ -180,14 +179,6 @@ def _headers(pairs: list[tuple[bytes, bytes]]) -> Headers:
     for name, value in pairs:
         several.setdefault(name, []).append(value)
     return {name: b", ".join(values) for name, values in several.items()}
-
-
-def _form_data(headers: Headers, content: bytes) -> Parameters:
-    """The parameters that the body of a _search gives. Problem unsupported_media (415) where it is no form."""
-    media_type = headers.get(b"content-type", FORM_DATA).partition(b";")[0].strip().lower()
-    if content and media_type != FORM_DATA:
-        raise Problem.of("unsupported_media", f"_search takes {FORM_DATA.decode()}", "http.Content-Type")
-    return parameters(content)
 
 
 def _form(accept: bytes | None, asked: Parameters, tabular: bool) -> tuple[Form, Parameters]:
