@@ -30,6 +30,7 @@ from server.interactions.exchange import (
     Server,
     parameters,
 )
+from server.interactions.replay import replay
 from server.interactions.write import (
     Resolve,
     Target,
@@ -65,14 +66,16 @@ TURN = 0.005  # seconds until others get theirs
 
 
 async def transaction(server: Server, request: Request) -> Response:
-    """POST [base]: a Bundle of type transaction or batch."""
+    """POST [base]: a Bundle of type transaction, batch or history."""
     members, entries = await _parsed(request.content)
     kind = members.get("type")
     if members.get("resourceType") == "Bundle" and kind == "transaction":
         return await _transact(server, request, entries)
     if members.get("resourceType") == "Bundle" and kind == "batch":
         return await batch(server, request, entries)
-    raise Problem.invalid("The base takes a Bundle of type batch or transaction", "Bundle.type")
+    if members.get("resourceType") == "Bundle" and kind == "history":
+        return await replay(server, request, entries)
+    raise Problem.invalid("The base takes a Bundle of type batch, transaction or history", "Bundle.type")
 
 
 async def _parsed(content: bytes) -> tuple[dict[str, Any], list[body.Entry]]:
