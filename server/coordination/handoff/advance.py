@@ -192,7 +192,7 @@ async def _outputs(view: View, wanted: Wanted, found: Stage, step: Part) -> list
     """Task.output: each resource under what it is evidence of, and the mode."""
     served: set[str] = set()
     outputs = []
-    for reference in wanted.evidence:
+    for reference in dict.fromkeys(wanted.evidence):
         item = await _item(view, reference, found, step, served)
         served.add(item.code)
         outputs.append({"type": concept(item.code), "valueReference": {"reference": reference}})

@@ -51,6 +51,9 @@ async def opened(
     """The transfer with its terms, and its steps. Problem where it may not be opened."""
     found = await _read(context, after, programs, people, task, transfer)
     await _check(context, after, found)
+    if "requester" not in task:
+        asking = found.parties.of["requester"]
+        found.parties.of["requester"] = [await party.opener(after, found.parties, one) or one for one in asking]
     version = await after.read(*found.protocol.program.source.split("/"))
     assert version, "an active program is there"
     whole = _whole(found, f"{version.reference}/_history/{version.position}")

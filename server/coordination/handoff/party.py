@@ -119,15 +119,23 @@ async def may_act(view: View, found: Parties, actor: str | None, as_one_of: Iter
 
 async def may_open(view: View, found: Parties, reference: str) -> bool:
     """True where somebody has a role, at the member's organization and area, in which transfers are opened."""
+    return await opener(view, found, reference) is not None
+
+
+async def opener(view: View, found: Parties, reference: str) -> str | None:
+    """The role in which somebody may open such a transfer: of a person, which of theirs. None where there is none."""
     if found.protocol.opening is None:
-        return True
+        return reference
     roles = [reference]
     if reference.startswith("Practitioner/"):
         rows = (await view.facts("role", [reference]))[reference]
         found.roles |= {row.source: Role.of(row) for row in rows}
         roles = [row.source for row in rows]
     await known(view, found, roles)
-    return any([await _opens(view, found, role) for role in roles])
+    for role in roles:
+        if await _opens(view, found, role):
+            return role
+    return None
 
 
 async def _opens(view: View, found: Parties, reference: str) -> bool:

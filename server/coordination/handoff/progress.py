@@ -12,7 +12,7 @@ from server.coordination.handoff import consequence, party, terms
 from server.coordination.handoff.evidence import Judge, Lack, issues
 from server.coordination.handoff.party import Parties
 from server.coordination.handoff.protocol import Protocol
-from server.coordination.handoff.transfer import ANYBODY, BY_WORD, GIVEN_UP, Side, conflict, name, put
+from server.coordination.handoff.transfer import ANYBODY, BY_WORD, GIVEN_UP, Side, conflict, following, name, put
 from server.coordination.program import Part
 from server.coordination.write import Place, refusal
 from server.ledger import Change, Context, View, micros
@@ -133,9 +133,18 @@ class Progress:
 
     def _completes(self, step: Part) -> bool:
         was, now = self.was.steps[self.reference][step.code], self.steps[step.code]
-        if was.status == "completed" and now.status != "completed":
+        if was.status == now.status:
+            return False
+        if was.status == "completed":
             raise self.conflict(f"Step {name(step)} is completed, and stays so.", "Task.status", now.task)
-        return was.status != "completed" and now.status == "completed"
+        legal = following(was.status)
+        if now.status not in legal and now.status not in GIVEN_UP:
+            why = (
+                f"Step {name(step)} is {was.status} and does not become {now.status}. Legal are {', '.join(legal)}; "
+                f"{', '.join(sorted(GIVEN_UP))} give the transfer up."
+            )
+            raise self.conflict(why, "Task.status", now.task)
+        return now.status == "completed"
 
     async def _check_order(self, step: Part) -> None:
         for earlier in self.protocol.steps[: self.protocol.steps.index(step)]:

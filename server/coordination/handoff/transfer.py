@@ -32,6 +32,16 @@ BY_WORD = {  # a status that somebody gives the transfer -> from which, by whom;
 }
 
 
+# A step's Task.status goes on in this order, whatever is left out; work that waits (on-hold) goes on.
+ONWARD = ("draft", "requested", "received", "accepted", "ready", "on-hold", "in-progress", "completed")
+
+
+def following(status: str) -> list[str]:
+    """What a step of this status may become, the transfer's end apart."""
+    later = ONWARD[ONWARD.index(status) + 1 :]
+    return ["on-hold", *later] if status == "in-progress" else [*later]
+
+
 @dataclass(slots=True)
 class Side:
     """What is known of transfers on one side of a commit; whole Tasks are read only where they are looked at."""

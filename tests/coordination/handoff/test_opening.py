@@ -90,7 +90,8 @@ async def test_opening_refuses(kind: str, place: str, more: dict[str, Any]) -> N
 async def test_opening_takes_the_person_as_the_role_that_may() -> None:
     memory = await directory()
     await opened(memory, actor="Practitioner/lea")
-    assert "Practitioner/lea" == memory.get("Task/t")["requester"]["reference"]
+    assert LEA == memory.get("Task/t")["requester"]["reference"]
+    assert LEA == (await steps(memory, "Task/t"))["1"]["owner"]["reference"]
 
 
 @pytest.mark.requirement("IA-06")

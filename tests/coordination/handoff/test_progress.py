@@ -350,6 +350,20 @@ async def test_a_word_is_for_who_may_say_it(status: str, who: str, others: list[
     assert status == memory.get(transfer)["status"]
 
 
+async def test_a_step_goes_on_and_never_back() -> None:
+    memory = await directory()
+    transfer = await opened(memory)
+    first = (await steps(memory, transfer))["1"]
+    for status in ("received", "ready", "in-progress", "on-hold", "in-progress"):
+        await memory.put(first | {"status": status})
+    for status in ("draft", "requested", "accepted"):
+        with pytest.raises(Problem) as found:
+            await memory.put(first | {"status": status})
+        assert "conflict" == found.value.kind
+        assert "Legal are on-hold, completed" in found.value.issues[0].diagnostics
+    await memory.put(first | {"status": "completed"})
+
+
 async def test_an_acceptance_is_not_taken_back() -> None:
     memory = await directory()
     transfer = await opened(memory)
