@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
 from server.outcome import Problem
-from server.search.filter import And, Chain, Concepts, Filter, Has, Not, Or
+from server.search.filter import And, Chain, Concepts, Equal, Filter, Has, Ids, Not, Or, Range
 
 MAX_CODES = 8192
 Codes = Collection[tuple[str, str]]  # (system, code)
@@ -31,7 +31,10 @@ async def resolved(filter: Filter, terminology: Terminology) -> Filter:
 
 def asks(filter: Filter) -> bool:
     """Whether anything is to be resolved."""
-    return next(_concepts(filter), None) is not None
+    return not isinstance(filter, _PLAIN) and next(_concepts(filter), None) is not None
+
+
+_PLAIN = (Equal, Range, Ids)  # what most searches are of
 
 
 async def no_terminology(relation: str, value: str) -> Codes:

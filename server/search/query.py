@@ -137,7 +137,7 @@ class _Parser:
         self.base_url = base_url
         self.lenient = lenient
         self.filters: dict[str, list[Filter]] = {type: [] for type in types}
-        self.sizes = dict.fromkeys(types, (0, 0))  # nodes and keys of each type's filter
+        self.sizes: dict[str, tuple[int, int]] = {}  # nodes and keys of each type's filter
         self.applied: list[tuple[str, str]] = []
         self.issues: list[Issue] = []
         self.ignored: list[Issue] = []
@@ -153,10 +153,10 @@ class _Parser:
         if self.issues:
             raise Problem.with_issues("invalid", self.issues)
         query = self.query
-        (_, query.filter), *others = [
-            (type, filters[0] if len(filters) == 1 else And(tuple(filters))) for type, filters in self.filters.items()
-        ]
-        query.others = tuple(others)
+        found = [filters[0] if len(filters) == 1 else And(tuple(filters)) for filters in self.filters.values()]
+        query.filter = found[0]
+        if len(found) > 1:
+            query.others = tuple(zip(self.filters, found, strict=True))[1:]
         query.applied, query.ignored = tuple(self.applied), tuple(self.ignored)
         return query
 
@@ -176,24 +176,25 @@ class _Parser:
             self.issues += issues
 
     def _criterion(self, name: str, value: str) -> None:
-        criteria = {type: _criterion(type, name, self.custom) for type in self.filters}
+        criteria = [_criterion(type, name, self.custom) for type in self.filters]
         values = [each for each in split(value, ",") if each]
-        self.tests += sum(criterion.ways for criterion in criteria.values()) * len(values)
+        for criterion in criteria:
+            self.tests += criterion.ways * len(values)
         if self.tests > MAX_TESTS:
             raise _too_costly(f"The search makes more than {MAX_TESTS} tests, values times the types of a chain")
-        made = {type: criterion.filter(values, self.base_url) for type, criterion in criteria.items()}
-        self._add(made, self.tests <= _FEW)
+        self._add([criterion.filter(values, self.base_url) for criterion in criteria], self.tests <= _FEW)
 
-    def _add(self, made: Mapping[str, Filter], are_few: bool) -> None:
-        for type, filter in made.items():
-            if not are_few:
+    def _add(self, made: Sequence[Filter], are_few: bool) -> None:
+        """One more condition: a filter for each of the types."""
+        if not are_few:
+            for type, filter in zip(self.filters, made, strict=True):
                 self._check_size(type, filter)
-            self.query.asks |= concepts.asks(filter)
-        for type, filter in made.items():
-            self.filters[type].append(filter)
+        for filters, filter in zip(self.filters.values(), made, strict=True):
+            filters.append(filter)
+            self.query.asks = self.query.asks or concepts.asks(filter)
 
     def _check_size(self, type: str, filter: Filter) -> None:
-        nodes, keys = self.sizes[type] = _grown(filter, *self.sizes[type])
+        nodes, keys = self.sizes[type] = _grown(filter, *self.sizes.get(type, (0, 0)))
         if nodes > MAX_NODES or keys > MAX_KEYS:
             raise _too_costly("The search asks for too much at once; give fewer values, or the types of a chain")
 
@@ -246,9 +247,7 @@ class _Parser:
 
     def filter(self, name: str, value: str) -> None:
         _plain(name)
-        self._add(
-            {type: expression.compile(type, value, self.base_url, self.custom) for type in self.filters}, are_few=False
-        )
+        self._add([expression.compile(type, value, self.base_url, self.custom) for type in self.filters], are_few=False)
 
     def type(self, name: str, value: str) -> None:
         """What `types_of` has read."""

@@ -68,12 +68,12 @@ class _Finder:
         total = len(found.rids) if is_all else self.count() if search.total else None
         matches = self.tables.versions(found.rids, self.at)
         included, issues = self._included(found.rids) if search.follow else ((), ())
+        answer = Page(place.position, tuple(matches), included, total, _text(found.next), issues)
+        if found.previous is None and found.next is None:
+            return answer
         first = found.previous and Token(place.position, OFFSET if search.sort else AFTER, 0)
-        last = found.next and total and self._last(place.position, total)
-        next, previous, first_text, last_text = (
-            str(each) if each else None for each in (found.next, found.previous, first, last)
-        )
-        return Page(place.position, tuple(matches), included, total, next, issues, previous, first_text, last_text)
+        last = self._last(place.position, total) if found.next and total else None
+        return answer._replace(previous=_text(found.previous), first=_text(first), last=_text(last))
 
     def count(self) -> int:
         total = 0
@@ -108,7 +108,7 @@ class _Finder:
     def _after(self, place: Token) -> _Found:
         """A page that goes forward. Where it has come from, there is one before."""
         position, after, count = place.position, place.number, self.search.count
-        rids = self._rids(f"rid > {int(after)}" if after else "1", "", count + 1)
+        rids = self._rids(f"WHERE rid > {int(after)}" if after else "", "", count + 1)
         kept = rids[:count]
         previous = Token(position, BEFORE, kept[0] if kept else after + 1) if after else None
         return _Found(kept, previous, Token(position, AFTER, kept[-1]) if len(rids) > count else None)
@@ -117,7 +117,7 @@ class _Finder:
         """A page that goes backward, or the last. Where it has come from, there is one after."""
         position, is_last = place.position, place.kind == LAST
         count = min(place.number, self.search.count) if is_last else self.search.count
-        rids = self._rids("1" if is_last else f"rid < {int(place.number)}", " DESC", count + 1)
+        rids = self._rids("" if is_last else f"WHERE rid < {int(place.number)}", " DESC", count + 1)
         kept = rids[:count][::-1]
         previous = Token(position, BEFORE, kept[0]) if len(rids) > count and kept else None
         next = None if is_last else Token(position, AFTER, kept[-1] if kept else 0)
@@ -129,7 +129,7 @@ class _Finder:
         for type, filter in self.parts:
             compiler = Compiler(self.tables, self.at)
             sql = (
-                f"SELECT DISTINCT rid FROM ({compiler.set(type, filter)}) WHERE {where} "
+                f"SELECT DISTINCT rid FROM ({compiler.set(type, filter)}) {where} "
                 f"ORDER BY rid{direction} LIMIT {compiler.bind(limit)}"
             )
             found.append(self.tables.rids(sql, compiler.bindings))
@@ -177,6 +177,10 @@ class _Finder:
                 sql = f"SELECT found FROM ({sql}) WHERE {compiler.living(follow.target_type, 'found')}"
         sql = f"SELECT DISTINCT found FROM ({sql}) ORDER BY 1"
         return self.tables.rids(sql, compiler.bindings)
+
+
+def _text(place: Token | None) -> str | None:
+    return None if place is None else str(place)
 
 
 class _Statement(NamedTuple):
