@@ -64,7 +64,10 @@ class JsonPatch:
 def read(document: Any) -> JsonPatch:
     """Read a JSON Patch document. Problem malformed (400) where it is none."""
     if not isinstance(document, list):
-        raise Problem.malformed("A JSON Patch is an array of operations", "http.body")
+        raise Problem.malformed(
+            "A JSON Patch is an array of operations; Parameters are sent as application/fhir+json",
+            "http.body",
+        )
     if len(document) > MAX_OPERATIONS:
         raise Problem.of("too_costly", f"A patch may have {MAX_OPERATIONS} operations; send the whole resource by PUT")
     return JsonPatch([_operation(index, one) for index, one in enumerate(document)])

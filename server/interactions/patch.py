@@ -80,6 +80,10 @@ def _patch(request: Request) -> Patch:
         if not request.content:
             raise Problem.of("required", "A JSON Patch is an array of operations; the body is empty", "http.body")
         return json_patch.read(body.loads(request.content))
+    if request.content.lstrip()[:1] == b"[":
+        raise Problem.malformed(
+            f"An array of operations is a JSON Patch: declare it as {MEDIA_TYPE}", "http.Content-Type"
+        )
     sent = request.body()
     if sent.type == "Binary":
         return json_patch.read(_within(sent))

@@ -164,6 +164,16 @@ async def test_patch_that_is_none(stored: httpx.AsyncClient, content: bytes, dec
     assert 400 == refusal(response)[0]
 
 
+async def test_patch_that_is_declared_as_the_other_format_says_which(stored: httpx.AsyncClient) -> None:
+    headers = {"Content-Type": "application/fhir+json"}
+    response = await stored.patch("Patient/a", content=json.dumps(replaced("/active", False)), headers=headers)
+    assert ((400, ["structure"]), ["http.Content-Type"]) == (refusal(response), places(response))
+    assert "application/json-patch+json" in response.text
+    response = await stored.patch("Patient/a", content=json.dumps(FAMILY), headers=JSON_PATCH)
+    assert (400, ["structure"]) == refusal(response)
+    assert "application/fhir+json" in response.text
+
+
 async def test_patch_whose_test_fails_changes_nothing(stored: httpx.AsyncClient) -> None:
     document = [*replaced("/active", False), {"op": "test", "path": "/name/0/family", "value": "Roe"}]
     response = await patched(stored, document)
