@@ -594,7 +594,7 @@ async def test_validate_says_what_a_create_would(iowa: httpx.AsyncClient) -> Non
     )
     assert {"invalid", "required"} == {issue["code"] for issue in other.json()["issue"]}
     profiled = await iowa.post("Patient/$validate?profile=urn:p&mode=create", json={"resourceType": "Patient"})
-    assert ["warning"] == [issue["severity"] for issue in profiled.json()["issue"]]
+    assert ["error"] == [issue["severity"] for issue in profiled.json()["issue"]]
     assert 400 == (await iowa.post("Patient/$validate?mode=guess", json={"resourceType": "Patient"})).status_code
     assert 400 == (await iowa.post("Patient/$validate")).status_code
 
