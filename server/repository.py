@@ -181,7 +181,11 @@ def new_id() -> str:
 
 def _living(version: Version) -> Version:
     if version.body is None:
-        raise Problem.gone(f"{version.reference} was deleted in version {version.position}")
+        raise Problem.of(
+            "gone",
+            f"{version.reference} was deleted in version {version.position}; PUT brings it back",
+            headers={"ETag": version.etag},
+        )
     return version
 
 

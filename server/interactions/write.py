@@ -148,6 +148,8 @@ def check_preconditions(write: Write, current: Version | None) -> None:
     if write.if_match is None:
         return
     if current is None or current.body is None:
+        if current is not None and current.position in write.if_match.positions and write.method == "PUT":
+            return  # brought back by who knows of the deletion
         raise Problem.of("precondition_failed", "There is no such resource to match", "http.If-Match")
     if not write.if_match.name(current):
         raise Problem.of(

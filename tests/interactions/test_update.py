@@ -51,6 +51,21 @@ async def test_update_brings_back_what_was_deleted(client: httpx.AsyncClient) ->
     assert 200 == (await client.get("Patient/a")).status_code
 
 
+async def test_update_brings_back_what_was_deleted_in_the_version_that_the_client_knows(
+    client: httpx.AsyncClient,
+) -> None:
+    await client.put("Patient/a", json=patient())
+    deleted = await client.delete("Patient/a")
+    gone = await client.get("Patient/a")
+    assert ('W/"2"', 'W/"2"') == (deleted.headers["etag"], gone.headers["etag"])
+    answers = [
+        await client.put("Patient/a", json=patient(), headers={"If-Match": tag}) for tag in ('W/"1"', "*", 'W/"2"')
+    ]
+    assert [412, 412, 201] == [answer.status_code for answer in answers]
+    await client.delete("Patient/a")
+    assert 412 == (await client.delete("Patient/a", headers={"If-Match": 'W/"4"'})).status_code
+
+
 @pytest.mark.parametrize("id", ["b", "A", None, 1])
 async def test_update_refuses_another_id_in_the_body(client: httpx.AsyncClient, id: Any) -> None:
     status, _ = refusal(
