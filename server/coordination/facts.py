@@ -519,7 +519,7 @@ def address_keys(parts: Iterable[str]) -> list[str]:
 
 
 def _location(location: Resource, base_url: str) -> Iterator[FactRow]:
-    is_area = not _AREAS.isdisjoint(tokens([location["physicalType"]] if "physicalType" in location else None))
+    is_area = _is_area(location)
     position = location.get("position", {})
     where = [float(position[name]) if name in position else None for name in ("latitude", "longitude")]
     whole = literal(location.get("partOf"), base_url, ("Location",))
@@ -527,6 +527,14 @@ def _location(location: Resource, base_url: str) -> Iterator[FactRow]:
     keys = address_keys(parts := address_parts(location.get("address", {})))
     if is_area and keys and location.get("status", "active") == "active":
         yield "area", keys[0], parts
+
+
+def _is_area(location: Resource) -> bool:
+    """True of an area by its physicalType; of what has none, where its address is a whole county or state."""
+    if "physicalType" in location:
+        return not _AREAS.isdisjoint(tokens([location["physicalType"]]))
+    given = {name for name, value in location.get("address", {}).items() if value}
+    return given.isdisjoint({"line", "text", "city", "postalCode"}) and not given.isdisjoint({"district", "state"})
 
 
 def _related_person(related: Resource, base_url: str) -> Iterator[FactRow]:

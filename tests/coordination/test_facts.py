@@ -186,8 +186,25 @@ def test_facts_of_a_location_are_an_areas_by_what_tells_most() -> None:
         county | {"partOf": {"reference": "Location/central"}, "position": {"latitude": 41.6}}, "location"
     )
     assert [] == rows(county | {"status": "inactive"}, "area")
-    del county["physicalType"]
-    assert ([], [("Location/polk", [False, None, None, None])]) == (rows(county, "area"), rows(county, "location"))
+
+
+@pytest.mark.parametrize(
+    ("expected", "address"),
+    [
+        (True, {"district": "Polk", "state": "IA"}),
+        (True, {"state": "IA", "country": "US"}),
+        (False, {"district": "Polk", "state": "IA", "city": "Ames"}),
+        (False, {"district": "Polk", "state": "IA", "line": ["1 Example Street"]}),
+        (False, {"country": "US"}),
+        (False, {}),
+    ],
+)
+def test_facts_of_a_location_that_does_not_say_what_it_is(expected: bool, address: dict[str, Any]) -> None:
+    place = {"resourceType": "Location", "id": "x", "address": address}
+    assert expected == bool(rows(place, "area"))
+    assert [("Location/x", [expected, None, None, None])] == rows(place, "location")
+    building = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/location-physical-type", "code": "bu"}]}
+    assert [] == rows(place | {"physicalType": building}, "area")
 
 
 def test_facts_of_a_program_change_with_its_content_and_end_with_its_activity() -> None:
