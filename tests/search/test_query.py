@@ -4,6 +4,8 @@ from time import perf_counter
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from server.fhir.definition import RESOURCE_TYPES
 from server.outcome import Problem
@@ -308,3 +310,29 @@ def test_parse_of_a_list_is_of_what_its_items_name() -> None:
     assert Has("List", "List.item", Ids(("1", "2"))) == filter_of("_list", "1,List/2")
     assert [("invalid", "http._list")] == places(refused("CarePlan", ("_list", "$current-problems")))
     assert [("invalid", "http._list:not")] == places(refused("CarePlan", ("_list:not", "1")))
+
+
+ANYTHING = st.text(st.sampled_from('ab09.,|$\\"()[]*:-_ é\0/') | st.characters(), max_size=40)
+PIECES = st.sampled_from(
+    ["name", "birthdate", "eq", "co", "not", "and", "or", "(", ")", "[", "]", ".", '"', "2014", "x"]
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.sampled_from(["_filter", "_content", "_text", "near", "name", "identifier", "identifier:of-type", "birthdate"]),
+    ANYTHING | st.lists(PIECES, max_size=12).map(" ".join) | st.lists(PIECES, max_size=12).map("".join),
+)
+def test_parse_reads_any_text_or_says_why_not(name: str, value: str) -> None:
+    type = "Location" if name == "near" else "Patient"
+    found = read_or_refused(type, name, value)
+    if isinstance(found, Problem):
+        assert {"invalid", "too_costly"} >= {found.kind}
+        assert all(issue.diagnostics and issue.expression == (f"http.{name}",) for issue in found.issues)
+
+
+def read_or_refused(type: str, name: str, value: str) -> Query | Problem:
+    try:
+        return parse(type, [(name, value)], base_url=BASE, lenient=False)
+    except Problem as problem:
+        return problem

@@ -12,6 +12,7 @@ import orjson
 
 from server.ledger import Cursor, Fact, Position, Version
 from server.outcome import Problem
+from server.search.custom import MARK
 from server.search.filter import Filter
 from server.store.engine import Page
 from server.store.sqlite import prune, token
@@ -95,9 +96,12 @@ class Tables:
             raise Behind(name, position)
 
     def has_reached(self, name: str, position: Position) -> bool:
-        """Whether a late index has come to a position."""
-        last = one(self.connection, "SELECT coalesce(max(seq), 0) FROM changes WHERE seq < ?", (seq_of(position + 1),))
-        return self.late(name) >= last
+        """Whether a late index has come to a position: to all changes before, or to those of the type that it is of."""
+        source = "changes WHERE"
+        bindings: tuple[int, ...] = (seq_of(position + 1),)
+        if MARK in name:
+            source, bindings = "timeline WHERE type = ? AND", (self.number(name.partition(".")[0]), *bindings)
+        return self.late(name) >= one(self.connection, f"SELECT coalesce(max(seq), 0) FROM {source} seq < ?", bindings)
 
     def late(self, name: str) -> int:
         """The seq that a late index has come to; -1 where it is none, or none any more."""
