@@ -140,6 +140,11 @@ def held(assignment: Assignment, zone: str) -> list[Interval]:
     return [interval] if interval.low < interval.high else []
 
 
+def together(assignments: Sequence[Assignment], zone: str) -> list[Interval]:
+    """When a person has a member, whatever the roles and teams; periods that touch are one."""
+    return period.union(interval for one in assignments for interval in held(one, zone))
+
+
 def enrolled(enrolment: Enrolment, zone: str, statuses: frozenset[str]) -> list[Interval]:
     """When an episode was in one of the statuses: by its statusHistory, else by its status and period.
 

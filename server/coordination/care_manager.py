@@ -346,17 +346,12 @@ def _serving(member: Member, programs: Programs, chosen: Program, roles: Mapping
             continue
         person = str(persons[one.manager])
         own = [other for other in there if persons[other.manager] == person]
-        times = together(own, chosen.zone)
+        times = assignment.together(own, chosen.zone)
         low = next(interval.low for interval in times if interval.low <= at < interval.high)
         low = assignment.since(low, own, {role: found.start for role, found in roles.items()}, at, chosen.zone)
         since = None if low == period.ALWAYS else period.text(low, chosen.zone)
         found.append(Serving(chosen.url, one.manager, person, one.team, since, LEAD in one.roles))
     return found
-
-
-def together(assignments: Sequence[Assignment], zone: str) -> list[Interval]:
-    """When a person has a member, whatever the roles and teams; periods that touch are one."""
-    return period.union(interval for one in assignments for interval in held(one, zone))
 
 
 # Whom to call

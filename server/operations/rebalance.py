@@ -25,6 +25,7 @@ from server.operations.solver import solved
 from server.outcome import Issue, Problem
 
 A_COMMIT = 50  # transfers that are opened in one commit, all or none of them
+MOST = {"hire": 10_000, "enrolling": 100_000}  # that are supposed in all: a state has 7,000 case managers
 
 
 async def rebalance(call: Call) -> Answer:
@@ -62,6 +63,7 @@ async def _proposed(call: Call, at: int | None = None) -> tuple[Reading, Solutio
     as_of = known.instant(known.meant(canonical), call.inputs.one("asOf"), now)
     wanted = known.chosen(canonical, as_of)
     asked = _asked(call.inputs, call.reference, wanted)
+    await _check_known(view, asked)
 
     async def read(view: View) -> Reading:
         return await reading.read(view, known, wanted, asked, as_of)
@@ -86,6 +88,12 @@ def _asked(inputs: Inputs, organization: str, program: Program) -> Asked:
         for one in parts("hire")
     ]
     enrolling = [Enrolling(one.one("count") or 1, one.one("location")) for one in parts("enrolling")]
+    for name, number in (
+        ("hire", sum(one.number for one in hires)),
+        ("enrolling", sum(one.number for one in enrolling)),
+    ):
+        if number > MOST[name]:
+            raise Problem.invalid(f"At most {MOST[name]} in all can be supposed, not {number}", place(name))
     return Asked(
         organization,
         inputs.one("limit"),
@@ -95,6 +103,26 @@ def _asked(inputs: Inputs, organization: str, program: Program) -> Asked:
         enrolling,
         frozenset(inputs.all("release")),
     )
+
+
+async def _check_known(view: View, asked: Asked) -> None:
+    """Problem unprocessable with every reference of the inputs that leads nowhere: it would change nothing, unseen."""
+    named = (
+        ("location", "hire", {one.location for one in asked.hires if one.location}),
+        ("location", "enrolling", {one.location for one in asked.enrolling if one.location}),
+        ("role", "leave", asked.leaving),
+        ("member", "release", asked.released),
+    )
+    issues = []
+    for kind, name, references in named:
+        known = await view.facts(kind, references) if references else {}
+        issues += [
+            Issue("not-found", f"There is no {one}, or nothing that counts is known of it", (place(name),))
+            for one in sorted(references)
+            if not known[one]
+        ]
+    if issues:
+        raise Problem.with_issues("unprocessable", issues)
 
 
 def _reason(call: Call, rule: Rule | None) -> Resource:

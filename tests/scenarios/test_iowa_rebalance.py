@@ -347,3 +347,65 @@ async def test_what_is_not_known_costs_nothing_and_is_said(client: httpx.AsyncCl
     assert 1 == len(moves(found))
     assert {"move", "tenure", "cost"} == inputs(tasks(found)[0]).keys() - {"alternative", "stay-cost"}
     assert 2 == len(found["note"])
+
+
+@pytest.mark.requirement("IA-14")
+async def test_a_relationship_is_as_long_as_the_report_says(iowa: httpx.AsyncClient) -> None:
+    """Not from before the role in which somebody has the member, and longer than the enrolment."""
+    dee = [*manager("dee", start=day(-400)), *member("d1", "dee", "2019-01-01"), *member("d2", "dee", day(-600))]
+    late = episode("a5", MCO, start=day(-30))
+    await sent(iowa, transaction(*dee, late))
+    found = await answered(iowa, limit(7), of("leave", "PractitionerRole/dee"))
+    said = {task["for"]["reference"]: task["description"] for task in tasks(found)}
+    assert {"Patient/d1", "Patient/d2"} == said.keys()
+    assert all("together for 13 months" in text for text in said.values())
+    found = await answered(iowa, limit(1), {"name": "hire", "part": [{"name": "count", "valuePositiveInt": 5}]})
+    lost = {task["for"]["reference"]: inputs(task).get("tenure", 0) for task in tasks(found)}
+    assert lost["Patient/a4"] == lost["Patient/a5"] > 2 * 12
+
+
+@pytest.mark.requirement("IA-13")
+async def test_who_goes_on_at_another_organization_leaves_this_one(iowa: httpx.AsyncClient) -> None:
+    """Ann also works for another plan, and as what is no case manager here: her members here still have to go."""
+    elsewhere = [organization("other"), role("ann-other", person="ann", mco="other")]
+    desk = role("ann-desk", person="ann", mco=MCO, code=[coding("cm-role", "area-manager")])
+    await sent(iowa, transaction(*elsewhere, desk))
+    asked_for = await answered(iowa, of("leave", "PractitionerRole/ann"))
+    assert {"a1", "a2", "a3", "a4", "a5"} == {who for who, _ in moves(asked_for)}
+    await put(iowa, manager("ann")[1] | {"active": False})
+    assert moves(asked_for) == moves(await answered(iowa))
+
+
+async def test_more_than_a_state_has_cannot_be_supposed(iowa: httpx.AsyncClient) -> None:
+    for name in ("hire", "enrolling"):
+        response = await asked(iowa, {"name": name, "part": [{"name": "count", "valuePositiveInt": 2_000_000_000}]})
+        assert (400, "invalid") == (response.status_code, response.json()["issue"][0]["code"])
+
+
+async def test_what_is_not_there_cannot_leave_or_be_released(iowa: httpx.AsyncClient) -> None:
+    nowhere = [{"name": "location", "valueReference": {"reference": "Location/none"}}]
+    supposed = [{"name": name, "part": nowhere} for name in ("hire", "enrolling")]
+    response = await asked(
+        iowa,
+        *supposed,
+        of("leave", "PractitionerRole/none"),
+        of("release", "Patient/none"),
+        of("release", "Patient/a1"),
+    )
+    assert (422, ["not-found"] * 4) == (response.status_code, [one["code"] for one in response.json()["issue"]])
+    await sent(iowa, transaction(organization("other"), practitioner("eve"), role("eve", mco="other")))
+    found = await answered(iowa, of("leave", "PractitionerRole/eve"))
+    assert any("PractitionerRole/eve" in note for note in found["note"])
+
+
+async def test_a_move_of_somebody_elsewhere_is_refused(iowa: httpx.AsyncClient) -> None:
+    """Of a member of another plan, to a case manager of another plan, to who is none."""
+    elsewhere = [organization("other"), practitioner("eve"), role("eve", mco="other")]
+    theirs = [patient("e1"), episode("e1", "other"), team("e1", assigned("PractitionerRole/eve"))]
+    await sent(iowa, transaction(*elsewhere, *theirs))
+    found = await answered(iowa)
+    for move in ("e1 eve bob", "a1 ann eve", "a1 ann lea"):
+        who, sender, receiver = move.split()
+        id = f"Patient/{who} PractitionerRole/{sender} PractitionerRole/{receiver}"
+        response = await asked(iowa, *to_apply(found["position"], id))
+        assert (409, "conflict") == (response.status_code, response.json()["issue"][0]["code"]), move

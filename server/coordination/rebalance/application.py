@@ -59,7 +59,7 @@ async def pending(
     named |= {one.manager for member in members.values() for one in member.assignments}
     roles = {role: [Role.of(fact) for fact in rows] for role, rows in (await view.facts("role", named)).items()}
     for opening in new:
-        why = _why_not(members[opening.move.patient], opening.move, roles, program, now)
+        why = _why_not(members[opening.move.patient], opening.move, roles, program, organization, now)
         if why:
             issues.append(_misfit(opening, why))
     misfits = {issue.expression[0] for issue in issues}
@@ -71,16 +71,23 @@ async def pending(
 
 
 def _why_not(
-    member: Member, move: Chosen, roles: Mapping[str, Collection[Role]], program: Program, now: int
+    member: Member,
+    move: Chosen,
+    roles: Mapping[str, Collection[Role]],
+    program: Program,
+    organization: str,
+    now: int,
 ) -> str | None:
     """Why a move does not fit, in words; None where it does."""
-    receivers = [role for role in roles[move.receiver] if role.reference == move.receiver]
-    if not receivers or receivers[0].practitioner is None:
+    receiver = next((role for role in roles[move.receiver] if role.reference == move.receiver), None)
+    if receiver is None or receiver.practitioner is None:
         return f"goes to {move.receiver}, who is not there"
-    if not receivers[0].active or not period.holds(
-        [period.between(receivers[0].start, receivers[0].end, program.zone)], now
-    ):
+    if receiver.organization != organization or program.role not in receiver.codes:
+        return f"goes to {move.receiver}, who is no case manager of {organization}"
+    if not receiver.active or not period.holds([period.between(receiver.start, receiver.end, program.zone)], now):
         return f"goes to {move.receiver}, who is not active any more"
+    if not period.holds(assignment.enrolled_at(member, program).get(organization, []), now):
+        return f"is of nobody who is enrolled at {organization} now"
     moving = next((one for one in member.transfers if one.program == program.url), None)
     if moving:
         return f"is of a member who is in transfer to {moving.receiver} already ({moving.task})"

@@ -136,7 +136,7 @@ class _Reader:
         self.where = Whereabouts(made.situation.points, made.situation.areas)
         self.given = parameters(made.rule)
         self.loads = {part.code: part.parameters["workload"] for part in made.rule.parts} if made.rule else {}
-        self.persons: dict[str, str | None] = {}  # by PractitionerRole
+        self.holders: dict[str, Role | None] = {}  # by PractitionerRole
         self.rows: list[_Row] = []
         self.reserved: Counter[str] = Counter()  # by person: places that begin later, or are of other programs
         self.uses: dict[str, Counter[str]] = {}  # person -> how many members are held in each role
@@ -160,8 +160,9 @@ class _Reader:
         role = self.made.program.role
         named = {one.manager for member in members for one in member.assignments if role in one.roles}
         named |= {transfer.receiver for member in members for transfer in member.transfers}
-        if missing := named - self.persons.keys():
-            self.persons |= await assignment.practitioners(self.view, missing)
+        if missing := named - self.holders.keys():
+            for reference, rows in (await self.view.facts("role", missing)).items():
+                self.holders[reference] = Role.of(rows[0]) if rows else None
         patients = {patient for member in members for patient in member.patients}
         homes = await self.where.homes(self.view, patients, self.made.at)
         services = await self.where.services(self.view, patients, self.made.at, self.made.program.zone)
@@ -179,14 +180,13 @@ class _Reader:
         enrolled = assignment.enrolled_at(member, program).get(made.asked.organization)
         if not enrolled:
             return
-        now: tuple[str, Assignment, int, int] | None = None
+        now: tuple[str, list[Assignment], int] | None = None
         later = False
         for person, assignments in self._by_person(member).items():
             holding = assignment.holding(member, assignments, self.programs, program)
             for low, high in period.intersection(holding, enrolled):
                 if low <= at < high:
-                    current = next(one for one in assignments if period.holds(assignment.held(one, program.zone), at))
-                    now = person, current, low, high
+                    now = person, assignments, high
                 elif low > at:
                     later = True
                     self.reserved[person] += 1
@@ -199,13 +199,14 @@ class _Reader:
             if not later:
                 self.rows.append(_Row(member.patient, None, None, "", "", 0, False, False, *common))
             return
-        person, current, low, high = now
+        person, assignments, high = now
+        current = next(one for one in assignments if period.holds(assignment.held(one, program.zone), at))
         moving = next((one for one in member.transfers if one.program == program.url), None)
-        months = 0 if low == period.ALWAYS else int(period.days(low, at, program.zone) / MONTH)
         is_kept = continuity and not made.asked.released.intersection(member.patients)
-        receiver = self.persons.get(moving.receiver) if moving else None
+        receiver = self._person(moving.receiver) if moving else None
         pinned = is_kept or moving is not None or later or high < NEVER
         holder = receiver or person
+        months = self._months(assignments)
         self.rows.append(
             _Row(member.patient, holder, person, current.manager, current.team, months, pinned, continuity, *common)
         )
@@ -214,10 +215,22 @@ class _Reader:
     def _by_person(self, member: Member) -> dict[str, list[Assignment]]:
         found: dict[str, list[Assignment]] = {}
         for one in member.assignments:
-            person = self.persons.get(one.manager)
+            person = self._person(one.manager)
             if person and self.made.program.role in one.roles:
                 found.setdefault(person, []).append(one)
         return found
+
+    def _person(self, role: str) -> str | None:
+        holder = self.holders.get(role)
+        return holder.practitioner if holder else None
+
+    def _months(self, assignments: Sequence[Assignment]) -> int:
+        """How long a person has a member now, as the report counts it."""
+        at, zone = self.made.at, self.made.program.zone
+        starts = {one.manager: holder.start for one in assignments if (holder := self.holders[one.manager])}
+        low = next(low for low, high in assignment.together(assignments, zone) if low <= at < high)
+        low = assignment.since(low, assignments, starts, at, zone)
+        return 0 if low == period.ALWAYS else int(period.days(low, at, zone) / MONTH)
 
     def _needs_continuity(self, needs: Sequence[Need]) -> bool:
         zone = self.made.program.zone
@@ -276,6 +289,16 @@ class _Reader:
         return (
             role.organization == made.asked.organization and made.program.role in role.codes and self._is_active(role)
         )
+
+    def _own(self, roles: Sequence[Role], used: Mapping[str, int]) -> list[Role]:
+        """In which a person has members here, or may: who goes on elsewhere, or in another role, leaves all the same."""
+        made = self.made
+        return [
+            role
+            for role in roles
+            if role.reference in used
+            or (role.organization == made.asked.organization and made.program.role in role.codes)
+        ]
 
     def _is_active(self, role: Role) -> bool:
         held = [period.between(role.start, role.end, self.made.program.zone)]
@@ -345,8 +368,8 @@ class _Reader:
         """A person with the places that are left. `taken` are all who are or come here, who may still go included."""
         made, roles, others = self.made, self.roles[person], self.reserved[person]
         fit = [role for role in roles if self._is_fit(role)]
-        leaves = not any(self._is_active(role) for role in roles)
         used = self.uses.get(person, Counter())
+        leaves = not any(self._is_active(role) for role in self._own(roles, used) or roles)
         role = min(fit or roles, key=lambda one: (-used[one.reference], one.reference), default=None)
         is_new = bool(fit) and self._is_new(min(period.starts(one.start, made.program.zone) for one in fit))
         limit = self._limit(is_new)
@@ -393,6 +416,9 @@ class _Reader:
         nowhere = sum(point == UNKNOWN for point in members.point)
         if nowhere:
             self.made.notes.append(f"Of {nowhere} members no position is known: their distances cost nothing.")
+        here = {role.reference for roles in self.roles.values() for role in roles}
+        for role in sorted(self.made.asked.leaving - here):
+            self.made.notes.append(f"{role} is no case manager here: that somebody leaves it changes nothing.")
         lost = sum(not manager.points for manager in managers)
         if lost:
             self.made.notes.append(

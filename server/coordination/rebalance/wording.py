@@ -30,12 +30,11 @@ def _why(reading: Reading, one: Move) -> str:
     sender = managers[one.sender]
     held = reading.held[one.sender]
     if sender.leaves:
-        return f"{sender.name} leaves, and has {held} members."
+        return f"{sender.name} leaves, and has {_many(held, 'member')}."
     above = held + sender.others - reading.limit
     if above > 0:
-        return (
-            f"{sender.name} has {held} members, and {sender.others} places are reserved; the limit is {reading.limit}."
-        )
+        reserved = f", and {_many(sender.others, 'place')} reserved" if sender.others else ""
+        return f"{sender.name} has {_many(held, 'member')}{reserved}; the limit is {reading.limit}."
     if reading.situation.weighted and held <= sender.keeps:
         return (
             f"{sender.name} has more weighted workload than the limit allows, or the average takes more case managers."
@@ -45,7 +44,7 @@ def _why(reading: Reading, one: Move) -> str:
 
 def _where(reading: Reading, one: Move) -> str:
     receiver = reading.situation.managers[one.receiver]
-    found = [f"{receiver.name} has {reading.held[one.receiver]} members and room for {receiver.room}"]
+    found = [f"{receiver.name} has {_many(reading.held[one.receiver], 'member')} and room for {receiver.room}"]
     if one.miles is not None:
         now = f" (now {one.miles_now})" if one.miles_now is not None else ""
         found.append(f"is {one.miles} miles from the member{now}")
@@ -59,7 +58,7 @@ def _where(reading: Reading, one: Move) -> str:
 
 def _cost(one: Move) -> str:
     parts = ", ".join(f"{PARTS[name]} {part}" for name, part in one.parts.items())
-    months = f" They have been together for {one.months} months." if one.sender != NOBODY else ""
+    months = f" They have been together for {_many(one.months, 'month')}." if one.sender != NOBODY else ""
     return f"Cost {one.cost}: {parts or 'nothing'}.{months}"
 
 
@@ -67,9 +66,10 @@ def _next_best(reading: Reading, one: Move) -> str:
     found = ""
     if one.alternative is not None:
         name = reading.situation.managers[one.alternative].name
-        found = f"Next best with a place left is {name}, for {one.extra} more."
+        found = f"Next best with a place left is {name}, for {one.extra or 'no'} more."
     if one.kept is not None:
-        found += f" Were the member to stay, and another to go, at least {one.kept} more."
+        more = f"at least {one.kept} more" if one.kept else "another way may cost the same"
+        found += f" Were the member to stay: {more}."
     return found.strip()
 
 
@@ -83,9 +83,13 @@ def shortage(reading: Reading, one: Shortage) -> str:
             "whose assignment ends on a date are kept. Release some of the first (release), or raise the limit."
         )
     limit = {
-        "manager": f"at most {reading.limit} members for each" if reading.limit < LIMITLESS else "no limit",
+        "manager": f"at most {_many(reading.limit, 'member')} for each" if reading.limit < LIMITLESS else "no limit",
         "average": f"at most {reading.average} on average",
         "workload": f"at most {reading.situation.full_load} of weighted workload for each",
     }[one.limit]
     needed = "case manager is" if one.managers == 1 else "case managers are"
-    return f"{one.managers} more {needed} needed{area}: {limit}, and {one.members} members there."
+    return f"{one.managers} more {needed} needed{area}: {limit}, and {_many(one.members, 'member')} there."
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
