@@ -108,10 +108,13 @@ class _Reader:
         declared = self.named(name)
         if declared is None:
             return
+        found = next(_values(one), None)
         if "part" in declared:
+            if found is not None:
+                parts = ", ".join(part["name"] for part in declared["part"])
+                self.wrong("value", f"{name} has no value of its own; it has the parts {parts}", name)
             self.given.setdefault(name, []).append(Given("", self.inside(declared, one)))
             return
-        found = next(_values(one), None)
         accepted = types(declared)
         if found is None or not _is_of(found, accepted):
             got = f"a {found.type}" if found else "nothing that has a value"

@@ -155,7 +155,8 @@ def _average(made: Reading, solution: Solution | None) -> Iterator[Output]:
     parts = [("before", _quotient(made.held))]
     if solution is not None:
         parts.append(("after", _quotient(_after(made, solution))))
-    yield "average", parts
+    if any(quotient is not None for _, quotient in parts):
+        yield "average", parts
 
 
 def _quotient(held: Counter[int]) -> Decimal | None:

@@ -409,3 +409,15 @@ async def test_a_move_of_somebody_elsewhere_is_refused(iowa: httpx.AsyncClient) 
         id = f"Patient/{who} PractitionerRole/{sender} PractitionerRole/{receiver}"
         response = await asked(iowa, *to_apply(found["position"], id))
         assert (409, "conflict") == (response.status_code, response.json()["issue"][0]["code"]), move
+
+
+async def test_a_plan_without_members_has_no_average(iowa: httpx.AsyncClient) -> None:
+    await sent(iowa, transaction(organization("empty")))
+    given = {"resourceType": "Parameters", "parameter": [{"name": "program", "valueCanonical": IA_HCBS}]}
+    answer = (await iowa.post("Organization/empty/$rebalance", json=given)).json()
+    assert "average" not in {one["name"] for one in answer["parameter"]}
+
+
+async def test_a_parameter_of_parts_takes_no_value(iowa: httpx.AsyncClient) -> None:
+    response = await asked(iowa, {"name": "hire", "valueInteger": 2})
+    assert (400, "value") == (response.status_code, response.json()["issue"][0]["code"])
