@@ -372,6 +372,8 @@ async def test_indicators_say_how_members_reach_their_managers_and_how_plans_are
     reports = {entry["resource"]["measure"].rpartition("/")[2]: entry["resource"] for entry in response.json()["entry"]}
     for one in reports.values():
         MeasureReport.model_validate(one)
+        checked = (await iowa.post("MeasureReport/$validate", json=one)).json()  # our own extensions' contexts too
+        assert ["information"] == [issue["severity"] for issue in checked["issue"]], checked
     assert {
         "contact-answer": (2, 1, 0.5, 210),
         "contact-unanswered": (2, 1, 0.5, 1799),

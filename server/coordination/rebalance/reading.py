@@ -291,7 +291,7 @@ class _Reader:
         )
 
     def _own(self, roles: Sequence[Role], used: Mapping[str, int]) -> list[Role]:
-        """In which a person has members here, or may: who goes on elsewhere, or in another role, leaves all the same."""
+        """In which a person has members here, or may: who goes on elsewhere, or as something else, leaves."""
         made = self.made
         return [
             role
