@@ -16,6 +16,7 @@ from server.coordination.handoff.party import Parties
 from server.coordination.handoff.protocol import Protocol
 from server.coordination.handoff.transfer import conflict, text
 from server.coordination.program import Program
+from server.coordination.programs import active
 from server.ledger import Change, Context, Resource, View, micros
 
 
@@ -44,6 +45,14 @@ async def switched(
             protocol,
             f"{' and '.join(others)} is {transfer.patient}'s case manager now, not {transfer.sender} any more: cancel "
             f"{transfer.task}, and open another transfer from there.",
+            transfer.task,
+            "Task.status",
+        )
+    if protocol.program.url not in await active(after):
+        raise conflict(
+            protocol,
+            f"{protocol.program.url} is in force no more, so that nobody becomes a case manager in it: make it active "
+            f"again, or cancel {transfer.task}.",
             transfer.task,
             "Task.status",
         )

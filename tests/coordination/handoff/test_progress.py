@@ -212,6 +212,19 @@ async def test_a_transfer_is_held_to_its_steps_where_the_program_is_retired() ->
     await advanced(memory, transfer, outcome="cancelled")
 
 
+async def test_nobody_is_switched_to_in_a_program_that_is_retired() -> None:
+    memory = await directory()
+    transfer = await opened(memory)
+    await run(memory, transfer, 4)
+    program = memory.get("PlanDefinition/ia-hcbs")
+    await memory.put(program | {"status": "retired"})
+    with pytest.raises(Problem) as found:
+        await step(memory, transfer, "5")
+    assert ("conflict", ("Task.status",)) == (found.value.kind, found.value.issues[0].expression)
+    await memory.put(program)
+    await step(memory, transfer, "5")
+
+
 # Plain writes
 
 
