@@ -357,3 +357,23 @@ async def test_requests_of_the_document_are_answered(client: httpx.AsyncClient, 
     await client.put("CodeSystem/cm-role", content=ROLES.read_bytes(), headers=headers)
     response = await client.get(line)
     assert 200 == response.status_code, response.text
+
+
+async def test_sets_that_import_many_times_take_no_longer(client: httpx.AsyncClient) -> None:
+    for number in range(12):
+        include = [{"valueSet": [f"{BASE}/ValueSet/n{number + 1}"]}] * 12
+        await client.put(f"ValueSet/n{number}", json=value_set(f"n{number}", *include))
+    await client.put("ValueSet/n12", json=value_set("n12", {"system": "urn:s", "concept": [{"code": "a"}]}))
+    assert ["a"] == await expanded(client, url=f"{BASE}/ValueSet/n0")
+    asked = {"url": f"{BASE}/ValueSet/n0", "system": "urn:s", "code": "b"}
+    assert (await told(client, "ValueSet/$validate-code", **asked))["result"] is False
+
+
+async def test_maps_that_lead_to_one_another_many_times_take_no_longer(client: httpx.AsyncClient) -> None:
+    for number in range(12):
+        unmapped = {"mode": "other-map", "url": f"{BASE}/ConceptMap/m{number + 1}"}
+        one = concept_map(unmapped=unmapped)
+        one |= {"id": f"m{number}", "url": f"{BASE}/ConceptMap/m{number}", "group": one["group"] * 12}
+        assert 201 == (await client.put(f"ConceptMap/m{number}", json=one)).status_code
+    asked = {"url": f"{BASE}/ConceptMap/m0", "system": COLORS["url"], "code": "none"}
+    assert (False, []) == await matches(client, **asked)

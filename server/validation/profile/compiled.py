@@ -138,7 +138,7 @@ def _owner(node: Node, found: Sequence[Element]) -> str:
 
 def _conforming(checks: Sequence[Check]) -> Matches:
     def conforms(item: Item, run: Run) -> bool | None:
-        within = Run(run.definitions, run.compile, run.resource, run.bundle, depth=run.depth + 1)
+        within = run.within()
         for check in checks:
             check(item, within)
         return not within.has_errors

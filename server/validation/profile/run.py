@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from server.fhir.reference import local
@@ -33,6 +33,7 @@ class Run:
     found: dict[tuple[str, str, str], Issue] = field(default_factory=dict)
     open: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # code and why -> where
     active: set[tuple[str, str]] = field(default_factory=set)  # profile and place that are under check
+    tried: dict[tuple[int, str], bool | None] = field(default_factory=dict)  # of values and profiles, in all runs
     depth: int = 0
     place: str = ""  # where the resource is, where it is not the root
 
@@ -85,12 +86,21 @@ class Run:
         """Whether a value conforms to a profile: None where that is not loaded. Nothing is said."""
         if structure.is_own(name.partition("|")[0]):
             return None
+        key = id(item.value), name
+        if key in self.tried:
+            return self.tried[key]
         found = self.profile(name)
         if found is None or self.depth > DEEPEST:
             return None
-        within = Run(self.definitions, self.compile, self.resource, self.bundle, depth=self.depth + 1)
+        self.tried[key] = True  # as long as nothing speaks against it: references may lead in circles
+        within = self.within()
         found[1](item, within)
-        return not within.has_errors
+        self.tried[key] = not within.has_errors
+        return self.tried[key]
+
+    def within(self) -> Run:
+        """A run whose findings are not told, only whether there are some."""
+        return replace(self, found={}, open={}, active=set(), depth=self.depth + 1)
 
     def resolved(self, reference: str) -> dict[str, Any] | None:
         """The resource that a reference leads to, where it is contained or in the same Bundle."""

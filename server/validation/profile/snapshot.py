@@ -17,6 +17,7 @@ from server.validation.profile import structure
 from server.validation.profile.structure import STRUCTURE, ElementDefinition, Structure
 
 DEEPEST = 16  # profiles that rest on one another
+MOST = 5_000  # elements of a differential
 _PLACE = frozenset({"id", "path", "sliceName"})
 
 
@@ -24,7 +25,7 @@ def elements(definitions: Definitions, profile: Structure, deep: int = 0) -> lis
     """The profile's snapshot: as it came, or made; None where what it rests on is not loaded."""
     if profile.snapshot:
         return list(identified(profile.snapshot))
-    base = of_base(definitions, profile.base, deep)
+    base = of_base(definitions, profile.base, deep) if len(profile.differential) <= MOST else None
     if base is None:
         return None
     return built(base, identified(profile.differential), lambda type: _unfolded(definitions, type, deep))

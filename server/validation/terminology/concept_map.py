@@ -67,9 +67,10 @@ def translations(
     target_system: str | None = None,
     *,
     reverse: bool = False,
-    seen: frozenset[str] = frozenset(),
+    seen: set[str] | None = None,
 ) -> list[Match]:
     """What the map says of a code; `reverse` reads it from target to source. Each group's `unmapped` counts too."""
+    seen = {found.url} if seen is None else seen
     ends = ("target", "source") if reverse else ("source", "target")
     matches: list[Match] = []
     for group in found.groups:
@@ -110,7 +111,7 @@ def _backwards(found: ConceptMap, group: Resource, code: str) -> Iterator[Match]
 
 
 def _unmapped(
-    definitions: Definitions, found: ConceptMap, group: Resource, system: str, code: str, seen: frozenset[str]
+    definitions: Definitions, found: ConceptMap, group: Resource, system: str, code: str, seen: set[str]
 ) -> list[Match]:
     """https://hl7.org/fhir/R4/conceptmap.html#unmapped"""
     unmapped: Any = group["unmapped"]
@@ -121,7 +122,9 @@ def _unmapped(
             Match("inexact", group.get("target", ""), unmapped.get("code"), unmapped.get("display"), found.canonical)
         ]
     name = unmapped.get("url", "")
-    other = find(definitions, name) if canonical.parse(name).url not in seen else None
+    url = canonical.parse(name).url
+    other = find(definitions, name) if url not in seen else None
     if other is None:
         return []
-    return translations(definitions, other, system, code, group.get("target"), seen=seen | {found.url, other.url})
+    seen.add(url)  # each map is asked once
+    return translations(definitions, other, system, code, group.get("target"), seen=seen)

@@ -20,7 +20,7 @@ from server.validation.terminology.code_system import CodeSystem, Concept
 
 MOST = 50_000  # codes that one expansion looks at
 LONGEST = 256  # characters of a code that a pattern is held against
-DEEPEST = 16  # value sets that import one another
+LOOKED = 4 * MOST  # codes that it looks at, those included that come twice
 
 
 class Member(NamedTuple):
@@ -64,9 +64,11 @@ class ValueSet:
 
 @dataclass(slots=True)
 class Lacking:
-    """The definitions that an expansion would have needed."""
+    """The definitions that an expansion would have needed, and what it has made and looked at so far."""
 
     names: set[str] = field(default_factory=set)
+    made: dict[str, list[Member] | None] = field(default_factory=dict)
+    looked: int = 0
 
 
 def read(resource: Resource) -> ValueSet:
@@ -114,35 +116,44 @@ def find(definitions: Definitions, name: str) -> ValueSet | None:
 
 # Membership
 
+# Of one code, by value set; None while that is being asked, for sets may import one another
+Answers = dict[str, bool | None]
+
 
 def contains(
-    definitions: Definitions, value_set: ValueSet, system: str | None, code: str, deep: int = 0
+    definitions: Definitions,
+    value_set: ValueSet,
+    system: str | None,
+    code: str,
+    answers: Answers | None = None,
 ) -> bool | None:
     """Whether a code is in the set. Without a system (an element of type code) any system's code does.
 
     None where that rests on what is not loaded.
     """
-    if deep > DEEPEST:
-        return None
-    included = _any(_has(definitions, clause, system, code, deep) for clause in value_set.include)
+    asked = {} if answers is None else answers
+    included = _any(_has(definitions, clause, system, code, asked) for clause in value_set.include)
     if included is False:
         return False
-    excluded = _any(_has(definitions, clause, system, code, deep) for clause in value_set.exclude)
+    excluded = _any(_has(definitions, clause, system, code, asked) for clause in value_set.exclude)
     return _all([included, None if excluded is None else not excluded])
 
 
-def _has(definitions: Definitions, clause: Clause, system: str | None, code: str, deep: int) -> bool | None:
+def _has(definitions: Definitions, clause: Clause, system: str | None, code: str, answers: Answers) -> bool | None:
     if clause.system and system not in (None, clause.system):
         return False
     own = _in_system(definitions, clause, code) if clause.system else True
     if own is False:
         return False
-    return _all([own, *(_imported(definitions, name, system, code, deep) for name in clause.value_sets)])
+    return _all([own, *(_imported(definitions, name, system, code, answers) for name in clause.value_sets)])
 
 
-def _imported(definitions: Definitions, name: str, system: str | None, code: str, deep: int) -> bool | None:
-    found = find(definitions, name)
-    return contains(definitions, found, system, code, deep + 1) if found else None
+def _imported(definitions: Definitions, name: str, system: str | None, code: str, answers: Answers) -> bool | None:
+    if name not in answers:
+        answers[name] = None
+        found = find(definitions, name)
+        answers[name] = contains(definitions, found, system, code, answers) if found else None
+    return answers[name]
 
 
 def _in_system(definitions: Definitions, clause: Clause, code: str) -> bool | None:
@@ -264,23 +275,21 @@ def _text(value: Any) -> str:
 # Expansion
 
 
-def members(definitions: Definitions, value_set: ValueSet, lacking: Lacking, deep: int = 0) -> list[Member]:
+def members(definitions: Definitions, value_set: ValueSet, lacking: Lacking) -> list[Member]:
     """Every code of the set, in its order, each once. What is not loaded is named in `lacking`, and left out.
 
     Problem too_costly (413) beyond MOST codes.
     """
-    if deep > DEEPEST:
-        lacking.names.add(f"{value_set.url} (value sets import one another)")
-        return []
     found: dict[tuple[str, str], Member] = {}
     for clause in value_set.include:
-        for member in _members(definitions, clause, lacking, deep):
+        for member in _members(definitions, clause, lacking):
             found.setdefault((member.system, member.code), member)
-            if len(found) > MOST:
-                raise Problem.of("too_costly", f"{value_set.url} has more than {MOST:,} codes")
+            lacking.looked += 1
+            if len(found) > MOST or lacking.looked > LOOKED:
+                raise Problem.of("too_costly", f"{value_set.url} has, or looks at, more than {MOST:,} codes")
     for clause in value_set.exclude:
         for system, code in list(found):
-            excluded = _has(definitions, clause, system, code, deep)
+            excluded = _has(definitions, clause, system, code, {})
             if excluded is None:
                 lacking.names.add(clause.system or ", ".join(clause.value_sets))
             if excluded:
@@ -288,18 +297,29 @@ def members(definitions: Definitions, value_set: ValueSet, lacking: Lacking, dee
     return list(found.values())
 
 
-def _members(definitions: Definitions, clause: Clause, lacking: Lacking, deep: int) -> Iterable[Member]:
+def _members(definitions: Definitions, clause: Clause, lacking: Lacking) -> Iterable[Member]:
     imported = [(name, find(definitions, name)) for name in clause.value_sets]
     absent = {name for name, found in imported if found is None}
     if absent:
         lacking.names |= absent
         return []
-    sets = [found for _, found in imported if found]
+    sets = [(name, found) for name, found in imported if found]
     if clause.system:
         own = _of_system(definitions, clause, lacking)
     else:
-        own = members(definitions, sets.pop(0), lacking, deep + 1) if sets else []
-    return [one for one in own if all(contains(definitions, each, one.system, one.code, deep) for each in sets)]
+        own = _of_set(definitions, *sets.pop(0), lacking) if sets else []
+    return [one for one in own if all(contains(definitions, each, one.system, one.code) for _, each in sets)]
+
+
+def _of_set(definitions: Definitions, name: str, found: ValueSet, lacking: Lacking) -> Iterable[Member]:
+    """An imported set's codes, made once; a set that is being made already leads back to itself."""
+    if name not in lacking.made:
+        lacking.made[name] = None
+        lacking.made[name] = members(definitions, found, lacking)
+    made = lacking.made[name]
+    if made is None:
+        lacking.names.add(f"{name} (value sets import one another)")
+    return made or []
 
 
 def _of_system(definitions: Definitions, clause: Clause, lacking: Lacking) -> Iterable[Member]:

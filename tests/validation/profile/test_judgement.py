@@ -84,3 +84,18 @@ def test_any_resource_and_any_profile_get_an_answer(seed: int) -> None:
         definition = other | {part: mutated(of[part], chance)}
         if not validate(definition):
             found(resource, definition, loaded=Loaded([definition]))
+
+
+def test_contained_resources_that_refer_to_one_another_take_no_longer() -> None:
+    reference = {"code": "Reference", "targetProfile": [f"{BASE}/StructureDefinition/list", f"{BASE}/other"]}
+    lists = profile("List", {"id": "List.entry.item", "type": [reference]})
+    other = profile("List", {"id": "List.entry.item", "type": [reference]}, url=f"{BASE}/other")
+    base = {"resourceType": "List", "status": "current", "mode": "working"}
+    entries = [{"item": {"reference": f"#{number}"}} for number in range(40)]
+    contained = [{**base, "id": str(number), "entry": entries} for number in range(40)]
+    assert [] == codes({**base, "contained": contained, "entry": entries}, lists, other)
+
+
+def test_differential_without_an_end_is_no_snapshot() -> None:
+    elements = [{"id": f"Goal.note:{number}", "path": "Goal.note", "sliceName": str(number)} for number in range(6000)]
+    assert [] == codes(GOAL, profile("Goal", *elements))
