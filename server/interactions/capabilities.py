@@ -115,7 +115,7 @@ def statement(server: Server, base_url: str) -> dict[str, Any]:
         "implementation": {"description": "careplan-server", "url": base_url},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "json"],
-        "patchFormat": ["application/json-patch+json", "application/fhir+json"],
+        "patchFormat": ["application/json-patch+json", "application/fhir+json", "application/merge-patch+json"],
         "rest": [_rest(server)],
     }
 

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from server.fhir.json_patch import MEDIA_TYPE as JSON_PATCH
+from server.fhir.merge_patch import MEDIA_TYPE as MERGE_PATCH
 from server.ledger import Position, Version, micros
 from server.outcome import Problem
 
@@ -32,7 +33,7 @@ TABULAR = {"csv": CSV, "text/csv": CSV}
 FORMATS = {**MEDIA_TYPES, "json": FHIR_JSON, "application/fhir json": FHIR_JSON}  # an unescaped + is a blank in a query
 WILDCARDS = {"*/*", "application/*"}
 FHIR_VERSIONS = {"4.0", "4.0.1"}
-ACCEPT_PATCH = f"{JSON_PATCH}, application/fhir+json, application/json"
+ACCEPT_PATCH = f"{JSON_PATCH}, application/fhir+json, application/json, {MERGE_PATCH}"
 
 Headers = Mapping[bytes, bytes]
 
@@ -125,7 +126,7 @@ def check_form(value: bytes | None) -> None:
 def check_patch_type(value: bytes | None) -> None:
     """Problem unsupported_media (415), with Accept-Patch, where the body is declared as no patch that we read."""
     media_type = (value or b"").partition(b";")[0].strip().lower().decode("latin-1")
-    if media_type == JSON_PATCH:
+    if media_type in {JSON_PATCH, MERGE_PATCH}:
         return
     try:
         check_content_type(value)

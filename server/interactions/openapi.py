@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from server.fhir.datatype import PRIMITIVES
 from server.fhir.definition import RESOURCE_TYPES
 from server.fhir.json_patch import MEDIA_TYPE as JSON_PATCH
+from server.fhir.merge_patch import MEDIA_TYPE as MERGE_PATCH
 from server.fhir.summary import KINDS
 from server.interactions.capabilities import is_for, search_parameters_of
 from server.interactions.exchange import (
@@ -68,7 +69,7 @@ WRITING = ("Prefer", "Idempotency-Key", "X-Provenance")
 CHANGING = ("If-Match", "If-None-Match", *WRITING)
 HISTORY = ("_since", "_at", "_count")
 SEARCHING = ("_count", "_sort", "_include", "_revinclude", "_summary", "_elements", "_total", "Prefer")
-PATCHES = (JSON_PATCH, FHIR)
+PATCHES = (JSON_PATCH, FHIR, MERGE_PATCH)
 
 INTERACTIONS: Mapping[tuple[str, str], Described] = {
     ("GET", INSTANCE): Described(
@@ -287,6 +288,7 @@ RESOURCE: JSON = {"$ref": "#/components/schemas/Resource"}
 OUTCOME: JSON = {"$ref": "#/components/schemas/OperationOutcome"}
 BODIES: Mapping[str, JSON] = {
     JSON_PATCH: {"$ref": "#/components/schemas/JsonPatch"},
+    MERGE_PATCH: {"type": "object"},
     FORM: {"type": "object", "additionalProperties": STRING},
 }
 COMPONENTS: JSON = {

@@ -1,4 +1,4 @@
-"""patch: a change of a resource in the place of its new content: JSON Patch, or FHIRPath Patch.
+"""patch: a change of a resource in the place of its new content: JSON Patch, FHIRPath Patch, or a merge patch.
 
 https://hl7.org/fhir/R4/http.html#patch, https://hl7.org/fhir/R4/fhirpatch.html
 
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from server.fhir import body, fhirpath_patch, json_patch
+from server.fhir import body, fhirpath_patch, json_patch, merge_patch
 from server.fhir.body import NAMED, Body
-from server.fhir.json_patch import MEDIA_TYPE
+from server.fhir.json_patch import MEDIA_TYPE as JSON_PATCH
 from server.interactions.exchange import Request, Response, Server
 from server.interactions.headers import unpatchable
 from server.interactions.patched import Patch
@@ -28,6 +30,11 @@ from server.interactions.write import (
 )
 from server.outcome import Problem
 from server.validation.element import validate
+
+READ: Mapping[str, Callable[[Any], Patch]] = {  # what is no resource, by its media type
+    JSON_PATCH: json_patch.read,
+    merge_patch.MEDIA_TYPE: merge_patch.read,
+}
 
 
 async def patch(server: Server, request: Request) -> Response:
@@ -76,37 +83,48 @@ async def resolve(write: Write, head: Head) -> Target:
 
 def _patch(request: Request) -> Patch:
     """The patch as it is sent: by its own media type; as Parameters; or, in a Bundle, as a Binary that holds it."""
-    if request.parsed is None and _media_type(request) == MEDIA_TYPE:
+    if request.parsed is None:
         if not request.content:
-            raise Problem.of("required", "A JSON Patch is an array of operations; the body is empty", "http.body")
-        return json_patch.read(body.loads(request.content))
-    if request.content.lstrip()[:1] == b"[":
-        raise Problem.malformed(
-            f"An array of operations is a JSON Patch: declare it as {MEDIA_TYPE}", "http.Content-Type"
-        )
-    sent = request.body()
-    if sent.type == "Binary":
-        return json_patch.read(_within(sent))
-    if sent.type != "Parameters":
+            raise Problem.of("required", "The patch is missing: the body is empty", "http.body")
+        if (sent := _of_its_own(request)) is not None:
+            return sent
+    found = request.body()
+    if found.type == "Binary":
+        return _within(found)
+    if found.type != "Parameters":
         raise Problem.invalid(
-            f"PATCH takes Parameters (FHIRPath Patch) or {MEDIA_TYPE}; the body is a {sent.type[:NAMED]}",
-            f"{sent.type[:NAMED]}.resourceType",
+            f"PATCH takes Parameters (FHIRPath Patch) or {JSON_PATCH}; the body is a {found.type[:NAMED]}",
+            f"{found.type[:NAMED]}.resourceType",
         )
-    issues = validate(sent.resource)
+    issues = validate(found.resource)
     if issues:
         raise Problem.with_issues("malformed", issues)
-    return fhirpath_patch.read(sent.resource)
+    return fhirpath_patch.read(found.resource)
+
+
+def _of_its_own(request: Request) -> Patch | None:
+    """A patch that is no resource; None for what is to be read as one."""
+    media_type = _media_type(request)
+    if media_type in READ:
+        return READ[media_type](body.loads(request.content))
+    if request.content.lstrip()[:1] == b"[":
+        raise Problem.malformed(f"An array of operations is a JSON Patch: send it as {JSON_PATCH}", "http.Content-Type")
+    if media_type == "application/json":
+        members = body.loads(request.content)
+        if isinstance(members, dict) and "resourceType" not in members:
+            return merge_patch.read(members)
+    return None
 
 
 def _media_type(request: Request) -> str:
     return request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
 
 
-def _within(binary: Body) -> object:
-    """The JSON that a Binary holds."""
-    declared = binary.resource.get("contentType")
-    if declared != MEDIA_TYPE:
-        raise unpatchable(f"the Binary's contentType is {str(declared)[:NAMED]!r}", "Binary.contentType")
+def _within(binary: Body) -> Patch:
+    """The patch that a Binary holds."""
+    declared = str(binary.resource.get("contentType"))
+    if declared not in READ:
+        raise unpatchable(f"the Binary's contentType is {declared[:NAMED]!r}", "Binary.contentType")
     data = binary.resource.get("data")
     try:
         if not isinstance(data, str):
@@ -114,4 +132,4 @@ def _within(binary: Body) -> object:
         content = base64.b64decode("".join(data.split()), validate=True)
     except (ValueError, binascii.Error):
         raise Problem.malformed("The Binary's data is the patch in base64", "Binary.data") from None
-    return body.loads(content)
+    return READ[declared](body.loads(content))

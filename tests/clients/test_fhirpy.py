@@ -30,6 +30,17 @@ async def test_create_read_update_delete(client: AsyncFHIRClient) -> None:
         await client.get("Patient", patient.id)
 
 
+async def test_patch_and_save_of_some_fields(client: AsyncFHIRClient) -> None:
+    patient = client.resource("Patient", name=[{"family": "Basalt"}], active=True)
+    await patient.save()
+    patched = await client.patch("Patient", patient.id, gender="female", active=None)
+    assert ("female", False, "Basalt") == (patched["gender"], "active" in patched, patched["name"][0]["family"])
+    patient["birthDate"] = "1950-01-01"
+    await patient.save(fields=["birthDate"])
+    read = await client.get("Patient", patient.id)
+    assert ("1950-01-01", "female") == (read["birthDate"], read["gender"])
+
+
 async def test_search_goes_through_every_page(client: AsyncFHIRClient) -> None:
     for number in range(7):
         await client.resource("Patient", identifier=[{"system": SYSTEM, "value": str(number)}]).save()

@@ -127,6 +127,9 @@ async def test_patch_answers_what_is_preferred(stored: httpx.AsyncClient, return
         ("application/fhir+json", parameters("delete", "Patient.active")),
         ("application/json", parameters("delete", "Patient.active")),
         ("application/fhir+json", binary(replaced("/active", False))),
+        ("application/merge-patch+json", {"active": None}),
+        ("application/json", {"active": False}),
+        ("application/fhir+json", binary({"active": False}, "application/merge-patch+json")),
     ],
 )
 async def test_patch_formats(stored: httpx.AsyncClient, content_type: str, document: Any) -> None:
@@ -136,7 +139,7 @@ async def test_patch_formats(stored: httpx.AsyncClient, content_type: str, docum
 
 @pytest.mark.parametrize(
     "content_type",
-    ["application/merge-patch+json", "application/xml-patch+xml", "application/fhir+xml", "text/plain", ""],
+    ["application/xml-patch+xml", "application/fhir+xml", "text/plain", ""],
 )
 async def test_patch_format_that_is_not_read(stored: httpx.AsyncClient, content_type: str) -> None:
     response = await stored.patch("Patient/a", content=b"{}", headers={"Content-Type": content_type})
@@ -153,6 +156,9 @@ async def test_patch_format_that_is_not_read(stored: httpx.AsyncClient, content_
         (b"{}", "application/json-patch+json"),
         (b'[{"op":"add","path":"/active","value":true,"value":false}]', "application/json-patch+json"),
         (b"[]", "application/fhir+json"),
+        (b"[]", "application/merge-patch+json"),
+        (b"", "application/merge-patch+json"),
+        (b'{"active":true}', "application/fhir+json"),
         (b'{"resourceType":"Patient"}', "application/fhir+json"),
         (b'{"resourceType":"Parameters","parameter":[{}]}', "application/fhir+json"),
         (b'{"resourceType":"Binary","contentType":"application/json-patch+json","data":"?"}', "application/fhir+json"),
@@ -351,3 +357,22 @@ async def test_patch_refuses_to_make_a_written_narrative_untrue(client: httpx.As
     await client.put("Patient/a", json=narrated("additional"))
     response = await patched(client, FAMILY)
     assert ((422, ["processing"]), ["Patient.text"]) == (refusal(response), places(response))
+
+
+@pytest.mark.parametrize("content_type", ["application/merge-patch+json", "application/json"])
+async def test_merge_patch(stored: httpx.AsyncClient, content_type: str) -> None:
+    """RFC 7396, as fhirpy sends it."""
+    content = json.dumps({"active": None, "gender": "other", "name": [{"family": "Roe"}], "meta": {"source": "urn:x"}})
+    response = await stored.patch("Patient/a", content=content, headers={"Content-Type": content_type})
+    found = response.json()
+    assert (200, "other", [{"family": "Roe"}], "urn:x", "2") == (
+        response.status_code,
+        found["gender"],
+        found["name"],
+        found["meta"]["source"],
+        found["meta"]["versionId"],
+    )
+    assert "active" not in found
+    assert PATIENT["identifier"] == found["identifier"]
+    wrong = await stored.patch("Patient/a", content=b'{"id": "b"}', headers={"Content-Type": content_type})
+    assert (422, ["processing"]) == refusal(wrong)
