@@ -202,7 +202,7 @@ async def _outputs(view: View, wanted: Wanted, found: Stage, step: Part) -> list
 
 
 async def _item(view: View, reference: str, found: Stage, step: Part, served: set[str]) -> Part:
-    """What a resource is evidence of: that which it fits, has none yet, and asks for most; else what takes its type."""
+    """What a resource is evidence of: what it fits, else what takes its type."""
     resource = await read(view, reference)
     if resource is None:
         raise _invalid(f"There is no {reference}", "evidence")
@@ -211,18 +211,7 @@ async def _item(view: View, reference: str, found: Stage, step: Part, served: se
         accepted = sorted({type for item in step.parts for type in item.parameters["resource"]})
         why = f"{reference} is no evidence of this step; that is {' or '.join(accepted) or 'nothing'}"
         raise _invalid(why, "evidence")
-    for item in taking:
-        await found.judge.identify(item, [resource])
-    demanding = sorted(taking, key=_demands, reverse=True)
-    fitting = [item for item in demanding if found.judge.unfit(item, resource) is None]
-    reaching = [item for item in fitting if found.judge.reaches(item, resource)]
-    unserved = [item for item in reaching if item.code not in served]
-    return (unserved or reaching[-1:] or fitting or taking)[0]
-
-
-def _demands(item: Part) -> int:
-    """How much an evidence asks for, whom to reach not counted."""
-    return sum(bool(item.parameters[name]) for name in ("sender", "medium", "medium-named", "mode"))
+    return (await found.judge.fitting(step, resource, served) or taking)[0]
 
 
 def _mode(code: str, step: Part) -> Resource:

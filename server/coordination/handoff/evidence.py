@@ -1,12 +1,13 @@
 """Evidence: what shows that a step of a transfer was done: Task.output of the step, judged by what the program asks.
 
-An output's type is the evidence's code; its value is a Reference to a resource, or a code (a mode, a consideration).
+An output's type is the evidence's code, or anything where the output fits one evidence; its value is a Reference to a
+resource, or a code (a mode, a consideration).
 Considerations may stand on the transfer itself, as Task.input.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -61,13 +62,45 @@ class Judge:
         ]
 
     async def given(self, step: Part, parent: Resource, task: Resource) -> dict[str, Given]:
-        found: dict[str, Given] = {}
-        for type, value in values(task.get("output", ())):
-            await self._add(found.setdefault(type, Given()), value)
+        """What there is for each evidence of a step, by its code.
+
+        An output whose type is none of them is evidence of what it fits: a client need not know our codes.
+        """
+        found = {item.code: Given() for item in step.parts}
+        apart = []
+        for one in task.get("output", ()):
+            types = [type for type in facts.tokens([one.get("type", {})]) if type in found]
+            for type in types:
+                await self._add(found[type], _value(one))
+            apart += [] if types else [_value(one)]
+        for value in apart:
+            await self._add_fitting(step, found, value)
         weighed = [code for _, value in values(parent.get("input", ())) for code in _codes(value)]
         for item in step.parts:
-            found.setdefault(item.code, Given()).codes += [code for code in weighed if code in item.parameters["code"]]
+            found[item.code].codes += [code for code in weighed if code in item.parameters["code"]]
         return found
+
+    async def _add_fitting(self, step: Part, found: dict[str, Given], value: Any) -> None:
+        for item in step.parts:
+            known = {*item.parameters["code"], *item.parameters["mode"]}
+            found[item.code].codes += [code for code in _codes(value) if code in known]
+        reference = literal(value) if isinstance(value, dict) and "reference" in value else None
+        resource = await read(self.view, reference) if reference else None
+        if resource:
+            served = {code for code, given in found.items() if given.resources}
+            for item in (await self.fitting(step, resource, served))[:1]:
+                found[item.code].resources.append(resource)
+
+    async def fitting(self, step: Part, resource: Resource, served: Collection[str]) -> list[Part]:
+        """What a resource is evidence of, the likeliest first: what has none yet (`served` has), and asks for most."""
+        taking = [item for item in step.parts if resource["resourceType"] in item.parameters["resource"]]
+        for item in taking:
+            await self.identify(item, [resource])
+        demanding = sorted(taking, key=_demands, reverse=True)
+        fitting = [item for item in demanding if self.unfit(item, resource) is None]
+        reaching = [item for item in fitting if self.reaches(item, resource)]
+        unserved = [item for item in reaching if item.code not in served]
+        return unserved or reaching[-1:] or fitting
 
     async def _add(self, given: Given, value: Any) -> None:
         given.codes += _codes(value)
@@ -251,12 +284,20 @@ def _lacks_medium(item: Part, resource: Resource) -> str | None:
     return None if not wanted or not set(wanted).isdisjoint(media) else f"was not by {names(wanted)}"
 
 
+def _demands(item: Part) -> int:
+    """How much an evidence asks for, whom to reach not counted."""
+    return sum(bool(item.parameters[name]) for name in ("sender", "medium", "medium-named", "mode"))
+
+
 def values(given: Sequence[Resource]) -> Iterable[tuple[str, Any]]:
     """Task.input or Task.output: each type's tokens with the value."""
     for one in given:
-        value = next((value for name, value in one.items() if name.startswith("value")), None)
         for type in facts.tokens([one.get("type", {})]):
-            yield type, value
+            yield type, _value(one)
+
+
+def _value(given: Resource) -> Any:
+    return next((value for name, value in given.items() if name.startswith("value")), None)
 
 
 def _codes(value: Any) -> list[str]:

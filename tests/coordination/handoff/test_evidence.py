@@ -266,6 +266,29 @@ async def test_a_plain_write_of_the_step_needs_the_letter_and_the_contacts() -> 
     assert ["IA-22", "IA-23"] == [str((issue.details or {})["text"]).rpartition("#")[2] for issue in found.value.issues]
 
 
+@pytest.mark.requirement("IA-17", "IA-18", "IA-21")
+@pytest.mark.parametrize(
+    "type", [{"text": "Evidence"}, {"coding": [{"system": "https://client.example.org", "code": "x"}]}]
+)
+async def test_evidence_of_another_type_is_what_it_fits(type: Resource) -> None:
+    memory = await at(2)
+    third = (await steps(memory, "Task/t"))["3"] | {"status": "completed"}
+    notice, warm = ({"type": type, "valueReference": {"reference": f"Communication/{id}"}} for id in ("inside", "warm"))
+    await memory.put(*inside())
+    for some in ([warm], [notice], []):
+        with pytest.raises(Problem) as found:
+            await memory.put(third | {"output": some})
+        assert "business_rule" == found.value.kind
+    await memory.put(third | {"output": [warm, notice]})
+    fourth = (await steps(memory, "Task/t"))["4"]
+    output = [
+        {"type": type, "valueReference": {"reference": "Communication/introduction"}},
+        {"type": type, "valueCodeableConcept": coding("ia-handoff-mode", "phone-both")},
+    ]
+    await memory.put(introduced(), fourth | {"status": "in-progress", "output": output})
+    await step(memory, "Task/t", "4")
+
+
 def service(*performers: str, **more: Any) -> Resource:
     return {
         "resourceType": "ServiceRequest",
