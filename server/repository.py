@@ -5,6 +5,7 @@ Index rows and facts are derived before the ledger is held; preconditions and ru
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 import uuid
@@ -16,11 +17,12 @@ from typing import Any
 
 from server.auth.access import Caller
 from server.fhir import body
+from server.fhir.definition import RESOURCE_TYPES
 from server.ledger import Change, Commit, Context, Cursor, Decide, Position, Version, View
-from server.outcome import Problem
-from server.search import custom, query
+from server.outcome import Issue, Problem
+from server.search import contained, custom, query
 from server.search.concepts import Terminology, no_terminology, resolved
-from server.search.filter import ALL
+from server.search.filter import ALL, Filter
 from server.search.include import Include
 from server.search.query import Query
 from server.store.engine import Follow, Page, Projections, Search, Sort, Store
@@ -32,6 +34,7 @@ DEFAULT_COUNT = 50  # resources a page
 MAX_COUNT = 1000
 SEARCH_PARAMETER = "SearchParameter"
 MAX_DEFINITIONS = 10_000
+MAX_CONTAINERS = 10_000  # that are looked into for what they contain
 
 
 class Repository:
@@ -103,7 +106,43 @@ class Repository:
     async def search(self, caller: Caller, query: Query, page: str | None = None) -> Page:
         """A page of matches and what they include. A page's token holds the position that it was taken at."""
         search = _search(query)
-        return await self.store.search(await self._resolved(search) if query.asks else search, page)
+        if query.asks:
+            search = await self._resolved(search)
+        if query.contained != "false":
+            return await self._contained(query, search)
+        return await self.store.search(search, page)
+
+    async def _contained(self, query: Query, search: Search) -> Page:
+        """All matches at once, in the containers' order: what is contained has no place in an order of its own."""
+        parts = [(type, contained.containing(type, query.type)) for type in sorted(RESOURCE_TYPES)]
+        asked = Search(*parts[0], count=MAX_COUNT, others=tuple(parts[1:]))
+        page, found = await self.store.search(asked), list[Version]()
+        for _ in range(MAX_CONTAINERS // MAX_COUNT):
+            found += await asyncio.to_thread(self._within, page.matches, query, search.filter)
+            if page.next is None or len(found) > MAX_COUNT:
+                break
+            page = await self.store.search(asked, page.next)
+        if query.contained == "both":
+            alone = await self.store.view(page.position).search(query.type, search.filter, MAX_COUNT + 1)
+            found = list(dict.fromkeys((*alone, *found)))
+        if page.next is not None or len(found) > MAX_COUNT:
+            raise _too_much_contained(query.type)
+        shown = found if query.count is None else found[: search.count]
+        issues = (_REST,) if 0 < len(shown) < len(found) else ()
+        return Page(page.position, tuple(shown), total=len(found), issues=issues)
+
+    def _within(self, containers: Sequence[Version], query: Query, filter: Filter) -> list[Version]:
+        """The containers with a match within, or the matches themselves, as versions of their containers."""
+        found = []
+        for version in containers:
+            resource = body.loads(version.body or b"{}")
+            inner = contained.matching(resource, query.type, filter, version.at, self.projections.rows)
+            if query.contained_type == "contained":
+                parts = [(f"{version.id}#{one['id']}", body.dumps(one)) for one in inner]
+                found += [version._replace(id=id, body=content) for id, content in parts]
+            elif inner:
+                found.append(version)
+        return found
 
     async def _resolved(self, search: Search) -> Search:
         """The search with the codes that its filters ask the terminology for."""
@@ -169,6 +208,20 @@ class Repository:
         id = new_id() if key is None else str(uuid.uuid5(KEYS, f"{caller.actor or ''}\0{key}"))
         context = Context(id, now or datetime.now(UTC), caller.actor, override)
         return await self.store.commit(decide, context, fingerprint=None if key is None else fingerprint)
+
+
+_REST = Issue(
+    "incomplete", "What is contained is answered in one page; ask for more of it", ("http._count",), "warning"
+)
+
+
+def _too_much_contained(type: str) -> Problem:
+    return Problem.of(
+        "too_costly",
+        f"What is contained is answered in one page, of at most {MAX_COUNT} matches in at most {MAX_CONTAINERS} "
+        f"resources that contain any {type}: narrow the search",
+        "http._contained",
+    )
 
 
 def new_id() -> str:

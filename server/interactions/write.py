@@ -125,6 +125,8 @@ def condition(type: str, criteria: Sequence[tuple[str, str]], base_url: str, pla
     if any(not value for _, value in criteria):
         raise Problem.of("precondition_failed", "A parameter of the condition has no value", place)
     found = query.parse(type, criteria, base_url=base_url, lenient=False)
+    if found.contained != "false":
+        raise Problem.invalid("A condition selects resources that stand alone, not what others contain", place)
     if found.asks:
         raise Problem.invalid(
             "A condition is decided by codes; name them in the place of a value set or hierarchy", place

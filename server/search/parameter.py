@@ -83,8 +83,6 @@ TEXTS = frozenset({"_text", "_content"})  # of every type; what they look at is 
 _NO_PARAMETERS = MappingProxyType(
     {
         "_query": "no named queries are defined",
-        "_contained": "contained resources are not searched",
-        "_containedType": "contained resources are not searched",
     }
 )
 

@@ -50,6 +50,8 @@ MAX_SORTS = 8
 MAX_INCLUDES = 64
 
 TOTALS = ("none", "estimate", "accurate")
+CONTAINED = ("false", "true", "both")
+CONTAINED_TYPES = ("container", "contained")
 SUMMARIES = ("true", "text", "data", "count", "false")
 
 
@@ -83,6 +85,8 @@ class Query:
     summary: str | None = None
     explain: bool = False
     asks: bool = False
+    contained: str = "false"
+    contained_type: str = "container"
     applied: tuple[tuple[str, str], ...] = ()
     ignored: tuple[Issue, ...] = ()
 
@@ -150,9 +154,12 @@ class _Parser:
         for name, value in parameters:
             if value.strip(",") and name not in IGNORED:
                 self._read(name, value)
+        query = self.query
+        if query.contained != "false" and (len(self.filters) > 1 or query.sort or query.include or query.revinclude):
+            why = "What is contained is searched by one type, unsorted, and includes nothing"
+            self.issues.append(Issue("not-supported", why, ("http._contained",)))
         if self.issues:
             raise Problem.with_issues("invalid", self.issues)
-        query = self.query
         found = [filters[0] if len(filters) == 1 else And(tuple(filters)) for filters in self.filters.values()]
         query.filter = found[0]
         if len(found) > 1:
@@ -255,6 +262,12 @@ class _Parser:
         if not self.several:
             raise Unknown(f"{TYPE} is for searches of several types: GET [base]?{TYPE}=Patient,CarePlan")
 
+    def contained(self, name: str, value: str) -> None:
+        self.query.contained = _one_of(CONTAINED, name, value)
+
+    def contained_type(self, name: str, value: str) -> None:
+        self.query.contained_type = _one_of(CONTAINED_TYPES, name, value)
+
     def explain(self, name: str, value: str) -> None:
         self.query.explain = _one_of(("1", "true", "0", "false"), name, value) in ("1", "true")
 
@@ -268,6 +281,8 @@ CONTROLS: Mapping[str, Callable[[_Parser, str, str], None]] = {
     "_include": _Parser.include,
     "_revinclude": _Parser.revinclude,
     "_explain": _Parser.explain,
+    "_contained": _Parser.contained,
+    "_containedType": _Parser.contained_type,
     "_filter": _Parser.filter,
     TYPE: _Parser.type,
 }

@@ -342,3 +342,64 @@ async def test_search_by_words_finds_what_was_just_written(client: httpx.AsyncCl
     assert ["w2"] == ids(await client.get("CarePlan?_text=cane"))
     response = await client.get("CarePlan?_text=cane&_explain=1")
     assert "Words of the narrative" in response.json()["entry"][-1]["resource"]["issue"][0]["diagnostics"]
+
+
+@pytest.fixture
+async def medications(client: httpx.AsyncClient) -> None:
+    """One medication of its own, and requests that contain some."""
+    code = {"coding": [{"system": "urn:m", "code": "aspirin"}]}
+    statin = {"coding": [{"system": "urn:m", "code": "statin"}]}
+    await client.put("Medication/own", json={"resourceType": "Medication", "id": "own", "code": code})
+    for id, codes in (("r1", [code]), ("r2", [statin, code]), ("r3", [statin])):
+        inner = [
+            {
+                "resourceType": "Medication",
+                "id": f"m{number}",
+                "code": each,
+                "status": "active" if number else "inactive",
+            }
+            for number, each in enumerate(codes)
+        ]
+        request = {"resourceType": "MedicationRequest", "id": id, "status": "active", "intent": "order"}
+        request |= {"subject": {"reference": JOE}, "medicationReference": {"reference": "#m0"}, "contained": inner}
+        request["supportingInformation"] = [{"reference": f"#{each['id']}"} for each in inner]
+        assert 201 == (await client.put(f"MedicationRequest/{id}", json=request)).status_code
+
+
+@pytest.mark.usefixtures("medications")
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("code=aspirin", ["Medication/own"]),
+        ("code=aspirin&_contained=false", ["Medication/own"]),
+        ("code=aspirin&_contained=true", ["MedicationRequest/r1", "MedicationRequest/r2"]),
+        ("code=aspirin&_contained=both", ["Medication/own", "MedicationRequest/r1", "MedicationRequest/r2"]),
+        ("code=aspirin&status=active&_contained=true", ["MedicationRequest/r2"]),
+        ("code=statin&status=active&_contained=true", []),
+        (
+            "code=aspirin&_contained=true&_containedType=contained",
+            ["MedicationRequest/r1#m0", "MedicationRequest/r2#m1"],
+        ),
+        ("code:not=aspirin&_contained=true&_containedType=contained",
+         ["MedicationRequest/r2#m0", "MedicationRequest/r3#m0"]),
+    ],
+)  # fmt: skip
+async def test_search_of_what_is_contained(client: httpx.AsyncClient, asked: str, expected: list[str]) -> None:
+    found = (await client.get(f"Medication?{asked}")).json()
+    assert expected == [entry["fullUrl"].removeprefix("http://127.0.0.1/fhir/") for entry in found.get("entry", ())]
+    assert len(expected) == found["total"]
+    types = {entry["resource"]["resourceType"] for entry in found.get("entry", ()) if "#" in entry["fullUrl"]}
+    assert types <= {"Medication"}
+
+
+@pytest.mark.usefixtures("medications")
+async def test_search_of_what_is_contained_follows_changes_and_tells_its_bounds(client: httpx.AsyncClient) -> None:
+    await client.delete("MedicationRequest/r1")
+    assert ["r2"] == ids(await client.get("Medication?code=aspirin&_contained=true"))
+    some = (await client.get("Medication?_contained=true&_containedType=contained&_count=1")).json()
+    assert (3, ["match", "outcome"]) == (some["total"], [entry["search"]["mode"] for entry in some["entry"]])
+    for asked in ("_sort=_id", "_include=*", "manufacturer.name=x", "_content=x"):
+        assert 400 == (await client.get(f"Medication?_contained=true&{asked}")).status_code
+    assert 400 == (await client.get("?_type=Medication,Goal&_contained=true")).status_code
+    assert 400 == (await client.get("Medication?_contained=maybe")).status_code
+    assert 400 == (await client.delete("Medication?code=statin&_contained=true")).status_code

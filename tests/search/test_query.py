@@ -118,7 +118,6 @@ def test_parse_goes_through_every_type_that_an_untyped_chain_may_mean() -> None:
         ("nonsense", "1", "invalid"),
         ("Status", "active", "invalid"),
         ("_query", "1", "invalid"),
-        ("_contained", "true", "invalid"),
         ("_type", "Goal", "invalid"),
         ("_sort", "nonsense", "invalid"),
         ("subject:Patient.nonsense", "1", "invalid"),
