@@ -52,7 +52,10 @@ def _may_stand(profile: Structure, names: tuple[str, ...]) -> bool:
 
 def _extensions(item: Item, names: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], Item]]:
     """Each extension with the element that it is in, by every name by which a context may call it."""
-    for key in item.holder:
+    holder = item.holder
+    for key, value in holder.items():
+        if type(value) is not dict and type(value) is not list and f"_{key}" not in holder:
+            continue  # a primitive that has none
         name = key.lstrip("_")
         if name in {"extension", MODIFIER}:
             for extension in reached(item, name):
