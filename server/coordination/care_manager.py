@@ -375,11 +375,18 @@ async def _contacts(view: View, patient: str, without: Sequence[_Without]) -> li
 
 
 def services(organization: str, there: Sequence[Contact], program: Program, around: Sequence[str]) -> list[str]:
-    """Whom to call at an organization about a program, in the areas around a member; of no known area, any."""
-    found = [one for one in there if not program.types.isdisjoint(one.programs)]
-    of_all = [one.reference for one in found if not one.areas]
+    """Whom to call at an organization: its services for the program, else those that name none, else itself."""
+    offered = [one for one in there if one.reference.startswith("HealthcareService/")]
+    own = [one for one in offered if not program.types.isdisjoint(one.programs)]
+    general = [one for one in offered if not one.programs]
     itself = [organization] if organization.startswith("Organization/") else []
-    return _nearest(found, around) or of_all or ([] if around else [one.reference for one in found]) or itself
+    return _covering(own, around) or _covering(general, around) or itself
+
+
+def _covering(found: Sequence[Contact], around: Sequence[str]) -> list[str]:
+    """Those for the areas around a member, else for all areas; of a member of no known area, any."""
+    of_all = [one.reference for one in found if not one.areas]
+    return _nearest(found, around) or of_all or ([] if around else [one.reference for one in found])
 
 
 def _nearest(contacts: Sequence[Contact], around: Sequence[str]) -> list[str]:

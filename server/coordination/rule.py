@@ -18,7 +18,7 @@ WATCHED = frozenset(
 )
 
 # What a commit must be for its assignments to be counted, what counting them then refuses, and what stays as it was.
-SOUND = (team.references, team.kept, episode.named, episode.past, episode.kept, staff.kept)
+SOUND = (team.references, team.marked, team.kept, episode.named, episode.past, episode.kept, staff.kept)
 COUNTED = (team.exclusive, hold.kept, episode.care_manager, caseload.capped)
 PAST = (staff.same,)
 

@@ -115,6 +115,33 @@ def _given(participant: Resource, role: str | None) -> str:
     return f"this one has {' and '.join(member) or 'no member'} alone, which could be anybody"
 
 
+# A mistake
+
+
+async def marked(write: Write) -> list[Issue]:
+    """A mistake is marked where nobody overlooks it, and with its reason: any other mark would say nothing."""
+    issues = []
+    for change in write.of_type("CareTeam"):
+        team = change.resource or {}
+        participants = team.get("participant", ())
+        roles = {token for one in participants for token in tokens(one.get("role"))} & write.programs.roles
+        elements = (("CareTeam", team), *((f"CareTeam.participant[{n}]", one) for n, one in enumerate(participants)))
+        for path, element in elements:
+            if roles and _is_badly_marked(element):
+                text = (
+                    f"{path} of {change.reference}: entered-in-error is a modifierExtension ({ENTERED_IN_ERROR}), and "
+                    "its valueCodeableConcept says why."
+                )
+                place = Place(change.reference, path)
+                issues.append(refusal(*write.programs.assigning(roles, write.now), text, place))
+    return issues
+
+
+def _is_badly_marked(element: Resource) -> bool:
+    marks = (*element.get("extension", ()), *element.get("modifierExtension", ()))
+    return any(one["url"] == ENTERED_IN_ERROR for one in marks) and not is_entered_in_error(element)
+
+
 # Closed, never overwritten
 
 _NEVER_HELD = {"proposed", "entered-in-error"}

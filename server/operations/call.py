@@ -20,6 +20,8 @@ from server.repository import Repository
 
 T = TypeVar("T")
 
+MILLISECOND = 1_000  # microseconds: what an instant of ours tells apart
+
 
 @dataclass(slots=True)
 class Call:
@@ -50,9 +52,9 @@ class Call:
         if at.type == "instant":
             interval = datatype.instant(at.value)
             assert interval, "validated"
-            return self.repository.view(self.caller, self.repository.position_at(self.caller, interval.low)), min(
-                now, interval.low
-            )
+            then = min(interval.high, interval.low + MILLISECOND) - 1  # what meta.lastUpdated says was written is there
+            position = self.repository.position_at(self.caller, then)
+            return self.repository.view(self.caller, position), min(now, then)
         return await self.view_at(at.value, "at")
 
     async def view_at(self, position: Position, name: str) -> tuple[View, int]:

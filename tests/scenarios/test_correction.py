@@ -102,8 +102,10 @@ async def test_mistaken_assignment_is_marked_and_the_right_one_made_from_its_sta
         team("m1", assigned(BOB, "2025-02-01")),
         team("m1", assigned(ANN, "2025-02-01"), status="proposed"),
         team("m1", assigned(ANN, "2025-02-01", modifierExtension=[{"url": ENTERED_IN_ERROR}])),
+        team("m1", assigned(ANN, "2025-02-01", extension=MISTAKE["modifierExtension"])),
+        team("m1", assigned(ANN, "2025-02-01"), extension=MISTAKE["modifierExtension"]),
     ],
-    ids=["dropped", "overwritten", "never held", "no reason"],
+    ids=["dropped", "overwritten", "never held", "no reason", "no modifier", "team, no modifier"],
 )
 async def test_mistake_is_not_corrected_in_silence(iowa: httpx.AsyncClient, without: Json) -> None:
     answer = await iowa.put("CareTeam/m1", json=without)

@@ -428,6 +428,13 @@ async def test_wrong_parameters_are_named(iowa: httpx.AsyncClient) -> None:
     assert 400 == (await iowa.get("Patient/w1/$care-manager", params={"at": -1})).status_code
 
 
+async def test_at_the_instant_of_a_write_it_is_there(iowa: httpx.AsyncClient) -> None:
+    """What the client knows of it is meta.lastUpdated, in milliseconds."""
+    made = (await put(iowa, organization("late"))).json()["meta"]["lastUpdated"]
+    given = {"program": IA_HCBS, "at": made}
+    assert 200 == (await iowa.get("Organization/late/$caseload-report", params=given)).status_code
+
+
 @pytest.mark.parametrize(
     "url", ["Patient/w1/$care-manager", f"{ANN}/$caseload", f"Organization/{MCO}/$caseload-report"]
 )

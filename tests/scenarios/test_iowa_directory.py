@@ -10,7 +10,17 @@ import httpx
 import pytest
 
 from tests.answers import ids
-from tests.coordination.memory import IA_HCBS, assigned, episode, patient, practitioner, role, shipped, team
+from tests.coordination.memory import (
+    IA_HCBS,
+    assigned,
+    episode,
+    organization,
+    patient,
+    practitioner,
+    role,
+    shipped,
+    team,
+)
 
 DIRECTORY = Path(__file__).parents[2] / "examples" / "iowa-directory.json"
 MCOS = ("ia-total-care", "ia-molina", "ia-wellpoint")
@@ -141,3 +151,19 @@ async def test_program_names_the_states_contact(iowa: httpx.AsyncClient) -> None
     [contact] = entry["resource"]["contact"]
     assert "Latisha McGuire, LTSS Policy Program Manager, Iowa HHS" == contact["name"]
     assert [{"system": "email", "value": "latisha.mcguire@hhs.iowa.gov"}] == contact["telecom"]
+
+
+@pytest.mark.requirement("IA-25")
+async def test_service_that_names_no_program_is_called_where_none_is_for_it(client: httpx.AsyncClient) -> None:
+    await put(client, shipped(), organization("plan"), patient("m1"), episode("m1", "plan"))
+    desk = {
+        "resourceType": "HealthcareService",
+        "id": "desk",
+        "providedBy": {"reference": "Organization/plan"},
+        "telecom": [{"system": "phone", "value": "1-515-555-0100"}],
+    }
+    await put(client, desk)
+    assert ["desk"] == [one["id"] for one in await contacts(client, "m1")]
+    other = {"coding": [{"system": "https://careplan-server.org/fhir/CodeSystem/cm-program", "code": "other"}]}
+    await put(client, desk | {"program": [other]})
+    assert ["plan"] == [one["id"] for one in await contacts(client, "m1")]
