@@ -72,8 +72,11 @@ async def assign(view: View, wanted: Wanted, now: int, new_id: str, *, is_handof
             )
         ended.append(one)
     teams: dict[str, Resource] = {}
-    for one in ended:
-        await _end(view, teams, one, _text(place.when.low, place))
+    for one in sorted(ended, key=lambda one: one.place, reverse=True):  # what is dropped moves those after it
+        if _period(one, place).low >= place.when.low:
+            await _drop(view, teams, one)
+        else:
+            await _end(view, teams, one, _text(place.when.low, place))
     team = await _team(view, teams, wanted, place, new_id)
     team["participant"] = [*team.get("participant", ()), _participant(wanted, place)]
     rest = [other for reference, other in teams.items() if reference != f"CareTeam/{team['id']}"]
@@ -176,6 +179,14 @@ async def _end(view: View, teams: dict[str, Resource], one: Assignment, end: str
         changed["period"].pop("end", None)
     participants[one.place] = changed
     teams[one.team] = {**team, "participant": participants}
+
+
+async def _drop(view: View, teams: dict[str, Resource], one: Assignment) -> None:
+    """Take out a participant who was to begin later, and now never does."""
+    team = teams[one.team] if one.team in teams else await _read(view, one.team)
+    left = [other for place, other in enumerate(team["participant"]) if place != one.place]
+    rest = {name: value for name, value in team.items() if name != "participant"}
+    teams[one.team] = rest | ({"participant": left} if left else {})
 
 
 async def _team(view: View, teams: dict[str, Resource], wanted: Wanted, place: _Place, new_id: str) -> Resource:

@@ -65,6 +65,13 @@ async def test_switch_is_at_effective_where_that_is_not_past(effective: str, exp
     assert [(A, PAST, expected), (B, expected, None)] == participants(memory)
 
 
+async def test_switch_takes_the_place_of_one_that_was_to_come() -> None:
+    memory = await directory()
+    await run(memory, await opened(memory, effective="2026-04-01"))
+    await run(memory, await opened(memory, to=C, id="t2"), following=C)
+    assert [(A, PAST, NOON), (C, NOON, None)] == participants(memory)
+
+
 async def test_switch_is_now_where_the_former_began_after_effective() -> None:
     memory = await directory()
     await memory.put(team("m4", assigned(C, "2026-03-10T11:00:00-05:00")))

@@ -105,16 +105,18 @@ def introduced(member: str = "m1", former: str = A, following: str = B, **more: 
     return told("introduction", former, f"Patient/{member}", following, medium="PHONE", **more)
 
 
-async def run(memory: Memory, transfer: str, until: int = 5, member: str = "m1", former: str = A) -> None:
+async def run(
+    memory: Memory, transfer: str, until: int = 5, member: str = "m1", former: str = A, following: str = B
+) -> None:
     """Complete the steps of Iowa up to one."""
     done = sum(one["status"] == "completed" for one in (await steps(memory, transfer)).values())
     for number in range(done + 1, until + 1):
         if number == 2:
             await step(memory, transfer, "2", considerations=(CONSIDERED,))
         elif number == 3:
-            await step(memory, transfer, "3", *inside(former))
+            await step(memory, transfer, "3", *inside(former, following))
         elif number == 4:
-            await step(memory, transfer, "4", introduced(member, former), mode="phone-both")
+            await step(memory, transfer, "4", introduced(member, former, following), mode="phone-both")
         else:
             await step(memory, transfer, str(number))
 
