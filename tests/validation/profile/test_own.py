@@ -17,7 +17,7 @@ from server.validation.element import validate
 from server.validation.profile import snapshot, structure
 from server.validation.profile.judgement import Claim, judge
 from tests import us_core
-from tests.scenarios.test_iowa_transfer import iowa, opened
+from tests.scenarios.test_iowa_transfer import iowa, opened, run, steps
 from tests.validation.loaded import Loaded
 
 __all__ = ["iowa"]  # a fixture
@@ -116,10 +116,10 @@ def test_what_a_profile_refuses(resource: Json, code: str, place: str) -> None:
 
 @pytest.mark.requirement("IA-06")
 async def test_transfer_and_its_steps_conform(iowa: httpx.AsyncClient) -> None:
-    transfer, steps = await opened(iowa)
+    transfer, tasks = await opened(iowa)
     assert [] == wrong(transfer, "ia-transfer")
-    assert 5 == len(steps)
-    assert [] == [issue for step in steps for issue in wrong(step, "case-manager-transfer-step")]
+    assert 5 == len(tasks)
+    assert [] == [issue for step in tasks for issue in wrong(step, "case-manager-transfer-step")]
     for change, place in (
         ({"reasonCode": None}, "Task.reasonCode"),
         ({"reasonCode": {"coding": [{"system": "urn:x", "code": "y"}]}}, "Task.reasonCode"),
@@ -131,6 +131,16 @@ async def test_transfer_and_its_steps_conform(iowa: httpx.AsyncClient) -> None:
     ):
         twin = {name: value for name, value in (transfer | change).items() if value is not None}
         assert place in [path for issue in wrong(twin, "ia-transfer") for path in issue.expression], change
+
+
+async def test_transfer_conforms_to_its_end(iowa: httpx.AsyncClient) -> None:
+    transfer, tasks = await opened(iowa)
+    await run(iowa, tasks)
+    ended = (await iowa.get(f"Task/{transfer['id']}")).json()
+    assert "completed" == ended["status"]
+    assert [] == wrong(ended, "ia-transfer")
+    done = await steps(iowa, transfer)
+    assert [] == [issue for step in done for issue in wrong(step, "case-manager-transfer-step")]
 
 
 def test_own_profiles_are_valid_themselves() -> None:
