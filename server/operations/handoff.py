@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from server.coordination.handoff.opening import EFFECTIVE
 from server.coordination.handoff.request import Wanted, requested
 from server.ledger import Plan, View, micros
 from server.operations.call import Answer, Call
@@ -18,6 +19,7 @@ PARAMETERS = {
     "Task.owner": "to",
     "Task.reasonCode": "reason",
     "Task.input": "consideration",
+    EFFECTIVE: "effective",
     "Task.requester": "requester",
     "Task.for": "program",
 }

@@ -24,6 +24,9 @@ from server.ledger import Change, Context, Resource, View, micros
 from server.outcome import Issue, Problem
 
 
+EFFECTIVE = "Task.input.where(type.coding.code = 'effective')"
+
+
 class Opening(NamedTuple):
     """A transfer that a commit opens."""
 
@@ -91,6 +94,15 @@ async def _read(
             "Patient/$assign-care-manager.",
             reference,
             "Task.for",
+        )
+    then = _former(member, protocol, people, at)
+    if then and people.person(then.manager) != people.person(former.manager):
+        raise conflict(
+            protocol,
+            f"{then.manager} is to be {transfer.patient}'s case manager by then, from {then.start} on; let it take "
+            "effect before that, or open it from there.",
+            reference,
+            EFFECTIVE,
         )
     organizations = [
         one for one, times in assignment.enrolled_at(member, protocol.program).items() if period.holds(times, at)

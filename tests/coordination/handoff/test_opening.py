@@ -94,6 +94,14 @@ async def test_opening_takes_the_person_as_the_role_that_may() -> None:
     assert LEA == (await steps(memory, "Task/t"))["1"]["owner"]["reference"]
 
 
+async def test_opening_is_from_who_has_the_member_when_it_takes_effect() -> None:
+    memory = await directory()
+    await run(memory, await opened(memory, effective="2026-04-01"))
+    place = "Task.input.where(type.coding.code = 'effective')"
+    assert ("conflict", (place,)) == await refused(memory, to=C, effective="2026-05-01", id="t2")
+    await opened(memory, to=C, effective="2026-03-20", id="t2")
+
+
 @pytest.mark.requirement("IA-06")
 async def test_opening_is_once_for_a_member() -> None:
     memory = await directory()
