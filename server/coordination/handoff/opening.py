@@ -23,7 +23,6 @@ from server.coordination.write import Place, hint, overrides, refusal
 from server.ledger import Change, Context, Resource, View, micros
 from server.outcome import Issue, Problem
 
-
 EFFECTIVE = "Task.input.where(type.coding.code = 'effective')"
 
 
