@@ -114,8 +114,13 @@ def statement(server: Server, base_url: str) -> dict[str, Any]:
         "software": {"name": "careplan-server", "version": version("careplan-server")},
         "implementation": {"description": "careplan-server", "url": base_url},
         "fhirVersion": "4.0.1",
-        "format": ["application/fhir+json", "json"],
-        "patchFormat": ["application/json-patch+json", "application/fhir+json", "application/merge-patch+json"],
+        "format": ["application/fhir+json", "application/fhir+xml", "json", "xml"],
+        "patchFormat": [
+            "application/json-patch+json",
+            "application/fhir+json",
+            "application/fhir+xml",
+            "application/merge-patch+json",
+        ],
         "rest": [_rest(server)],
     }
 

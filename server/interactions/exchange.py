@@ -82,6 +82,7 @@ class Request:
     parsed: Body | None = None
     returns: str = "representation"  # what the answer to a write holds, where Prefer does not say
     media_type: bytes = FHIR_JSON  # what the client is sent
+    format: str = ""  # _format, where that says it: links to further pages say it again
     gone: Callable[[], Awaitable[None]] | None = None  # returns once the client is gone; None: it does not wait
 
     @property

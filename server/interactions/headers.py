@@ -21,19 +21,34 @@ from server.ledger import Position, Version, micros
 from server.outcome import Problem
 
 FHIR_JSON = b"application/fhir+json;charset=utf-8"
+FHIR_XML = b"application/fhir+xml;charset=utf-8"
+XML_TYPES = {
+    "application/fhir+xml": FHIR_XML,
+    "application/xml": b"application/xml;charset=utf-8",
+    "text/xml": b"text/xml;charset=utf-8",
+    "application/xml+fhir": FHIR_XML,
+}
 MEDIA_TYPES = {  # what a client may ask for -> what it is sent
     "application/fhir+json": FHIR_JSON,
     "application/json": b"application/json;charset=utf-8",
     "text/json": b"text/json;charset=utf-8",
     "application/json+fhir": FHIR_JSON,
+    **XML_TYPES,
 }
+IN_XML = frozenset(XML_TYPES.values())  # the answer is written as XML
 FORM = b"application/x-www-form-urlencoded"
 CSV = b"text/csv;charset=utf-8"  # what an operation may answer with
 TABULAR = {"csv": CSV, "text/csv": CSV}
-FORMATS = {**MEDIA_TYPES, "json": FHIR_JSON, "application/fhir json": FHIR_JSON}  # an unescaped + is a blank in a query
+FORMATS = {
+    **MEDIA_TYPES,
+    "json": FHIR_JSON,
+    "xml": FHIR_XML,
+    "application/fhir json": FHIR_JSON,  # an unescaped + is a blank in a query
+    "application/fhir xml": FHIR_XML,
+}
 WILDCARDS = {"*/*", "application/*"}
 FHIR_VERSIONS = {"4.0", "4.0.1"}
-ACCEPT_PATCH = f"{JSON_PATCH}, application/fhir+json, application/json, {MERGE_PATCH}"
+ACCEPT_PATCH = f"{JSON_PATCH}, application/fhir+json, application/json, application/fhir+xml, {MERGE_PATCH}"
 
 Headers = Mapping[bytes, bytes]
 
@@ -60,12 +75,21 @@ def acceptable(accept: bytes | None, format: str | None = None, tabular: bool = 
         return sent
     if accept is None:
         return FHIR_JSON
-    for media_type, quality in sorted(ranges(accept), key=lambda found: -found[1]):
+    asked = ranges(accept)
+    if any(media_type == "text/html" for media_type, _ in asked):  # a browser means pages by application/xml
+        asked = [found for found in asked if found[0] != "application/xml"]
+    for media_type, quality in sorted(asked, key=_preference):
         if quality > 0 and (media_type in WILDCARDS or not media_type):
             return FHIR_JSON
         if quality > 0 and "/" in media_type and media_type in known:
             return known[media_type]
     raise not_acceptable(accept.decode("latin-1"), "http.Accept")
+
+
+def _preference(found: tuple[str, float]) -> tuple[float, bool, bool]:
+    """The best quality first; of equals what is named before a wildcard, and JSON, which is stored, before XML."""
+    media_type, quality = found
+    return -quality, media_type in WILDCARDS or not media_type, media_type in XML_TYPES
 
 
 def ranges(value: bytes | None) -> list[tuple[str, float]]:
@@ -92,7 +116,9 @@ def _quality(text: str) -> float:
 
 def not_acceptable(asked: str, place: str) -> Problem:
     return Problem.of(
-        "not_acceptable", f"This server writes FHIR R4 as application/fhir+json; {asked[:200]!r} is none of it", place
+        "not_acceptable",
+        f"This server writes FHIR R4 as application/fhir+json or application/fhir+xml; {asked[:200]!r} is neither",
+        place,
     )
 
 
@@ -102,13 +128,19 @@ def check_content_type(value: bytes | None) -> None:
     media_type, *parameters = [part.strip().lower() for part in (value or b"").decode("latin-1").split(";")]
     if media_type not in MEDIA_TYPES:
         declared = f"the body is declared as {media_type[:100]!r}" if media_type else "the body is not declared"
-        raise _unsupported(f"This server reads application/fhir+json; {declared}")
+        raise _unsupported(f"This server reads application/fhir+json and application/fhir+xml; {declared}")
     for parameter in parameters:
         name, _, text = parameter.partition("=")
         if name == "charset" and text.strip('"') not in {"utf-8", "utf8"}:
-            raise _unsupported(f"FHIR's JSON is UTF-8; the body is declared as {text[:40]!r}")
+            raise _unsupported(f"FHIR's JSON and XML are UTF-8; the body is declared as {text[:40]!r}")
         if name == "fhirversion" and text.strip('"') not in FHIR_VERSIONS:
             raise _unsupported(f"This server speaks FHIR 4.0; the body is declared as {text[:40]!r}")
+
+
+@lru_cache(256)
+def is_xml(value: bytes | None) -> bool:
+    """Whether a Content-Type that was checked says that the body is FHIR's XML."""
+    return (value or b"").partition(b";")[0].strip().lower().decode("latin-1") in XML_TYPES
 
 
 def _unsupported(diagnostics: str) -> Problem:
@@ -137,7 +169,7 @@ def check_patch_type(value: bytes | None) -> None:
 def unpatchable(declared: str, place: str = "http.Content-Type") -> Problem:
     return Problem.of(
         "unsupported_media",
-        f"A patch is {JSON_PATCH}, or a FHIRPath Patch in Parameters as application/fhir+json; {declared}",
+        f"A patch is {JSON_PATCH}, or a FHIRPath Patch in Parameters as application/fhir+json or +xml; {declared}",
         place,
         headers={"Accept-Patch": ACCEPT_PATCH},
     )

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from server.auth.access import SYSTEM, Caller
-from server.fhir import body
+from server.fhir import body, xml
 from server.fhir.reference import local
 from server.interactions import asynchronous, coding
 from server.interactions.cors import Cors, Lines
@@ -38,6 +38,7 @@ from server.interactions.exchange import (
 from server.interactions.headers import (
     CSV,
     FHIR_JSON,
+    IN_XML,
     Headers,
     acceptable,
     base_url,
@@ -46,6 +47,7 @@ from server.interactions.headers import (
     check_patch_type,
     forwarded,
     host_name,
+    is_xml,
     last_modified,
 )
 from server.outcome import Problem
@@ -77,6 +79,10 @@ class Form(NamedTuple):
 
     media_type: bytes = FHIR_JSON
     pretty: bool = False
+    asked: str = ""  # by _format: links to further pages say it again
+
+
+UNKNOWN = Form()  # while it has not been read
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +104,7 @@ class Base:
         headers = _headers(scope["headers"])
         numbered = _request_ids(headers)
         REQUEST_ID.set(numbered[0][1])
-        form, shape, url = Form(), "", ""
+        form, shape, url = UNKNOWN, "", ""
         try:
             place = locate(scope["path"][len(self.path) :])
             shape = place.shape
@@ -110,21 +116,28 @@ class Base:
             if shape != ASYNC_OUTPUT:  # which has a form of its own
                 form, asked = _form(headers.get(b"accept"), asked, bool(place.operation))
             caller = _caller(headers.get(b"x-acting-as"))
-            request = Request(method, place, url, asked, headers, caller, content, media_type=form.media_type)
+            request = Request(
+                method, place, url, asked, headers, caller, content, media_type=form.media_type, format=form.asked
+            )
             later = b"prefer" in headers and asynchronous.is_later(self.server, request)
             if not later:
                 request.gone = partial(_gone, receive)
             response = await (asynchronous.accept if later else Server.perform)(self.server, request)
             if method == "OPTIONS" and b"access-control-request-method" in headers:
                 response.headers += self.cors.preflight(headers.get(b"origin"), ", ".join(self.server.allowed(shape)))
+            if form.media_type in IN_XML:
+                await _put_into_xml(response, form)
         except Problem as problem:
             response = Response.refused(problem)
         except Gone:
             return
         except Exception as error:  # noqa: BLE001 - the client gets an id, and the log the place
             response = Response.failed(error)
-        if form.media_type == CSV and not response.media_type:
-            form = Form()  # no table, but an outcome
+        if form is UNKNOWN or (form.media_type == CSV and not response.media_type):
+            form = _form_of_outcome(headers, scope["query_string"])
+        if form.media_type in IN_XML:
+            await _put_into_xml(response, form)
+            form = form._replace(pretty=False)
         response.headers += (*numbered, *self.cors.lines(headers.get(b"origin")))
         await _answer(send, method, headers, response, form, url)
         self.observe(method, shape, response.status, time.perf_counter() - started)
@@ -141,7 +154,7 @@ class Base:
         )
 
     async def _content(self, method: str, shape: str, headers: Headers, receive: Receive) -> bytes:
-        """The request's body, decompressed. Problem too_costly (413), unsupported_media (415)."""
+        """The request's body, decompressed, as JSON. Problem too_costly (413), unsupported_media (415), malformed (400)."""
         length = headers.get(b"content-length", b"0")
         if len(length) > 15 or not length.isdigit() or int(length) > self.max_body:
             raise coding.too_large(self.max_body)
@@ -151,6 +164,8 @@ class Base:
         if content:
             check = check_form if shape in SEARCHES else check_patch_type if method == "PATCH" else check_content_type
             check(headers.get(b"content-type"))
+            if is_xml(headers.get(b"content-type")):
+                content = await _aside(xml.read, content)
         return content
 
 
@@ -193,7 +208,26 @@ def _form(accept: bytes | None, asked: Parameters, tabular: bool) -> tuple[Form,
             pretty = pair[1] == "true"
         else:
             rest.append(pair)
-    return Form(acceptable(accept, format, tabular), pretty), rest
+    return Form(acceptable(accept, format, tabular), pretty, format or ""), rest
+
+
+def _form_of_outcome(headers: Headers, query: bytes) -> Form:
+    """How to write what is no table, or what was refused before its form was known: as asked, where that is known."""
+    try:
+        return _form(headers.get(b"accept"), parameters(query), tabular=False)[0]
+    except Problem:
+        return Form()
+
+
+async def _put_into_xml(response: Response, form: Form) -> None:
+    """Write a resource that is still JSON as XML. Problem not_acceptable (406) where it has none."""
+    if not response.media_type and response.body.startswith(b"{"):
+        response.body = await _aside(partial(xml.write, pretty=form.pretty), response.body)
+
+
+async def _aside(work: Callable[[bytes], bytes], content: bytes) -> bytes:
+    """Do what takes its time on a thread, so that others are answered meanwhile."""
+    return work(content) if len(content) < coding.LARGE else await asyncio.to_thread(work, content)
 
 
 @lru_cache(1024)
@@ -243,13 +277,17 @@ async def _answer(send: Send, method: str, headers: Headers, response: Response,
     if content:
         lines.append((b"content-type", response.media_type or form.media_type))
         packed = b""
-        if len(content) >= coding.SMALL:
-            lines.append((b"vary", b"accept-encoding"))
+        if len(content) < coding.SMALL:
+            lines.append((b"vary", b"accept"))
+        else:
+            lines.append((b"vary", b"accept, accept-encoding"))
             packed = coding.chosen(headers.get(b"accept-encoding"))
         if packed:
             lines.append((b"content-encoding", packed))
         if packed or form.pretty:
-            content = await _written(content, form.pretty and not response.media_type, packed)
+            content = await _aside(
+                partial(_written, pretty=form.pretty and not response.media_type, packed=packed), content
+            )
     if response.status not in {204, 304}:
         lines.append((b"content-length", b"%d" % len(content)))
     if (version := response.version) is not None:
@@ -263,12 +301,9 @@ async def _answer(send: Send, method: str, headers: Headers, response: Response,
     await send({"type": "http.response.body", "body": b"" if method == "HEAD" else content})
 
 
-async def _written(content: bytes, pretty: bool, packed: bytes) -> bytes:
-    def written() -> bytes:
-        text = body.indented(content) if pretty else content
-        return coding.compressed(text, packed) if packed else text
-
-    return written() if len(content) < coding.LARGE else await asyncio.to_thread(written)
+def _written(content: bytes, pretty: bool, packed: bytes) -> bytes:
+    text = body.indented(content) if pretty else content
+    return coding.compressed(text, packed) if packed else text
 
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch

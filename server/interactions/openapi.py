@@ -165,7 +165,8 @@ def document(server: Server, path: str, type: str = "") -> JSON:
         "info": {
             "title": f"careplan-server: {type or 'FHIR R4'}",
             "version": version("careplan-server"),
-            "description": "FHIR R4 (4.0.1). ?type=CarePlan writes one type out, with its search parameters.",
+            "description": "FHIR R4 (4.0.1), as JSON or as application/fhir+xml. "
+            "?type=CarePlan writes one type out, with its search parameters.",
         },
         "paths": paths,
         "components": COMPONENTS,

@@ -48,7 +48,17 @@ async def search(server: Server, request: Request) -> Response:
 
 def _tag(request: Request, position: Position) -> bytes:
     """The ETag of an answer: what was asked, and the ledger's position that it was answered from."""
-    asked = repr((request.base_url, request.place, list(request.parameters), request.caller, request.prefer))
+    asked = repr(
+        (
+            request.base_url,
+            request.place,
+            list(request.parameters),
+            request.caller,
+            request.prefer,
+            request.media_type,
+            request.format,
+        )
+    )
     return b'W/"%d-%08x"' % (position, zlib.crc32(asked.encode()))
 
 
@@ -125,6 +135,7 @@ def url_of(request: Request, applied: Sequence[tuple[str, str]]) -> str:
     if place.shape.endswith("_history"):
         parts.append("_history")
     url = "/".join((request.base_url, *parts))
+    applied = [*applied, ("_format", request.format)] if request.format else applied
     asked = "&".join(f"{quote(name, safe=_SAFE)}={quote(value, safe=_SAFE)}" for name, value in applied)
     return f"{url}?{asked}" if asked else url
 

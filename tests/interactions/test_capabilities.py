@@ -107,8 +107,14 @@ async def test_statement_that_is_known_is_not_sent_again(client: httpx.AsyncClie
 
 
 def test_statement_says_what_writes_take(statement: dict[str, Any]) -> None:
-    formats = {"application/json-patch+json", "application/fhir+json", "application/merge-patch+json"}
+    formats = {
+        "application/json-patch+json",
+        "application/fhir+json",
+        "application/fhir+xml",
+        "application/merge-patch+json",
+    }
     assert formats == set(statement["patchFormat"])
+    assert ["application/fhir+json", "application/fhir+xml", "json", "xml"] == statement["format"]
     plan = resource(statement, "CarePlan")
     assert ("versioned", "single", "full-support", True, True, True) == (
         plan["versioning"],

@@ -11,6 +11,7 @@ from server.interactions.coding import chosen
 from server.interactions.headers import (
     CSV,
     FHIR_JSON,
+    FHIR_XML,
     Prefer,
     Tags,
     acceptable,
@@ -79,7 +80,12 @@ def test_tags_that_are_none(value: bytes) -> None:
         (CSV, b"text/csv", None, True),
         (CSV, None, "csv", True),
         (FHIR_JSON, b"text/csv;q=0.5, application/fhir+json", None, True),
-        (b"application/json;charset=utf-8", b"application/xml;q=1, application/json;q=0.9, */*;q=0.1", None, False),
+        (b"application/xml;charset=utf-8", b"application/xml;q=1, application/json;q=0.9, */*;q=0.1", None, False),
+        (FHIR_XML, b"*/*;q=0.1, application/fhir+xml", None, False),
+        (FHIR_XML, b"application/fhir+json", "xml", False),
+        (FHIR_XML, None, "application/fhir xml", False),
+        (FHIR_JSON, b"text/html, application/xml;q=0.9, */*;q=0.8", None, False),
+        (FHIR_XML, b"text/html, application/fhir+xml;q=0.9", None, False),
     ],
 )
 def test_acceptable(expected: bytes, accept: bytes | None, format: str | None, tabular: bool) -> None:

@@ -26,6 +26,7 @@ LONG = {"resourceType": "Patient", "id": "a", "name": [{"family": "Doe" * 1000}]
 GROUP = {"resourceType": "Group", "id": "a", "type": "person", "actual": True}
 JSON = {"Content-Type": "application/fhir+json"}
 FHIR = "application/fhir+json;charset=utf-8"
+XML = "application/fhir+xml;charset=utf-8"
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,12 @@ FHIR = "application/fhir+json;charset=utf-8"
         ("application/json", "application/json;charset=utf-8"),
         ("text/json", "text/json;charset=utf-8"),
         ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", FHIR),
-        ("application/fhir+xml, application/fhir+json;q=0.5", FHIR),
+        ("application/fhir+xml;q=0.5, application/fhir+json", FHIR),
+        ("application/fhir+xml, application/fhir+json;q=0.5", XML),
+        ("application/fhir+xml, application/fhir+json", FHIR),
+        ("application/fhir+xml, */*", XML),
+        ("application/xml", "application/xml;charset=utf-8"),
+        ("text/xml; q=0.3", "text/xml;charset=utf-8"),
     ],
 )
 async def test_accept(client: httpx.AsyncClient, accept: str | None, expected: str) -> None:
@@ -47,7 +53,7 @@ async def test_accept(client: httpx.AsyncClient, accept: str | None, expected: s
     assert (200, expected) == (response.status_code, response.headers["content-type"])
 
 
-@pytest.mark.parametrize("accept", ["application/fhir+xml", "text/csv", "application/fhir+json;fhirVersion=5.0", "x"])
+@pytest.mark.parametrize("accept", ["text/turtle", "text/csv", "application/fhir+json;fhirVersion=5.0", "x"])
 async def test_accept_of_what_is_not_written(client: httpx.AsyncClient, accept: str) -> None:
     response = await client.post("Patient", json=PATIENT, headers={"Accept": accept})
     assert (406, ["not-supported"]) == refusal(response)
@@ -60,7 +66,7 @@ async def test_format_counts_more_than_accept(client: httpx.AsyncClient, format:
     assert 200 == response.status_code
 
 
-@pytest.mark.parametrize("format", ["xml", "application/fhir+xml", "ttl", "html", "csv"])
+@pytest.mark.parametrize("format", ["xhtml", "text/turtle", "ttl", "html", "csv"])
 async def test_format_that_is_not_written(client: httpx.AsyncClient, format: str) -> None:
     assert (406, ["not-supported"]) == refusal(await client.get(f"Patient?_format={format}"))
 
@@ -142,7 +148,8 @@ async def test_content_type(client: httpx.AsyncClient, content_type: str) -> Non
 @pytest.mark.parametrize(
     "content_type",
     [
-        "application/fhir+xml",
+        "application/xhtml+xml",
+        "application/fhir+xml; charset=utf-16",
         "application/x-www-form-urlencoded",
         "application/fhir+json; charset=latin1",
         "application/fhir+json; fhirVersion=3.0",
@@ -246,7 +253,7 @@ async def test_large_answers_are_compressed(client: httpx.AsyncClient) -> None:
     compressed = await client.get("Patient/a", headers={"Accept-Encoding": "gzip"})
     plain = await client.get("Patient/a", headers={"Accept-Encoding": "identity"})
     refused = await client.get("Patient/a", headers={"Accept-Encoding": "gzip;q=0"})
-    assert {"accept-encoding"} == {found.headers["vary"] for found in (compressed, plain, refused)}
+    assert {"accept, accept-encoding"} == {found.headers["vary"] for found in (compressed, plain, refused)}
     assert ["gzip", None, None] == [found.headers.get("content-encoding") for found in (compressed, plain, refused)]
     assert compressed.json() == plain.json()
     assert int(compressed.headers["content-length"]) < 1000

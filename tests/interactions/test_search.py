@@ -323,7 +323,7 @@ async def test_form_says_how_the_answer_is_written(client: httpx.AsyncClient, pa
     response = await client.post("Patient/_search", content=f"_id=a&{parameter}", headers=headers)
     assert (200, "_pretty" in parameter) == (response.status_code, "\n" in response.text)
     assert [] == [issue for issue in response.json().get("entry", ()) if issue["search"]["mode"] == "outcome"]
-    refused = await client.post("Patient/_search", content="_format=xml", headers=headers | {"Accept": "*/*"})
+    refused = await client.post("Patient/_search", content="_format=ttl", headers=headers | {"Accept": "*/*"})
     assert (406, ["not-supported"]) == refusal(refused)
 
 
