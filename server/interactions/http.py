@@ -154,7 +154,7 @@ class Base:
         )
 
     async def _content(self, method: str, shape: str, headers: Headers, receive: Receive) -> bytes:
-        """The request's body, decompressed, as JSON. Problem too_costly (413), unsupported_media (415), malformed (400)."""
+        """The request's body, as JSON. Problem too_costly (413), unsupported_media (415), malformed (400)."""
         length = headers.get(b"content-length", b"0")
         if len(length) > 15 or not length.isdigit() or int(length) > self.max_body:
             raise coding.too_large(self.max_body)
