@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server.search.filter import And, Chain, Equal, Filter, Has, Ids, Near, Not, Present, Range, Updated
+from server.search.filter import And, Chain, Equal, Filter, Has, Ids, Near, Not, Present, Range, Updated, Words
 from server.store.engine import Sort
 from server.store.sqlite import order, schema
 from server.store.sqlite.compile import Compiler
@@ -81,3 +81,15 @@ def test_many_are_walked_in_order_and_not_sorted(
     unbound = (None,) * max(map(int, re.findall(r"\?(\d+)", walk)))
     steps = [row[3] for row in tables.connection.execute(f"EXPLAIN QUERY PLAN {walk}", unbound)]
     assert [] == [step for step in steps if "TEMP B-TREE FOR ORDER BY" in step]
+
+
+@pytest.mark.parametrize("at", [None, 7])
+def test_words_of_few_candidates_are_looked_for_in_their_own_texts(tables: Tables, at: int | None) -> None:
+    said = Words("content", ("plan",))
+    for filter, first in (
+        (And((SUBJECT, said)), "texts_rid"),
+        (And((CODE, said)), "SCAN w VIRTUAL"),
+    ):
+        compiler = Compiler(tables, at)
+        plan = _plan(tables, compiler.set("CarePlan", filter), compiler)
+        assert first in next(step for step in plan if step.split()[1] in ("t", "w"))

@@ -76,7 +76,8 @@ class Compiler:
             select = self._SETS[driver.__class__](self, type, driver)
         if not probes:
             return select
-        conditions = _joined("AND", [self.probe(type, probe) for probe in probes])
+        are_few = driver is not None and _rank(driver) <= _FEW
+        conditions = _joined("AND", [self._narrowed(type, probe, are_few) for probe in probes])
         return f"SELECT m.rid FROM ({select}) m WHERE {conditions}"
 
     def probe(self, type: str, filter: Filter) -> str:
@@ -146,7 +147,19 @@ class Compiler:
         by_rid = not isinstance(filter, Equal)
         return f"EXISTS ({self.rows('1', where, by_rid=by_rid, table=self.table(filter.index))})"
 
+    def _narrowed(self, type: str, probe: Filter, are_few: bool) -> str:
+        """A probe of candidates; where they are few, each is looked for among the texts, not the texts among them."""
+        if isinstance(probe, Words) and are_few:
+            said = self._words(probe, "texts t CROSS JOIN words w ON w.rowid = t.doc")
+            return f"EXISTS (SELECT 1 {said} AND t.rid = m.rid)"
+        return self.probe(type, probe)
+
     def _words_set(self, type: str, filter: Words) -> str:
+        said = self._words(filter, "words w CROSS JOIN texts t ON t.doc = w.rowid")
+        return f"SELECT t.rid {said} AND t.type = {self.name(type)}"
+
+    def _words(self, filter: Words, joined: str) -> str:
+        """FROM and WHERE of the texts that say the words at the position."""
         self.lookup.check_reached(WORDS, self.at)
         phrase = " ".join(word.replace('"', "") for word in filter.words)
         sought = f'"{phrase}"{" *" if filter.begins else ""}'
@@ -156,10 +169,7 @@ class Compiler:
         if self.at is not None:
             at = self.bind(self.at)
             held = f"t.since <= {at} AND (t.until IS NULL OR t.until > {at})"
-        return (
-            f"SELECT t.rid FROM words w JOIN texts t ON t.doc = w.rowid WHERE w.words MATCH {self.bind(sought)} "
-            f"AND t.type = {self.name(type)} AND {held}"
-        )
+        return f"FROM {joined} WHERE w.words MATCH {self.bind(sought)} AND {held}"
 
     def _ids_set(self, type: str, filter: Ids) -> str:
         ids = ", ".join(self.bind(id) for id in filter.ids)
@@ -321,6 +331,7 @@ def _joined(word: str, conditions: list[str]) -> str:
     return conditions[0]
 
 
+_FEW = 10  # a driver of this rank or less finds few
 _UNFIT = 90  # a filter that no set can stand for; the type's list drives then
 _RANKS: dict[type, int] = {
     Ids: 0,
