@@ -177,6 +177,24 @@ def whole(costs: Costs, bounds: Bounds) -> Columns:
     return _arcs(members, tails, heads, prices)
 
 
+def within(costs: Costs, bounds: Bounds, prices: Prices, slack: float, most: int) -> Columns | None:
+    """Every arc that costs no more than `slack` beyond what its member has, by the prices; None of more than `most`."""
+    members = ~costs.stays
+    tails, heads, found, number = [], [], [], 0
+    for chunk, rows in costs.chunks(np.flatnonzero(bounds.movable), bounds.receivers):
+        load = bounds.load[chunk][:, None] * prices.coming_load[bounds.receivers]
+        reduced = rows + prices.coming[bounds.receivers] + load - prices.member[chunk][:, None]
+        near, to = np.nonzero((reduced <= slack) & (rows < NEVER))
+        number += len(near)
+        if number > most:
+            return None
+        tails.append(chunk[near])
+        heads.append(bounds.receivers[to])
+        found.append(rows[near, to].astype(np.int64))
+        members[chunk[near]] = True
+    return _arcs(members, tails, heads, found)
+
+
 def _arcs(members: Flags, tails: list[Integers], heads: list[Integers], prices: list[Integers]) -> Columns:
     none = [np.empty(0, np.int64)]
     columns = Columns(members, *(np.concatenate(column or none) for column in (tails, heads, prices)))

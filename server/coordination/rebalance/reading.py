@@ -40,11 +40,10 @@ class Hire(NamedTuple):
 
 
 class Enrolling(NamedTuple):
-    """Members who are to come: how many, and where they live; or one who is known."""
+    """Members who are to come: how many, and where they live."""
 
     number: int = 1
     location: str | None = None
-    patient: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +358,7 @@ class _Reader:
         points = self.where.at([one.location]) if one.location else ()
         area = self.where.area(self.where.area_of([one.location]) or None) if one.location else UNKNOWN
         for index in range(one.number):
-            patient = one.patient or f"enrolling {number}.{index + 1}"
+            patient = f"enrolling {number}.{index + 1}"
             point = points[0] if points else UNKNOWN
             load = int(self.given["workload"])
             self._add(_Row(patient, None, None, "", "", 0, False, False, point, area, [], load), NOBODY)

@@ -41,7 +41,6 @@ class Manager(NamedTuple):
     others: int = 0  # places that are taken by what is no member here: planned episodes, open transfers
     load_keeps: int = 0  # the same two in weighted workload
     load_room: int = 0
-    others_load: int = 0
     area: str = ""
 
 
@@ -144,8 +143,3 @@ class Solution:
     cost: int = 0
     bound: int = 0
     lacking: list[Shortage] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def is_proven(self) -> bool:
-        return self.cost == self.bound

@@ -39,7 +39,6 @@ def solve(situation: Situation, seconds: float = SECONDS) -> Solution:
             return solution
     solution.cost, solution.bound = found.cost, found.bound
     solution.moves = _explained(situation, costs, bounds, found)
-    solution.seconds = time.monotonic() - started
     return solution
 
 

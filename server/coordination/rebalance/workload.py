@@ -3,8 +3,9 @@
 https://developers.google.com/optimization/lp, https://developers.google.com/optimization/mip
 
 Its linear relaxation, over every arc by columns, is the bound. Nearly all of it is whole; what is not is decided by an
-integer program over the same arcs, in which all others keep their place. Both run on one thread and without a clock,
-so that equal inputs give equal answers.
+integer program over the same arcs, in which all others keep their place. What is then left between both is decided by
+one over every arc that could still be part of something better: by the prices it costs no more than the gap. All run on
+one thread and, unless time runs out, without a clock, so that equal inputs give equal answers.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ ENOUGH = "limits/gap = 0.0002\nlimits/nodes = 2000"  # of the integer program: S
 STEPS = (0, 5, 20, 80, math.inf)  # members whose second best costs no more than this are decided anew
 NEAR = 0.004  # of the cost: a gap that is small enough
 FEW = 100_000  # members times managers, of which every arc is taken where nothing else helps
+LAST = 20_000  # arcs that the last program decides on at most
+TO_THE_END = "limits/gap = 0\nlimits/nodes = 2000\nlimits/time = {}"
 
 
 def optimum(costs: Costs, bounds: Bounds, taken: Columns, until: float) -> Optimum:
@@ -51,7 +54,20 @@ def optimum(costs: Costs, bounds: Bounds, taken: Columns, until: float) -> Optim
     if not _is_placed(best) and len(taken.active) * len(bounds.receivers) <= FEW:
         whole = columns.whole(costs, bounds)
         best = min(best, _Program(costs, bounds, whole, whole.active, nobody, "SCIP").solve(), key=_rank)
-    return best._replace(prices=found.prices, bound=min(found.bound, best.cost))
+    best = best._replace(prices=found.prices, bound=min(found.bound, best.cost))
+    return _proven(costs, bounds, best, until) if _is_placed(best) and best.bound < best.cost else best
+
+
+def _proven(costs: Costs, bounds: Bounds, best: Optimum, until: float) -> Optimum:
+    """The best of all, or a better bound, where few arcs can be part of something better than what was found."""
+    seconds = until - time.monotonic()
+    near = columns.within(costs, bounds, best.prices, best.cost - best.bound + 1, LAST)
+    if near is None or seconds <= 0:
+        return best
+    nobody = np.full(len(near.active), NOBODY)
+    last = _Program(costs, bounds, near, near.active, nobody, "SCIP", TO_THE_END.format(seconds)).solve()
+    found = min(best, last, key=_rank)
+    return found._replace(prices=best.prices, bound=max(best.bound, min(last.bound, found.cost)))
 
 
 def _rank(found: Optimum) -> tuple[int, int, int]:
@@ -111,13 +127,20 @@ class _Program:
     """The program that places the members who are free; the others keep the receiver that they have."""
 
     def __init__(
-        self, costs: Costs, bounds: Bounds, taken: Columns, free: Flags, receiver: Integers, kind: str
+        self,
+        costs: Costs,
+        bounds: Bounds,
+        taken: Columns,
+        free: Flags,
+        receiver: Integers,
+        kind: str,
+        enough: str = ENOUGH,
     ) -> None:
         self.costs, self.bounds, self.taken, self.receiver = costs, bounds, taken, receiver
         self.solver = pywraplp.Solver.CreateSolver(kind)
         self.is_whole = kind == "SCIP"
         if self.is_whole:
-            self.solver.SetSolverSpecificParametersAsString(ENOUGH)
+            self.solver.SetSolverSpecificParametersAsString(enough)
         left = _Left.of(costs, bounds, free, receiver)
         self.stay, self.stay_load, self.come, self.come_load = (
             [self.solver.Constraint(-self.solver.infinity(), max(0, limit)) for limit in limits.tolist()]
@@ -165,7 +188,8 @@ class _Program:
         return share
 
     def solve(self) -> Optimum:
-        """Whole or not: who is split goes nowhere, and the cost is then the relaxation's, rounded up."""
+        """Whole or not: who is split goes nowhere, and the cost is then the relaxation's, rounded up. The bound is that
+        of these arcs."""
         status = self.solver.Solve()
         if status not in (self.solver.OPTIMAL, self.solver.FEASIBLE):
             raise ArithmeticError(f"the program of {self.solver.NumVariables()} variables is {status}")
@@ -178,7 +202,9 @@ class _Program:
         value = self.solver.Objective().Value() - self.penalty * (float(lost.sum()) + missing)
         kept = self._kept_cost(receiver)
         cost = kept + math.ceil(value - SMALL)
-        return Optimum(receiver, self._prices(), self.members[lost > SMALL], math.ceil(missing - SMALL), cost, cost)
+        least = kept + math.ceil(self.solver.Objective().BestBound() - CLOSE) if self.is_whole else cost
+        unplaced = self.members[lost > SMALL]
+        return Optimum(receiver, self._prices(), unplaced, math.ceil(missing - SMALL), cost, min(cost, least))
 
     def _kept_cost(self, receiver: Integers) -> int:
         """What those who are not free cost."""
