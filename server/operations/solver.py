@@ -18,7 +18,7 @@ from server.outcome import Problem
 SECONDS = 75.0  # for the search; a gap says what is left then
 GRACE = 45.0  # more, for starting, reading and explaining
 MEMORY = 3 << 30  # bytes
-TOO_LATE, TOO_BIG = 3, 4  # exit codes
+FAILED, TOO_LATE, TOO_BIG = 1, 3, 4  # exit codes; the first is Python's own
 
 
 async def solved(
@@ -27,7 +27,8 @@ async def solved(
     memory: int = MEMORY,
     gone: Callable[[], Awaitable[None]] | None = None,
 ) -> Solution:
-    """The best moves. Problem timeout or too_costly where the process does not get there; `gone` ends it."""
+    """The best moves. Problem timeout or too_costly where the process does not get there; `gone` ends it. A
+    RuntimeError is a fault of ours: the traceback is in the log."""
     content = await asyncio.to_thread(pickle.dumps, (situation, seconds))
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -50,8 +51,10 @@ async def solved(
             await process.wait()
     if not is_answered or process.returncode == TOO_LATE:
         raise _late()
+    if process.returncode == FAILED:
+        raise RuntimeError("the search for moves ended with an error")
     if process.returncode != 0:
-        raise Problem.of("too_costly", "The rebalancing takes more memory than it may; ask for one area at a time")
+        raise Problem.of("too_costly", "The rebalancing takes more memory than it may: suppose fewer (hire, enrolling)")
     solution: Solution = await asyncio.to_thread(pickle.loads, answering.result()[0])
     return solution
 

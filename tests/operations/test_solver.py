@@ -71,6 +71,13 @@ async def test_solved_keeps_to_its_memory() -> None:
     assert "too_costly" == refused.value.kind
 
 
+async def test_solved_tells_a_fault_from_a_lack_of_memory() -> None:
+    situation = crowded()
+    situation.members.manager.append(9)
+    with pytest.raises(RuntimeError):
+        await solved(situation)
+
+
 def test_a_worker_loads_no_solver() -> None:
     loading = "import sys, server.app; sys.exit(bool({'numpy', 'ortools', 'pandas'} & sys.modules.keys()))"
     assert 0 == subprocess.run([sys.executable, "-c", loading], check=False).returncode

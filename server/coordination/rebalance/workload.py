@@ -29,7 +29,8 @@ ENOUGH = "limits/gap = 0.0002\nlimits/nodes = 2000"  # of the integer program: S
 STEPS = (0, 5, 20, 80, math.inf)  # members whose second best costs no more than this are decided anew
 NEAR = 0.004  # of the cost: a gap that is small enough
 FEW = 100_000  # members times managers, of which every arc is taken where nothing else helps
-LAST = 20_000  # arcs that the last program decides on at most
+LAST = 60_000  # arcs that the last program decides on at most
+SECONDS = 30.0  # for those programs
 TO_THE_END = "limits/gap = 0\nlimits/nodes = 2000\nlimits/time = {}"
 
 
@@ -38,7 +39,10 @@ def optimum(costs: Costs, bounds: Bounds, taken: Columns, until: float) -> Optim
     nobody = np.full(len(taken.active), NOBODY)
 
     def relaxed(costs: Costs, bounds: Bounds, taken: Columns) -> Optimum:
-        return _Program(costs, bounds, taken, taken.active, nobody, "GLOP").solve()
+        try:
+            return _Program(costs, bounds, taken, taken.active, nobody, "GLOP").solve()
+        except ArithmeticError:  # numbers that it does not master
+            return _Program(costs, bounds, taken, taken.active, nobody, "CLP").solve()
 
     found, taken = columns.optimum(costs, bounds, taken, relaxed, until, CLOSE)
     if not _is_placed(found):
@@ -55,19 +59,31 @@ def optimum(costs: Costs, bounds: Bounds, taken: Columns, until: float) -> Optim
         whole = columns.whole(costs, bounds)
         best = min(best, _Program(costs, bounds, whole, whole.active, nobody, "SCIP").solve(), key=_rank)
     best = best._replace(prices=found.prices, bound=min(found.bound, best.cost))
-    return _proven(costs, bounds, best, until) if _is_placed(best) and best.bound < best.cost else best
+    return _proven(costs, bounds, best, until) if _is_placed(best) else best
 
 
 def _proven(costs: Costs, bounds: Bounds, best: Optimum, until: float) -> Optimum:
-    """The best of all, or a better bound, where few arcs can be part of something better than what was found."""
-    seconds = until - time.monotonic()
-    near = columns.within(costs, bounds, best.prices, best.cost - best.bound + 1, LAST)
-    if near is None or seconds <= 0:
-        return best
-    nobody = np.full(len(near.active), NOBODY)
-    last = _Program(costs, bounds, near, near.active, nobody, "SCIP", TO_THE_END.format(seconds)).solve()
-    found = min(best, last, key=_rank)
-    return found._replace(prices=best.prices, bound=max(best.bound, min(last.bound, found.cost)))
+    """The best of all, or a better one and a better bound: by every arc that costs little more by the prices.
+
+    What takes another arc costs more than the relaxation by at least as much as that arc does.
+    """
+    until = min(until, time.monotonic() + SECONDS)
+    nobody, relaxed = np.full(len(best.receiver), NOBODY), best.bound
+    few = len(nobody) * len(bounds.receivers) <= FEW
+    while best.cost - best.bound > (0 if few else NEAR * best.cost) and time.monotonic() < until:
+        whole = slack = best.cost - relaxed + 1
+        while (near := columns.within(costs, bounds, best.prices, slack, LAST)) is None and slack:
+            slack = slack * 3 // 4
+        if near is None:
+            break
+        enough = TO_THE_END.format(max(0.0, until - time.monotonic()))
+        last = _Program(costs, bounds, near, near.active, nobody, "SCIP", enough).solve()
+        before, least = best, min(last.bound, relaxed + slack - 1)
+        best = min(best, last, key=_rank)
+        best = best._replace(prices=before.prices, bound=max(before.bound, min(least, best.cost)))
+        if slack == whole or best.cost == before.cost:
+            break
+    return best
 
 
 def _rank(found: Optimum) -> tuple[int, int, int]:
