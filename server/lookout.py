@@ -1,8 +1,8 @@
 """Lookout: one worker of all looks from time to time whether a limit is broken, and keeps the Flags and Tasks.
 
 It looks only where something moved that a number may depend on: a commit, or the hour, since days end at other hours in
-other zones. The counting is done beside the
-requests; a look that fails is logged, and the next one is made in its time.
+other zones. The counting is done beside the requests; a look that fails is logged, and the next one is made in its
+time.
 """
 
 from __future__ import annotations

@@ -10,23 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from server.coordination import caseload, period
-from server.coordination.caseload import Caseload
+from server.coordination.caseload import Cap, Caseload
 from server.coordination.period import Interval, Step
 from server.coordination.program import Program, Rule
 from server.coordination.programs import Programs
 from server.ledger import View
-
-
-class Cap(NamedTuple):
-    """A limit, and when it is in force."""
-
-    window: Interval
-    program: Program
-    rule: Rule
-
-    @property
-    def limit(self) -> int:
-        return int(self.rule.parameters["limit"])
 
 
 class Breach(NamedTuple):

@@ -88,7 +88,9 @@ def _add(times: dict[int, dict[str, list[Interval]]], member: Member, counting: 
 # The cap
 
 
-class _Cap(NamedTuple):
+class Cap(NamedTuple):
+    """A limit, and when it is in force."""
+
     window: Interval
     program: Program
     rule: Rule
@@ -109,7 +111,7 @@ class _Load(NamedTuple):
 async def capped(write: Write) -> list[Issue]:
     """Refuse what raises somebody's count above a limit."""
     caps = [
-        _Cap(*found)
+        Cap(*found)
         for found in write.programs.in_force("caseload-cap", write.now)
         if found[2].severity == "block" and (write.of_type("Task") or found[2].is_triggered(write.changes))
     ]
@@ -136,14 +138,14 @@ async def capped(write: Write) -> list[Issue]:
     return issues
 
 
-def _loads(caseloads: Mapping[str, Caseload], write: Write, cap: _Cap) -> Iterator[_Load]:
+def _loads(caseloads: Mapping[str, Caseload], write: Write, cap: Cap) -> Iterator[_Load]:
     for person, caseload in caseloads.items():
         found = counts(caseload, write.programs, cap.program, cap.rule, cap.window.low)
         for organization, lists in found.items():
             yield _Load(person, organization, period.steps(lists))
 
 
-def _is_above(load: _Load, cap: _Cap) -> bool:
+def _is_above(load: _Load, cap: Cap) -> bool:
     return any(step.number > cap.limit for step in period.within(load.steps, cap.window))
 
 
@@ -173,7 +175,7 @@ def _most(write: Write, manager: Manager) -> int:
     return len(members.union(one.patient for one in manager.transfers))
 
 
-def _first_breach(after: list[Step], before: list[Step], cap: _Cap) -> Step | None:
+def _first_breach(after: list[Step], before: list[Step], cap: Cap) -> Step | None:
     """The first instant at which the count is above the limit, and above what it was."""
     instants = sorted({step.at for steps in (after, before) for step in period.within(steps, cap.window)})
     for at in instants:
@@ -183,7 +185,7 @@ def _first_breach(after: list[Step], before: list[Step], cap: _Cap) -> Step | No
     return None
 
 
-def _refused(write: Write, cap: _Cap, load: _Load, manager: Manager, breach: Step, was: int) -> Issue:
+def _refused(write: Write, cap: Cap, load: _Load, manager: Manager, breach: Step, was: int) -> Issue:
     zone = cap.program.zone
     there = _holding(manager, breach.at, cap.program)
     teams = sorted({one.team for one in there}.intersection(change.reference for change in write.changes))
@@ -196,7 +198,7 @@ def _refused(write: Write, cap: _Cap, load: _Load, manager: Manager, breach: Ste
     return refusal(cap.program, cap.rule, text, *write.places(there))
 
 
-def _accepted(write: Write, load: _Load, cap: _Cap, breach: Step) -> str:
+def _accepted(write: Write, load: _Load, cap: Cap, breach: Step) -> str:
     """What would be accepted in the place of what is refused."""
     steps = [step for step in period.within(load.steps, cap.window) if step.at >= breach.at]
     last = max((index for index, step in enumerate(steps) if step.number > cap.limit), default=0)

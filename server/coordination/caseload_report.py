@@ -115,14 +115,6 @@ async def reports(
     return Reports(every, _total(found.values(), at), list(found.values()))
 
 
-async def report(
-    view: View, organization: str, programs: Programs, wanted: Program, at: int, window: Interval
-) -> Report:
-    """The report of one organization."""
-    [made], *_ = await reports(view, [organization], programs, wanted, at, window)
-    return made
-
-
 def _total(found: Iterable[Census], at: int) -> Total:
     """Who is in two organizations, or works for two, is one person."""
     members: set[int] = set()

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from server.coordination import period
-from server.coordination.breach import Cap
+from server.coordination.caseload import Cap
 from server.coordination.caseload_report import Report
 from server.coordination.period import Interval
 

@@ -7,7 +7,7 @@ import pytest
 
 from server.coordination import period
 from server.coordination.breach import Breach
-from server.coordination.caseload_report import Report, Total, career_start, report, reports
+from server.coordination.caseload_report import Report, Total, career_start, reports
 from server.coordination.period import Interval
 from server.coordination.programs import active
 from server.coordination.write import AS_RECORDED
@@ -35,7 +35,7 @@ async def made(memory: Memory, as_of: str | None = None, over: tuple[str, str] |
     at = period.starts(as_of, IOWA) if as_of else micros(memory.now)
     known = await active(memory)
     window = period.between(*over, IOWA) if over else Interval(at, at + 1)
-    return await report(memory, "Organization/mco", known, known.near(IA_HCBS, at), at, window)
+    return (await reports(memory, ["Organization/mco"], known, known.near(IA_HCBS, at), at, window)).every[0]
 
 
 def breached(found: Sequence[Breach]) -> list[tuple[str, int, int | None, str]]:

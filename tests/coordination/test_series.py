@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.coordination import breach, period
-from server.coordination.caseload_report import Report, report
+from server.coordination.caseload_report import Report, reports
 from server.coordination.period import Interval
 from server.coordination.plan_definition import parse
 from server.coordination.programs import active
@@ -128,7 +128,7 @@ async def made(memory: Memory, first: int, last: int) -> Report:
     known = await active(memory)
     window = period.between(text(first), text(last), IOWA)
     wanted = known.near(IA_HCBS, window.low)
-    return await report(memory, "Organization/mco", known, wanted, window.high - 1, window)
+    return (await reports(memory, ["Organization/mco"], known, wanted, window.high - 1, window)).every[0]
 
 
 def expected(population: list[Resource], offset: int) -> Point:
