@@ -395,15 +395,9 @@ class _Writer:
             self.add(f"<{type_name}{namespace}/>", depth)
 
     def members(self, type_name: str, value: Json, depth: int) -> None:
-        left = len(value) - len(value.keys() & attributes(type_name))
-        for name, row in rows(type_name).items():
-            item, beside = value.get(name), value.get(f"_{name}")
-            left -= (name in value) + (f"_{name}" in value)
-            for one, more in _pairs(row, item, beside):
+        for name, row in sorted(_elements(type_name, value).items(), key=_order):
+            for one, more in _pairs(row, value.get(name), value.get(f"_{name}")):
                 self.element(name, row.type, one, more, depth)
-        if left:
-            known = rows(type_name).keys() | attributes(type_name)
-            raise _unwritable(f"{type_name}.{next(name for name in value if name.removeprefix('_') not in known)}")
 
     def element(self, name: str, type_name: str, value: Any, beside: Any, depth: int) -> None:
         if type_name == "xhtml":
@@ -429,6 +423,24 @@ class _Writer:
         self.add(f"<{begin}>", depth)
         self.members(type_name, value, depth + 1)
         self.add(f"</{name}>", depth)
+
+
+def _elements(type_name: str, value: Json) -> dict[str, Row]:
+    """The elements that an object has, by value or beside it."""
+    known, found = rows(type_name), {}
+    for name in value.keys() - attributes(type_name):
+        row = known.get(name)
+        if row is None and name.startswith("_"):
+            row = known.get(name[1:])
+            row = row if row and row.type in PRIMITIVE_TYPES else None
+        if row is None:
+            raise _unwritable(f"{type_name}.{name}")
+        found[row.element.name] = row
+    return found
+
+
+def _order(found: tuple[str, Row]) -> int:
+    return found[1].order
 
 
 def _pairs(row: Row, item: Any, beside: Any) -> Iterator[tuple[Any, Any]]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import re
+import runpy
 import time
+import zipfile
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -19,6 +22,7 @@ from server.outcome import Problem
 from server.validation.element import validate
 from tests.us_core import definitions, examples
 
+MAKE = runpy.run_path(str(Path(__file__).parents[2] / "scripts/make_r4.py"))
 DIV = '<div xmlns="http://www.w3.org/1999/xhtml">'
 
 
@@ -274,6 +278,9 @@ def test_narrative_is_written_as_xml(expected: str, div: str) -> None:
         {"resourceType": "Foo"},
         {"foo": 1},
         {"resourceType": "Patient", "foo": 1},
+        {"resourceType": "Patient", "_foo": {"id": "a"}},
+        {"resourceType": "Patient", "_name": [{"id": "a"}]},
+        {"resourceType": "Patient", "name": [{"_id": {"id": "a"}}]},
         {"resourceType": "Patient", "name": {"family": "a"}},
         {"resourceType": "Patient", "name": ["a"]},
         {"resourceType": "Patient", "active": {}},
@@ -347,6 +354,20 @@ def test_examples_of_us_core_come_back() -> None:
 def test_definitions_of_us_core_come_back() -> None:
     for resource in definitions():
         assert resource == read(xml.write(body.dumps(resource))), resource["url"]
+
+
+@pytest.mark.parametrize("name", ["profile/profiles-types.xml", "valueset/v3-codesystems.xml"])
+def test_hl7s_own_xml_comes_back(name: str) -> None:
+    """Megabytes that others wrote: what is read is written as they did, but for comments and white space."""
+    if not MAKE["JAR"].exists():
+        pytest.skip("HL7's definitions are not in the local Maven repository")
+    with zipfile.ZipFile(MAKE["JAR"]) as archive:
+        source = archive.read(f"{MAKE['MODEL']}/{name}")
+    assert canonical(source) == canonical(xml.write(xml.read(source)))
+
+
+def canonical(source: bytes) -> str:
+    return " ".join(ElementTree.canonicalize(source.decode(), strip_text=True).split())
 
 
 SAMPLES: dict[str, Any] = {
