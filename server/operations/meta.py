@@ -27,7 +27,10 @@ Meta = dict[str, Any]
 
 
 async def meta(call: Call) -> Answer:
-    """Of an instance its meta; of a type, or of all types, each profile, label and tag that some resource has."""
+    """Of an instance its meta; of a type, or of all types, each profile, label and tag that some resource has.
+
+    Where there is none, nothing is returned: R4's JSON has no empty objects.
+    """
     view = call.repository.view(call.caller)
     if call.id:
         return Answer([("return", _meta(await call.here(view)))])
@@ -35,7 +38,7 @@ async def meta(call: Call) -> Answer:
     for type in [call.type] if call.type else sorted(RESOURCE_TYPES):
         for version in await _labelled(view, type):
             found = joined(found, _meta(version))
-    return Answer([("return", found)])
+    return Answer([("return", found or None)])
 
 
 async def meta_add(call: Call) -> Answer:

@@ -49,12 +49,15 @@ async def labelled(client: httpx.AsyncClient) -> httpx.AsyncClient:
         ("Patient/a/$meta", {"tag": [RED], "profile": [PROFILE]}),
         ("Patient/$meta", {"tag": [RED, BLUE], "profile": [PROFILE]}),
         ("Group/$meta", {"security": [SECRET]}),
-        ("Task/$meta", {}),
         ("$meta", {"tag": [RED, BLUE], "profile": [PROFILE], "security": [SECRET]}),
     ],
 )
 async def test_meta(labelled: httpx.AsyncClient, place: str, expected: dict[str, Any]) -> None:
     assert expected == told(await labelled.get(place))
+
+
+async def test_meta_where_nothing_is_labelled_has_no_empty_object(client: httpx.AsyncClient) -> None:
+    assert {"resourceType": "Parameters"} == (await client.get("Task/$meta")).json()
 
 
 async def test_meta_add(labelled: httpx.AsyncClient) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.validation.test_policy import GOAL, NOTED, claiming, store
 
 Json = dict[str, Any]
+R4 = "http://hl7.org/fhir/StructureDefinition"
 
 
 async def told(client: httpx.AsyncClient, url: str, resource: Json) -> list[tuple[str, str, list[str]]]:
@@ -33,6 +35,32 @@ async def test_validate_by_a_profile_that_is_not_loaded_is_an_error(client: http
     assert [("error", "not-found", ["Parameters.parameter.where(name='profile')"])] == found
     declared = await told(client, "Goal/$validate", claiming())
     assert ("information", "not-found", ["Goal.meta.profile[0]"]) in declared
+
+
+@pytest.mark.parametrize(
+    ("expected", "profile"),
+    [
+        (("information", "informational", []), f"{R4}/Goal"),
+        (("information", "informational", []), f"{R4}/Goal|4.0.1"),
+        (("information", "informational", []), f"{R4}/DomainResource"),
+        (("error", "invalid", ["Parameters.parameter.where(name='profile')"]), f"{R4}/Patient"),
+        (("error", "not-found", ["Parameters.parameter.where(name='profile')"]), f"{R4}/Goal|5.0.0"),
+    ],
+)
+async def test_validate_by_r4s_own_definition(
+    client: httpx.AsyncClient, expected: tuple[str, str, list[str]], profile: str
+) -> None:
+    assert [expected] == await told(client, f"Goal/$validate?profile={profile}", GOAL)
+
+
+async def test_create_refuses_to_be_declared_another_type(client: httpx.AsyncClient) -> None:
+    own, other = ({**GOAL, "meta": {"profile": [f"{R4}/{type}"]}} for type in ("Goal", "Patient"))
+    assert 201 == (await client.post("Goal", json=own)).status_code
+    refused = await client.post("Goal", json=other)
+    assert (422, [["Goal.meta.profile[0]"]]) == (
+        refused.status_code,
+        [issue["expression"] for issue in refused.json()["issue"]],
+    )
 
 
 async def test_validate_says_nothing_of_profiles_where_the_structure_is_wrong(client: httpx.AsyncClient) -> None:

@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from server.fhir.canonical import parse
 from server.ledger import Resource
 from server.outcome import Issue
 from server.validation.conformance import Definitions
-from server.validation.profile import compiled, extension
+from server.validation.profile import compiled, extension, structure
 from server.validation.profile.item import Item
 from server.validation.profile.run import Run
+
+R4 = ("", "4.0", "4.0.1")  # the versions under which R4's own definitions are meant
 
 
 class Claim(NamedTuple):
@@ -71,11 +74,20 @@ def _conforms(run: Run, item: Item, claim: Claim) -> Iterator[Issue]:
         name = waiting.pop()
         profile = run.conform(item, name)
         if profile is None:
-            words = f"{name} is not loaded, or what it rests on is not: nothing is said about it"
-            yield Issue("not-found", words, (claim.place,), "information")
+            yield from _unloaded(str(item.value["resourceType"]), name, claim.place)
         else:
             waiting += [one for one in profile.imposed if one not in seen]
             seen.update(profile.imposed)
+
+
+def _unloaded(type: str, name: str, place: str) -> Iterator[Issue]:
+    """R4's own definition of a type need not be loaded: each resource has been held to its own already."""
+    url, version = parse(name)
+    if not structure.is_own(url) or version not in R4:
+        words = f"{name} is not loaded, or what it rests on is not: nothing is said about it"
+        yield Issue("not-found", words, (place,), "information")
+    elif url.removeprefix(structure.STRUCTURE) not in {type, "Resource", "DomainResource"}:
+        yield Issue("invalid", f"{name} is R4's definition of another type; this is a {type}", (place,))
 
 
 def _by_url(resource: Resource) -> Mapping[str, Any]:
