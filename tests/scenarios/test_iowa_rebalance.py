@@ -421,3 +421,21 @@ async def test_a_plan_without_members_has_no_average(iowa: httpx.AsyncClient) ->
 async def test_a_parameter_of_parts_takes_no_value(iowa: httpx.AsyncClient) -> None:
     response = await asked(iowa, {"name": "hire", "valueInteger": 2})
     assert (400, "value") == (response.status_code, response.json()["issue"][0]["code"])
+
+
+async def test_who_cannot_stay_has_no_price_of_staying(iowa: httpx.AsyncClient) -> None:
+    """All but one of Ann's members need continuity: nobody can go instead of that one."""
+    flags = [
+        {
+            "resourceType": "Flag",
+            "id": f"f{n}",
+            "status": "active",
+            "code": coding("cm-flag", "continuity-required"),
+            "subject": {"reference": f"Patient/a{n}"},
+        }
+        for n in range(1, 5)
+    ]
+    await sent(iowa, transaction(*flags))
+    [task] = tasks(await answered(iowa, limit(4)))
+    assert "stay-cost" not in inputs(task)
+    assert "cannot stay" in task["description"]

@@ -122,7 +122,7 @@ class Move(NamedTuple):
     provider_miles_now: int | None
     alternative: int | None  # the next best manager who has a place left
     extra: int | None  # how much more the same moves cost with that one for this member
-    kept: int | None  # how much more everything costs at least where this member stays
+    kept: int | None  # how much more everything costs at least where this member stays, if that can be
 
 
 class Shortage(NamedTuple):

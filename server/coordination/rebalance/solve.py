@@ -60,13 +60,14 @@ def _explained(situation: Situation, costs: Costs, bounds: Bounds, found: Optimu
     nobody = [NOBODY] * len(members)
     parts = costs.parts(members, receivers)
     return [
-        _move(situation, found, *one)
+        _move(situation, bounds, found, *one)
         for one in zip(members.tolist(), parts, alternatives or nobody, prices or nobody, strict=True)
     ]
 
 
 def _move(
     situation: Situation,
+    bounds: Bounds,
     found: Optimum,
     member: int,
     parts: tuple[dict[str, int], int, int, int, int],
@@ -78,7 +79,8 @@ def _move(
     kept = None
     if may_stay:
         prices, load = found.prices, situation.members.load[member]
-        kept = max(0, round(float(prices.staying[sender] + load * prices.staying_load[sender] - prices.member[member])))
+        price_here = float(prices.staying[sender] + load * prices.staying_load[sender] - prices.member[member])
+        kept = max(0, round(price_here)) if price_here < _prohibitive(bounds) else None
     known = [None if miles == UNKNOWN else miles for miles in parts[1:]]
     has_other = alternative != NOBODY and price < NEVER
     cost = sum(parts[0].values())
@@ -97,3 +99,8 @@ def _move(
         price - cost if has_other else None,
         kept,
     )
+
+
+def _prohibitive(bounds: Bounds) -> int:
+    """A price that stands for what cannot be: nobody could go instead, or somebody would have no place."""
+    return min(bounds.penalty, workload.PENALTY) // 2

@@ -70,6 +70,8 @@ def _next_best(reading: Reading, one: Move) -> str:
     if one.kept is not None:
         more = f"at least {one.kept} more" if one.kept else "another way may cost the same"
         found += f" Were the member to stay: {more}."
+    elif one.sender != NOBODY and not reading.situation.managers[one.sender].leaves:
+        found += " The member cannot stay: no other could go instead."
     return found.strip()
 
 
