@@ -15,11 +15,16 @@ from typing import NamedTuple
 import numpy as np
 
 from server.coordination.rebalance.cost import NEVER, Costs, Flags, Integers, Numbers, Shorts
+from server.coordination.rebalance.regions import Block, Regions
 from server.coordination.rebalance.situation import Situation
 
-FIRST = 12  # managers that are priced first for each member
+REGIONS = 3  # that are looked at first for each member
+FIRST = 5  # managers of each of these who are priced first
+GUESSED = 24  # regions that a member may go to where prices are guessed
+LIKELY = 4  # members who are priced first for each manager without members, of those looked at together
 MORE = 8  # arcs of one member that come in at a time
 SPARE = 2  # members who are priced first, for each who has to go
+MARGIN = 12  # more than the best that an arc may cost to stay in
 TOLERANCE = 1e-6  # of prices that are no integers
 
 
@@ -68,6 +73,7 @@ class Bounds:
     receivers: Integers  # managers with room
     held: Integers  # members who may stay, at each manager
     least: int
+    regions: Regions  # of the receivers
     movable: Flags
     penalty: int  # more than any way to do without what it stands for
 
@@ -78,21 +84,24 @@ class Bounds:
         pinned = np.array(situation.members.pinned, bool) & costs.stays
         miles = (costs.weights.mile + costs.weights.provider_mile) * 12_500  # half around the earth
         dearest = int(costs.fixed.max(initial=0)) + costs.weights.ramp + miles
+        receivers = np.flatnonzero((room > 0) & ((load_room > 0) | (not situation.weighted)))
         return cls(
             keeps,
             room,
-            np.array(situation.members.load, np.int64),
+            costs.load,
             load_keeps,
             load_room,
-            np.flatnonzero((room > 0) & ((load_room > 0) | (not situation.weighted))),
+            receivers,
             np.bincount(costs.manager[costs.stays], minlength=len(keeps)),
             situation.least,
+            Regions(costs, receivers),
             ~pinned,
             (dearest + 1) * min(2 * len(keeps) + 2, 10_000),
         )
 
 
 Master = Callable[[Costs, Bounds, Columns], Optimum]
+Guess = Callable[[Costs, Bounds, Columns], Integers]
 
 
 def optimum(
@@ -104,17 +113,20 @@ def optimum(
     the cost: what they could still bring is then taken off the bound.
     """
     seen = _Seen(costs.least(), np.zeros(len(columns.active), np.int64), [], [])
+    dearer: float = math.inf
     while True:
         found = master(costs, bounds, columns)
-        better, short = _priced(costs, bounds, columns, found.prices, seen)
+        better, short = _better(costs, bounds, columns, found, seen)
         if not len(better.tails):
             return found, columns
         if time.monotonic() > until or short <= near * found.cost:
             return found._replace(bound=found.bound - math.ceil(short)), columns
+        if found.cost < dearer:  # each time less, so it ends
+            columns, dearer = _useful(bounds, columns, found), found.cost
         columns = _with(columns, better)
 
 
-def first(costs: Costs, bounds: Bounds) -> Columns:
+def first(costs: Costs, bounds: Bounds, guess: Guess) -> Columns:
     """Who has to go, of the managers above their limit those whose moves may cost least, and the nearest managers."""
     active = ~costs.stays
     above = np.maximum(bounds.held - bounds.keeps, 0)
@@ -126,7 +138,7 @@ def first(costs: Costs, bounds: Bounds) -> Columns:
     order = order[(costs.stays & bounds.movable)[order]]
     rank = np.arange(len(order)) - np.searchsorted(costs.manager[order], costs.manager[order])
     active[order[rank < wanted[costs.manager[order]]]] = True
-    return _with(Columns(active, *(np.empty(0, np.int64) for _ in range(3))), _nearest(costs, bounds, active))
+    return _with(Columns(active, *(np.empty(0, np.int64) for _ in range(3))), _nearest(costs, bounds, active, guess))
 
 
 def _spared(bounds: Bounds) -> Integers:
@@ -137,33 +149,50 @@ def _spared(bounds: Bounds) -> Integers:
     return spared
 
 
-def _nearest(costs: Costs, bounds: Bounds, members: Flags) -> Columns:
-    """The arcs of least cost: of each member, and to each manager without members, who may need one."""
-    tails, heads, prices = [], [], []
-    empty = np.flatnonzero(bounds.held[bounds.receivers] == 0)
-    likely = [np.empty((0, len(empty)), np.int64) for _ in range(2)]  # members, costs
-    number = min(FIRST, len(bounds.receivers))
-    for chunk, rows in costs.chunks(np.flatnonzero(members), bounds.receivers if number else np.empty(0, np.int64)):
-        best = np.argpartition(rows, number - 1, axis=1)[:, :number] if number else np.empty((len(chunk), 0), np.int64)
-        tails.append(np.repeat(chunk, number))
-        heads.append(bounds.receivers[best].ravel())
-        prices.append(np.take_along_axis(rows, best, axis=1).ravel().astype(np.int64))
-        if bounds.least:
-            likely = _likely(likely, chunk, rows[:, empty])
-    tails.append(likely[0].ravel())
-    heads.append(np.broadcast_to(bounds.receivers[empty], likely[0].shape).ravel())
-    prices.append(likely[1].ravel())
+def _nearest(costs: Costs, bounds: Bounds, members: Flags, guess: Guess) -> Columns:
+    """Arcs of little cost: of each member, and to each manager without members, who may need one."""
+    tails, heads, prices, regions = [], [], [], bounds.regions
+    coming, free = _guessed(costs, bounds, members, guess), np.zeros(len(bounds.keeps), np.int64)
+    for chunk in regions.chunks(np.flatnonzero(members)) if regions.groups else ():
+        near = _smallest(regions.least(chunk, coming, free), REGIONS)
+        for block in regions.blocks(chunk, near):
+            best = _smallest(_spread(chunk[block.rows], block.costs), FIRST)
+            if bounds.least:
+                best |= _smallest(block.costs.T, LIKELY).T & (bounds.held[block.managers] == 0)
+            rows, columns = np.nonzero(best)
+            tails.append(chunk[block.rows[rows]])
+            heads.append(block.managers[columns])
+            prices.append(block.costs[rows, columns].astype(np.int64))
     return _arcs(members, tails, heads, prices)
 
 
-def _likely(so_far: list[Integers], chunk: Integers, rows: Shorts) -> list[Integers]:
-    """The members of least cost for each of some managers."""
-    members = np.concatenate([so_far[0], np.broadcast_to(chunk[:, None], rows.shape)])
-    prices = np.concatenate([so_far[1], rows])
-    if len(prices) > FIRST:
-        best = np.argpartition(prices, FIRST - 1, axis=0)[:FIRST]
-        members, prices = np.take_along_axis(members, best, axis=0), np.take_along_axis(prices, best, axis=0)
-    return [members, prices]
+def _guessed(costs: Costs, bounds: Bounds, members: Flags, guess: Guess) -> Integers:
+    """What a place will cost about, by manager: as if all managers of a region were one in its middle."""
+    tails, heads, prices, regions = [], [], [], bounds.regions
+    free = np.zeros(len(bounds.keeps), np.int64)
+    for chunk in regions.chunks(np.flatnonzero(members)) if regions.groups else ():
+        least = regions.least(chunk, free, free)
+        rows, columns = np.nonzero(_smallest(_spread(chunk, least), GUESSED))
+        tails.append(chunk[rows])
+        heads.append(columns)
+        prices.append(least[rows, columns])
+    return guess(costs, bounds, _arcs(members, tails, heads, prices))
+
+
+def _spread(members: Integers, rows: Shorts) -> Integers:
+    """The rows so that of equal ones each member finds others the least."""
+    width = rows.shape[1]
+    turn = (members[:, None] + np.arange(width)) % width
+    return rows.astype(np.int64) * width + turn
+
+
+def _smallest(rows: Shorts | Numbers, number: int) -> Flags:
+    """So many of the least of each row."""
+    found = np.ones(rows.shape, bool)
+    if number < rows.shape[1]:
+        found[:] = False
+        np.put_along_axis(found, np.argpartition(rows, number - 1, axis=1)[:, :number], True, axis=1)
+    return found
 
 
 def whole(costs: Costs, bounds: Bounds) -> Columns:
@@ -226,6 +255,8 @@ class _Seen:
 
     def may_be_better(self, bounds: Bounds, prices: Prices) -> Flags:
         """Members whose cheapest way may be better than what they have."""
+        if not len(bounds.receivers):
+            return np.zeros_like(bounds.movable)
         coming, load = prices.coming[bounds.receivers], prices.coming_load[bounds.receivers]
         fallen = np.array([coming.min(), *((coming - was).min() for was in self.coming)])
         fallen_load = np.array([load.min(), *((load - was).min() for was in self.coming_load)])
@@ -240,33 +271,83 @@ class _Seen:
         self.least[members], self.round[members] = least, len(self.coming)
 
 
-def _priced(costs: Costs, bounds: Bounds, columns: Columns, prices: Prices, seen: _Seen) -> tuple[Columns, float]:
+def _better(costs: Costs, bounds: Bounds, columns: Columns, found: Optimum, seen: _Seen) -> tuple[Columns, float]:
+    """As `_priced`; while somebody has no place, ways of those who are in already first: everybody else would be
+    priced by what it is worth to have a place at all."""
+    may = seen.may_be_better(bounds, found.prices)
+    if len(found.unplaced):
+        better, short = _priced(costs, bounds, may & columns.active, found.prices, seen)
+        if len(better.tails):
+            return better, math.inf
+    return _priced(costs, bounds, may, found.prices, seen)
+
+
+def _useful(bounds: Bounds, columns: Columns, found: Optimum) -> Columns:
+    """Without the arcs that are by far too dear; the prices would have to change much for one to come in again."""
+    tails, heads, prices = columns.tails, columns.heads, found.prices
+    dearer = (
+        columns.costs + prices.coming[heads] + bounds.load[tails] * prices.coming_load[heads] - prices.member[tails]
+    )
+    near = (dearer <= MARGIN) | (found.receiver[tails] == heads)
+    return Columns(columns.active, tails[near], heads[near], columns.costs[near])
+
+
+def _priced(costs: Costs, bounds: Bounds, may: Flags, prices: Prices, seen: _Seen) -> tuple[Columns, float]:
     """The arcs left out that would be better, and by how much all members together at most."""
-    coming, coming_load = prices.coming[bounds.receivers], prices.coming_load[bounds.receivers]
-    none = np.zeros_like(columns.active)
-    if not len(coming):
+    none, regions = np.zeros_like(may), bounds.regions
+    if not len(bounds.receivers):
         return _arcs(none, [], [], []), 0
-    may = seen.may_be_better(bounds, prices)
-    seen.coming.append(coming)
-    seen.coming_load.append(coming_load)
-    tails, heads, found, short = [], [], [], 0.0
-    for chunk, rows in costs.chunks(np.flatnonzero(may), bounds.receivers):
-        whole = rows + coming
-        if coming_load.any():
-            whole += bounds.load[chunk][:, None] * coming_load
-        least = whole.min(axis=1)
-        seen.note(chunk, least)
+    seen.coming.append(prices.coming[bounds.receivers])
+    seen.coming_load.append(prices.coming_load[bounds.receivers])
+    better, short = _Better([], [], [], []), 0.0
+    for chunk in regions.chunks(np.flatnonzero(may)):
         own = prices.member[chunk]
+        bound = regions.least(chunk, prices.coming, prices.coming_load)
+        near = bound < own[:, None]
+        likely = near & _smallest(bound, REGIONS)
+        least = np.where(near, own[:, None], bound).min(axis=1)  # nobody who is not near costs less
+        for some in (likely, near & ~likely):
+            some &= (least >= own - TOLERANCE)[:, None]  # who has found a better way looks for no other now
+            for block in regions.blocks(chunk, some):
+                whole = _with_prices(bounds, prices, chunk[block.rows], block)
+                least[block.rows] = np.minimum(least[block.rows], whole.min(axis=1))
+                better.take(chunk[block.rows], block, whole - own[block.rows][:, None])
+        least = np.minimum(least, np.where(near & ~likely & ~some, bound, own[:, None]).min(axis=1))
+        seen.note(chunk, least)
         short += float(np.maximum(own - least, 0).sum())
-        if not (least < own - TOLERANCE).any():
-            continue
-        reduced = whole - own[:, None]
-        number = min(MORE, rows.shape[1])
-        best = np.argpartition(reduced, number - 1, axis=1)[:, :number]
-        better = np.take_along_axis(reduced, best, axis=1) < -TOLERANCE
-        tails.append(np.repeat(chunk, better.sum(axis=1)))
-        heads.append(bounds.receivers[best[better]])
-        found.append(np.take_along_axis(rows, best, axis=1)[better].astype(np.int64))
-    if tails:
-        none[np.concatenate(tails)] = True
-    return _arcs(none, tails, heads, found), short
+    return better.arcs(none), short
+
+
+def _with_prices(bounds: Bounds, prices: Prices, members: Integers, block: Block) -> Integers | Numbers:
+    """The costs and what the places cost."""
+    whole: Integers | Numbers = block.costs + prices.coming[block.managers]
+    load = prices.coming_load[block.managers]
+    return whole + bounds.load[members][:, None] * load if load.any() else whole
+
+
+class _Better(NamedTuple):
+    """The arcs that would be better, and by how much, region after region."""
+
+    tails: list[Integers]
+    heads: list[Integers]
+    costs: list[Integers]
+    reduced: list[Integers | Numbers]
+
+    def take(self, members: Integers, block: Block, reduced: Integers | Numbers) -> None:
+        """The best of a region for each of the members."""
+        rows, columns = np.nonzero((reduced < -TOLERANCE) & _smallest(reduced, MORE))
+        self.tails.append(members[rows])
+        self.heads.append(block.managers[columns])
+        self.costs.append(block.costs[rows, columns].astype(np.int64))
+        self.reduced.append(reduced[rows, columns])
+
+    def arcs(self, members: Flags) -> Columns:
+        """The best of each member."""
+        if not self.tails:
+            return _arcs(members, [], [], [])
+        tails, heads, costs, reduced = map(np.concatenate, self)
+        order = np.lexsort((heads, reduced, tails))
+        rank = np.arange(len(order)) - np.searchsorted(tails[order], tails[order])
+        best = order[rank < MORE]
+        members[tails] = True
+        return _arcs(members, [tails[best]], [heads[best]], [costs[best]])

@@ -60,16 +60,18 @@ class Costs:
         self.fixed = self.moves + self.tenure + self.continuity
         self.now = self._now()
         self.credit, self.provider_credit = self._credits()
+        self.start = self.fixed - self.credit - self.provider_credit  # before it is known where to
+        self.load = np.array(members.load, np.int64)
 
     def least(self) -> Integers:
         """What each member's move costs at least, wherever it goes."""
-        least: Integers = np.maximum(self.fixed - self.credit - self.provider_credit, self.stays)
+        least: Integers = np.maximum(self.start, self.stays)
         return least
 
     def chunks(self, members: Integers, managers: Integers) -> Iterator[tuple[Integers, Shorts]]:
         """What it costs that each of the members goes to each of the managers, so many members at a time that the
         memory stays small: (members, costs); NEVER where that one has the member."""
-        to = _Receivers(self, managers)
+        to = Receivers(self, managers)
         size = max(1, CELLS // max(1, len(managers)))
         for start in range(0, len(members), size):
             chunk = members[start : start + size]
@@ -119,7 +121,7 @@ class Costs:
         found = Miles(*(np.zeros(len(members), np.int64) for _ in range(2)))
         order = np.argsort(managers, kind="stable")
         for group in np.split(order, np.flatnonzero(np.diff(managers[order])) + 1) if len(order) else ():
-            to = _Receivers(self, managers[group[:1]])
+            to = Receivers(self, managers[group[:1]])
             for one, miles in zip(found, to.miles(members[group]), strict=True):
                 if miles is not None:
                     one[group] = miles[:, 0]
@@ -129,36 +131,16 @@ class Costs:
         return found
 
 
-class _Receivers:
-    """Some managers, and what going to them costs. Half of all the work is here: few passes, over few bytes."""
+class Places:
+    """Columns of places, and how far from members they are. Half of all the work is here: few passes, over few bytes."""
 
-    def __init__(self, costs: Costs, managers: Integers) -> None:
+    def __init__(self, costs: Costs, places: list[Numbers], unknown: Flags) -> None:
         self.of = costs
-        self.unknown = np.flatnonzero(costs.locations[managers, 0] == UNKNOWN)
-        self.are_known = len(self.unknown) < len(managers)
-        self.ramp = costs.ramp[managers].astype(np.int32)
-        self.places = [costs.vectors[column] for column in costs.locations[managers].T]
+        self.places = places  # unit vectors of each column's first place, second …
+        self.width = len(unknown)
+        self.unknown = np.flatnonzero(unknown)
+        self.are_known = len(self.unknown) < self.width
         self._providers = self._from_all(costs.provider_points)
-        self.column = np.full(len(costs.ramp) + 1, -1, np.int64)  # of each manager, and last of NOBODY
-        self.column[managers] = np.arange(len(managers))
-
-    def costs(self, members: Integers) -> Shorts:
-        """A row a member, a column a manager."""
-        costs = self.of
-        credit = costs.credit[members] + costs.provider_credit[members]
-        found: Shorts = (costs.fixed[members] - credit).astype(np.int32)[:, None] + self.ramp
-        weights = (costs.weights.mile, costs.weights.provider_mile)
-        for miles, weight in zip(self.miles(members), weights, strict=True):
-            if miles is not None:
-                miles *= weight
-                found += miles
-        if len(self.unknown):
-            found[:, self.unknown] = costs.fixed[members][:, None] + self.ramp[self.unknown]
-        if costs.weights.move == 0:
-            np.maximum(found, (costs.manager[members] != NOBODY)[:, None], out=found)
-        own = self.column[costs.manager[members]]
-        found[own >= 0, own[own >= 0]] = NEVER
-        return found
 
     def miles(self, members: Integers) -> tuple[Shorts | None, Shorts | None]:
         """Whole miles from each member, and from the member's providers on average: 0 where they are not known, and
@@ -192,18 +174,46 @@ class _Receivers:
         sums //= counts[having].astype(np.int32)[:, None]
         if having.all():
             return sums
-        miles = np.zeros((len(members), len(self.ramp)), np.int32)
+        miles = np.zeros((len(members), self.width), np.int32)
         miles[having] = sums
         return miles
 
     def _from_all(self, points: Integers) -> Shorts:
         """Whole miles from every place where providers are."""
-        found = np.zeros((len(points), len(self.ramp)), np.int32)
-        size = max(1, CELLS // max(1, len(self.ramp)))
+        found = np.zeros((len(points), self.width), np.int32)
+        size = max(1, CELLS // max(1, self.width))
         for start in range(0, len(points), size):
             miles = self._from(points[start : start + size])
             if miles is not None:
                 found[start : start + size] = miles
+        return found
+
+
+class Receivers(Places):
+    """Some managers, and what going to them costs."""
+
+    def __init__(self, costs: Costs, managers: Integers) -> None:
+        locations = costs.locations[managers]
+        super().__init__(costs, [costs.vectors[column] for column in locations.T], locations[:, 0] == UNKNOWN)
+        self.ramp = costs.ramp[managers].astype(np.int32)
+        self.column = np.full(len(costs.ramp) + 1, -1, np.int64)  # of each manager, and last of NOBODY
+        self.column[managers] = np.arange(len(managers))
+
+    def costs(self, members: Integers) -> Shorts:
+        """A row a member, a column a manager."""
+        costs = self.of
+        found: Shorts = costs.start[members].astype(np.int32)[:, None] + self.ramp
+        weights = (costs.weights.mile, costs.weights.provider_mile)
+        for miles, weight in zip(self.miles(members), weights, strict=True):
+            if miles is not None:
+                miles *= weight
+                found += miles
+        if len(self.unknown):
+            found[:, self.unknown] = costs.fixed[members][:, None] + self.ramp[self.unknown]
+        if costs.weights.move == 0:
+            np.maximum(found, (costs.manager[members] != NOBODY)[:, None], out=found)
+        own = self.column[costs.manager[members]]
+        found[own >= 0, own[own >= 0]] = NEVER
         return found
 
 

@@ -52,6 +52,27 @@ def assigned(costs: Costs, bounds: Bounds, columns: Columns) -> Optimum:
     return Optimum(receiver, prices, unplaced, int(flow[lack].sum()), cost, cost)
 
 
+def guessed(costs: Costs, bounds: Bounds, columns: Columns) -> Integers:
+    """What a place costs about, by manager, where each region has one manager with all its room (the columns' heads)."""
+    regions, active = bounds.regions, np.flatnonzero(columns.active)
+    network, place = _Network(), np.zeros(len(columns.active), np.int64)
+    place[active] = network.add_nodes(len(active), 1)
+    sink = network.add_nodes(1, -len(active))
+    staying, coming = network.add_nodes(len(bounds.keeps)), network.add_nodes(len(regions.groups))
+    stays = active[costs.stays[active]]
+    network.add_arcs(place[columns.tails], coming[columns.heads], 1, columns.costs)
+    network.add_arcs(place[stays], staying[costs.manager[stays]], 1)
+    network.add_arcs(place[active], sink, 1, bounds.penalty)
+    others = np.bincount(costs.manager[costs.stays & ~columns.active], minlength=len(bounds.keeps))
+    network.add_arcs(staying, sink, np.maximum(bounds.keeps - others, 0))
+    network.add_arcs(coming, sink, np.array([bounds.room[group].sum() for group in regions.groups], np.int64))
+    _, price = network.solve(int(sink[0]))
+    found = np.zeros(len(bounds.keeps), np.int64)
+    for group, one in zip(regions.groups, price[coming].tolist(), strict=True):
+        found[group] = min(one, bounds.penalty)
+    return found
+
+
 def _ends(network: _Network, bounds: Bounds, others: Integers, sink: Integers) -> tuple[Integers, slice]:
     """Where each manager's members go on to: the sink, or first the count of managers with a member, where it binds.
 

@@ -9,7 +9,7 @@ import numpy as np
 from server.coordination.rebalance import columns, shortage, workload
 from server.coordination.rebalance.columns import Bounds, Optimum
 from server.coordination.rebalance.cost import NEVER, Costs
-from server.coordination.rebalance.flow import assigned
+from server.coordination.rebalance.flow import assigned, guessed
 from server.coordination.rebalance.situation import NOBODY, UNKNOWN, Move, Situation, Solution
 
 SECONDS = 90.0  # for the whole search; what is not proven by then is in the gap
@@ -23,7 +23,7 @@ def solve(situation: Situation, seconds: float = SECONDS) -> Solution:
         return solution
     costs = Costs(situation)
     bounds = Bounds.of(situation, costs)
-    found, taken = columns.optimum(costs, bounds, columns.first(costs, bounds), assigned, started + seconds)
+    found, taken = columns.optimum(costs, bounds, columns.first(costs, bounds, guessed), assigned, started + seconds)
     if len(found.unplaced) or found.missing:
         if found.bound < found.cost:
             raise TimeoutError
