@@ -175,18 +175,18 @@ def _guessed(costs: Costs, bounds: Bounds, members: Flags, guess: Guess) -> Inte
         rows, columns = np.nonzero(_smallest(_spread(chunk, least), GUESSED))
         tails.append(chunk[rows])
         heads.append(columns)
-        prices.append(least[rows, columns])
+        prices.append(least[rows, columns].astype(np.int64))
     return guess(costs, bounds, _arcs(members, tails, heads, prices))
 
 
-def _spread(members: Integers, rows: Shorts) -> Integers:
+def _spread(members: Integers, rows: Shorts | Integers | Numbers) -> Integers:
     """The rows so that of equal ones each member finds others the least."""
     width = rows.shape[1]
-    turn = (members[:, None] + np.arange(width)) % width
-    return rows.astype(np.int64) * width + turn
+    turned: Integers = rows.astype(np.int64) * width + (members[:, None] + np.arange(width)) % width
+    return turned
 
 
-def _smallest(rows: Shorts | Numbers, number: int) -> Flags:
+def _smallest(rows: Shorts | Integers | Numbers, number: int) -> Flags:
     """So many of the least of each row."""
     found = np.ones(rows.shape, bool)
     if number < rows.shape[1]:
@@ -276,9 +276,9 @@ def _better(costs: Costs, bounds: Bounds, columns: Columns, found: Optimum, seen
     priced by what it is worth to have a place at all."""
     may = seen.may_be_better(bounds, found.prices)
     if len(found.unplaced):
-        better, short = _priced(costs, bounds, may & columns.active, found.prices, seen)
+        better, _ = _priced(costs, bounds, may & columns.active, found.prices, seen)
         if len(better.tails):
-            return better, math.inf
+            return better, found.bound + 1.0  # nothing is known of the others
     return _priced(costs, bounds, may, found.prices, seen)
 
 
@@ -345,7 +345,8 @@ class _Better(NamedTuple):
         """The best of each member."""
         if not self.tails:
             return _arcs(members, [], [], [])
-        tails, heads, costs, reduced = map(np.concatenate, self)
+        tails, heads, costs = (np.concatenate(column) for column in self[:3])
+        reduced = np.concatenate(self.reduced)
         order = np.lexsort((heads, reduced, tails))
         rank = np.arange(len(order)) - np.searchsorted(tails[order], tails[order])
         best = order[rank < MORE]

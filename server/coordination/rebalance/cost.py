@@ -132,7 +132,7 @@ class Costs:
 
 
 class Places:
-    """Columns of places, and how far from members they are. Half of all the work is here: few passes, over few bytes."""
+    """Columns of places, and how far from members they are. Much of the work is here: few passes, over few bytes."""
 
     def __init__(self, costs: Costs, places: list[Numbers], unknown: Flags) -> None:
         self.of = costs

@@ -53,7 +53,7 @@ def assigned(costs: Costs, bounds: Bounds, columns: Columns) -> Optimum:
 
 
 def guessed(costs: Costs, bounds: Bounds, columns: Columns) -> Integers:
-    """What a place costs about, by manager, where each region has one manager with all its room (the columns' heads)."""
+    """What a place costs about, by manager, where each region (the columns' heads) is one with all its room."""
     regions, active = bounds.regions, np.flatnonzero(columns.active)
     network, place = _Network(), np.zeros(len(columns.active), np.int64)
     place[active] = network.add_nodes(len(active), 1)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from server.coordination.rebalance.cost import EARTH, Costs, Flags, Integers, Numbers, Places, Receivers
+from server.coordination.rebalance.cost import EARTH, Costs, Flags, Integers, Numbers, Places, Receivers, Shorts
 from server.coordination.rebalance.situation import UNKNOWN
 
 SIZE = 40  # managers in a region, at most
@@ -25,7 +25,7 @@ class Block(NamedTuple):
 
     rows: Integers
     managers: Integers
-    costs: Integers
+    costs: Shorts
 
 
 class Regions:
