@@ -82,6 +82,13 @@ async def test_search_is_answered_later(client: httpx.AsyncClient) -> None:
     assert (await client.get("Patient?family=Doe")).json() == answer.json()
 
 
+async def test_operation_is_answered_later(client: httpx.AsyncClient) -> None:
+    await client.put("Patient/a", json=PATIENT)
+    (output,) = (await done(client, await begun(client, "GET", "Patient/a/$everything"))).json()["output"]
+    (found,) = (await client.get(output["url"])).json()["entry"]
+    assert "a" == found["resource"]["id"]
+
+
 async def test_transaction_is_done_later(client: httpx.AsyncClient) -> None:
     place = await begun(client, "POST", "", json=transaction(entry("PUT", "Patient/a", PATIENT)))
     output = (await done(client, place)).json()["output"]
