@@ -34,6 +34,8 @@ DEFAULT_COUNT = 50  # resources a page
 MAX_COUNT = 1000
 SEARCH_PARAMETER = "SearchParameter"
 MAX_DEFINITIONS = 10_000
+STRUCTURE_DEFINITION = "StructureDefinition"
+PROFILES = (("derivation", "constraint"), ("kind", "resource"), ("status", "active,draft"))
 MAX_CONTAINERS = 10_000  # that are looked into for what they contain
 
 
@@ -46,6 +48,8 @@ class Repository:
         self.terminology = terminology
         self._custom = custom.NONE
         self._custom_at: Position = 0
+        self._profiles: tuple[tuple[str, str], ...] = ()
+        self._profiles_at: Position = 0
 
     def read(self, caller: Caller, type: str, id: str, at: Position | None = None) -> Version:
         """The current version (or that at a position). Problem not_found, or gone where it was deleted."""
@@ -91,6 +95,17 @@ class Repository:
         """The stored SearchParameters, as they are searched now."""
         await self._learned()
         return self._custom
+
+    async def profiles(self) -> tuple[tuple[str, str], ...]:
+        """(resource type, canonical URL) of each profile that is stored and not retired; read again where any changed."""
+        position = self.store.last(STRUCTURE_DEFINITION)
+        if position != self._profiles_at:
+            asked = query.parse(STRUCTURE_DEFINITION, PROFILES, base_url="", lenient=False)
+            stored = await self.store.view().search(STRUCTURE_DEFINITION, asked.filter, MAX_DEFINITIONS)
+            read = [body.loads(version.body) for version in stored if version.body]
+            self._profiles = tuple(sorted({(str(one["type"]), str(one["url"])) for one in read}))
+            self._profiles_at = position
+        return self._profiles
 
     async def _learned(self) -> bool:
         """Read the stored SearchParameters again where any was written since. True where it was so."""

@@ -68,7 +68,8 @@ async def capabilities(server: Server, request: Request) -> Response:
     kind = request.parameter("_summary") or None
     summary.check(kind)
     custom = _custom(server, await server.repository.definitions())
-    content, tag = _written(server, request.base_url, kind, request.parameter("_elements") or "", custom)
+    profiles = await server.repository.profiles()
+    content, tag = _written(server, request.base_url, kind, request.parameter("_elements") or "", custom, profiles)
     if tag in {part.strip() for part in request.headers.get(b"if-none-match", b"").split(b",")}:
         return Response(304, headers=((b"etag", tag),))
     return Response(200, content, headers=((b"etag", tag),))
@@ -94,10 +95,15 @@ def _custom(server: Server, definitions: Definitions) -> tuple[Custom, ...]:
 
 @lru_cache(8)
 def _written(
-    server: Server, base_url: str, kind: str | None, elements: str, custom: tuple[Custom, ...]
+    server: Server,
+    base_url: str,
+    kind: str | None,
+    elements: str,
+    custom: tuple[Custom, ...],
+    profiles: tuple[tuple[str, str], ...],
 ) -> tuple[bytes, bytes]:
     """The statement's JSON and its ETag; made once, for monitors ask for it again and again."""
-    whole = _with_custom(statement(server, base_url), custom)
+    whole = _with_stored(statement(server, base_url), custom, profiles)
     content = subset(body.dumps(whole), kind, elements.split(","))
     return content, b'W/"%08x"' % zlib.crc32(content)
 
@@ -125,16 +131,26 @@ def statement(server: Server, base_url: str) -> dict[str, Any]:
     }
 
 
-def _with_custom(statement: dict[str, Any], custom: Sequence[Custom]) -> dict[str, Any]:
-    """The statement with the parameters that are stored here."""
+def _with_stored(
+    statement: dict[str, Any], custom: Sequence[Custom], profiles: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
+    """The statement with the parameters and the profiles that are stored here."""
     further: dict[str, list[dict[str, str]]] = {}
     for type, code, url, kind, followed in custom:
         told = "Indexed" if followed == 1 else f"Being indexed: {followed:.1%} is done"
         row = {"name": code, "definition": url, "type": kind, "documentation": told}
         further.setdefault(type, []).append(row)
+    supported: dict[str, list[str]] = {}
+    for type, url in profiles:
+        supported.setdefault(type, []).append(url)
     rest = statement["rest"][0]
     resources = [
-        {**one, "searchParam": [*one["searchParam"], *further.get(one["type"], ())]} for one in rest["resource"]
+        {
+            **one,
+            **_unless_empty("supportedProfile", supported.get(one["type"], [])),
+            "searchParam": [*one["searchParam"], *further.get(one["type"], ())],
+        }
+        for one in rest["resource"]
     ]
     return {**statement, "rest": [{**rest, "resource": resources}]}
 

@@ -10,6 +10,7 @@ import pytest
 from server.fhir.definition import RESOURCE_TYPES, search_parameters
 from server.validation.element import validate
 from tests.answers import refusal
+from tests.validation.test_policy import NOTED, store
 
 
 @pytest.fixture
@@ -50,6 +51,19 @@ def test_statement_lists_search(statement: dict[str, Any]) -> None:
     assert {"subject", "_id", "_lastUpdated", "date", "activity-code"} <= {one["name"] for one in plan["searchParam"]}
     assert "CarePlan:subject" in plan["searchInclude"]
     assert "CarePlan:subject" in resource(statement, "Patient")["searchRevInclude"]
+
+
+async def test_statement_lists_the_profiles_that_are_loaded(client: httpx.AsyncClient) -> None:
+    async def listed() -> list[str]:
+        found: list[str] = resource((await client.get("metadata")).json(), "Goal").get("supportedProfile", [])
+        return found
+
+    assert [] == await listed()
+    await store(client, NOTED)
+    assert [NOTED["url"]] == await listed()
+    (definition,) = (entry["resource"] for entry in (await client.get("StructureDefinition")).json()["entry"])
+    await client.put(f"StructureDefinition/{definition['id']}", json=definition | {"status": "retired"})
+    assert [] == await listed()
 
 
 async def test_server_takes_every_parameter_that_it_lists(client: httpx.AsyncClient, statement: dict[str, Any]) -> None:
