@@ -97,7 +97,7 @@ class Repository:
         return self._custom
 
     async def profiles(self) -> tuple[tuple[str, str], ...]:
-        """(resource type, canonical URL) of each profile that is stored and not retired; read again where any changed."""
+        """(resource type, canonical URL) of each profile that is stored and not retired; read again after a change."""
         position = self.store.last(STRUCTURE_DEFINITION)
         if position != self._profiles_at:
             asked = query.parse(STRUCTURE_DEFINITION, PROFILES, base_url="", lenient=False)
