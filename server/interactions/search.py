@@ -80,10 +80,11 @@ def _types(place: Place, asked: Parameters) -> str | Sequence[str]:
 
 
 def _searchset(request: Request, found: Query, page: Page) -> bytes:
-    links = [("self", url_of(request, found.applied))]
+    own = url_of(request, found.applied)
+    links = [("self", own)]
     tokens = {"first": page.first, "previous": page.previous, "next": page.next, "last": page.last}
     links += [
-        (relation, _followable(url_of(request, [*found.applied, (PAGE, token)])))
+        (relation, _followable(f"{own}{'&' if '?' in own else '?'}{PAGE}={_quoted(token)}"))
         for relation, token in tokens.items()
         if token is not None
     ]
@@ -136,8 +137,12 @@ def url_of(request: Request, applied: Sequence[tuple[str, str]]) -> str:
         parts.append("_history")
     url = "/".join((request.base_url, *parts))
     applied = [*applied, ("_format", request.format)] if request.format else applied
-    asked = "&".join(f"{quote(name, safe=_SAFE)}={quote(value, safe=_SAFE)}" for name, value in applied)
+    asked = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in applied)
     return f"{url}?{asked}" if asked else url
+
+
+def _quoted(text: str) -> str:
+    return text if text.isascii() and text.isalnum() else quote(text, safe=_SAFE)
 
 
 _SAFE = ":/,|.-_~$"
