@@ -113,7 +113,7 @@ def optimum(
     the cost: what they could still bring is then taken off the bound.
     """
     seen = _Seen(costs.least(), np.zeros(len(columns.active), np.int64), [], [])
-    dearer: float = math.inf
+    worse: tuple[float, ...] = (math.inf,)
     while True:
         found = master(costs, bounds, columns)
         better, short = _better(costs, bounds, columns, found, seen)
@@ -121,8 +121,9 @@ def optimum(
             return found, columns
         if time.monotonic() > until or short <= near * found.cost:
             return found._replace(bound=found.bound - math.ceil(short)), columns
-        if found.cost < dearer:  # each time less, so it ends
-            columns, dearer = _useful(bounds, columns, found), found.cost
+        rank = len(found.unplaced), found.missing, found.cost
+        if rank < worse:  # each time better, so it ends
+            columns, worse = _useful(costs, bounds, columns, found), rank
         columns = _with(columns, better)
 
 
@@ -282,14 +283,19 @@ def _better(costs: Costs, bounds: Bounds, columns: Columns, found: Optimum, seen
     return _priced(costs, bounds, may, found.prices, seen)
 
 
-def _useful(bounds: Bounds, columns: Columns, found: Optimum) -> Columns:
-    """Without the arcs that are by far too dear; the prices would have to change much for one to come in again."""
+def _useful(costs: Costs, bounds: Bounds, columns: Columns, found: Optimum) -> Columns:
+    """Without the arcs that are by far too dear, and who stays and has no others (unless there is more to a place than
+    one member: load). The prices would have to change much for one to come in again."""
     tails, heads, prices = columns.tails, columns.heads, found.prices
     dearer = (
         columns.costs + prices.coming[heads] + bounds.load[tails] * prices.coming_load[heads] - prices.member[tails]
     )
     near = (dearer <= MARGIN) | (found.receiver[tails] == heads)
-    return Columns(columns.active, tails[near], heads[near], columns.costs[near])
+    active = columns.active.copy()
+    if not bounds.load_keeps.any():
+        active &= ~costs.stays
+        active[tails[near]] = active[found.unplaced] = True
+    return Columns(active, tails[near], heads[near], columns.costs[near])
 
 
 def _priced(costs: Costs, bounds: Bounds, may: Flags, prices: Prices, seen: _Seen) -> tuple[Columns, float]:
