@@ -16,7 +16,7 @@ from typing import NamedTuple
 from server.outcome import Problem
 from server.search import composite, date, number, quantity, reference, string, token, uri
 from server.search.filter import And, Chain, Equal, Filter, Ids, Not, Or, Present, Range, Updated, either
-from server.search.parameter import Custom, Parameter, Unknown, searched
+from server.search.parameter import Custom, Parameter, Unknown, followed, searched, through
 from server.search.prefix import PREFIXES
 
 MAX_DEPTH = 32  # of parentheses
@@ -231,31 +231,15 @@ class _Compiler:
         return self.chain(type, first, rest, operator, value, steps)
 
     def chain(self, type: str, step: Step, rest: Sequence[Step], operator: str, value: str, steps: int) -> Filter:
-        code, _, named = step.name.partition(":")
-        parameter = searched(type, code, self.custom)
-        if parameter.kind != "reference" or "Reference" not in parameter.datatypes:
-            raise Problem.invalid(f"{code!r} of {type} names no resources, so that nothing can follow its dot")
-        if named and named not in parameter.targets:
-            raise Problem.invalid(
-                f"{code!r} of {type} names no {named!r}; it names {', '.join(sorted(parameter.targets))}"
-            )
-        found: list[Filter] = []
-        refused: list[Exception] = []
-        for target in (named,) if named else sorted(parameter.targets):
-            try:
-                inner = self.path(target, rest, operator, value, steps + 1)
-                if step.within is not None:
-                    inner = And((self.compile(target, step.within, steps + 1), inner))
-                found.append(Chain(parameter.index, target, inner))
-            except Unknown as unknown:
-                refused.append(unknown)
-            except Problem as problem:
-                if problem.kind != "invalid":
-                    raise
-                refused.insert(0, problem)
-        if not found:
-            raise refused[0]
-        return either(found)
+        parameter, targets = followed(type, step.name, self.custom)
+
+        def within(target: str) -> Filter:
+            inner = self.path(target, rest, operator, value, steps + 1)
+            if step.within is not None:
+                inner = And((self.compile(target, step.within, steps + 1), inner))
+            return Chain(parameter.index, target, inner)
+
+        return either([found for _, found in through(targets, within)])
 
     def compared(self, type: str, code: str, operator: str, value: str) -> Filter:
         if code == "_id":

@@ -14,13 +14,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from server.fhir.definition import RESOURCE_TYPES, Element, elements, search_parameters, value_set
 from server.fhir.definition import SearchParameter as Definition
 from server.ledger import IndexRow
 from server.outcome import Issue, Problem
 from server.search.filter import Filter
+
+T = TypeVar("T")
 
 # What a parameter type's file makes of a path and of a modifier:
 Write = Callable[[Any, list[IndexRow], str], None]  # (a value, the rows to add to, our base URL)
@@ -124,6 +126,36 @@ def searched(type_name: str, code: str, custom: Custom | None = None) -> Paramet
             raise Unknown(custom.refused[type_name, code])
         known = ", ".join(sorted(parameters(type_name)))
         raise Unknown(f"{type_name} has no search parameter {code!r}; it has {known}")
+    return found
+
+
+def followed(type_name: str, link: str, custom: Custom | None = None) -> tuple[Parameter, Sequence[str]]:
+    """What a chain's step follows, "subject" or "subject:Patient": the parameter, and the types that it may lead to."""
+    code, _, named = link.partition(":")
+    parameter = searched(type_name, code, custom)
+    if parameter.kind != "reference" or "Reference" not in parameter.datatypes:
+        raise Problem.invalid(f"{code!r} of {type_name} names no resources, so that nothing can follow its dot")
+    targets = sorted(parameter.targets)
+    if named and named not in targets:
+        raise Problem.invalid(f"{code!r} of {type_name} names no {named!r}; it names {', '.join(targets)}")
+    return parameter, [named] if named else targets
+
+
+def through(targets: Iterable[str], read: Callable[[str], T]) -> list[tuple[str, T]]:
+    """The rest of a chain as each type reads it that has it; where none has, the first reason why it is wrong."""
+    found: list[tuple[str, T]] = []
+    refused: list[Exception] = []
+    for target in targets:
+        try:
+            found.append((target, read(target)))
+        except Unknown as unknown:
+            refused.append(unknown)
+        except Problem as problem:
+            if problem.kind != "invalid":
+                raise
+            refused.insert(0, problem)
+    if not found:
+        raise refused[0]
     return found
 
 

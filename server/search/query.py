@@ -37,7 +37,7 @@ from server.search.custom import NONE, Definitions
 from server.search.escaping import split, unescape
 from server.search.filter import And, Chain, Equal, Filter, Has, Ids, Not, Or, Present, either
 from server.search.include import Include
-from server.search.parameter import TEXTS, Parameter, Test, Unknown, searched
+from server.search.parameter import TEXTS, Parameter, Test, Unknown, followed, searched, through
 
 TYPE = "_type"
 MAX_STEPS = 8  # of a chain
@@ -337,29 +337,13 @@ class _Compiler:
 
     def _chain(self, type: str, link: str, rest: str, steps: int) -> Criterion:
         """`subject:Patient.name`: what the reference names satisfies the rest; untyped, each type that has the rest."""
-        code, _, named = link.partition(":")
-        parameter = searched(type, code, self.custom)
-        if parameter.kind != "reference" or "Reference" not in parameter.datatypes:
-            raise Problem.invalid(f"{code!r} of {type} names no resources, so that nothing can follow its dot")
-        if named and named not in parameter.targets:
-            accepted = ", ".join(sorted(parameter.targets))
-            raise Problem.invalid(f"{code!r} of {type} names no {named!r}; it names {accepted}")
-        found: list[tuple[str, Criterion]] = []
-        refused: list[Exception] = []
-        for target in (named,) if named else sorted(parameter.targets):
-            try:
-                found.append((target, self.compile(target, rest, steps)))
-            except Unknown as unknown:
-                refused.append(unknown)
-            except Problem as problem:
-                if problem.kind != "invalid":
-                    raise
-                refused.insert(0, problem)
-        if not found:
-            raise refused[0]
+        parameter, targets = followed(type, link, self.custom)
+        found = through(targets, lambda target: self.compile(target, rest, steps))
         ways = sum(criterion.ways for _, criterion in found)
         if ways > MAX_WAYS:
-            raise _too_costly(f"{link}.{rest} goes through more than {MAX_WAYS} types; name one: {code}:Patient.{rest}")
+            raise _too_costly(
+                f"{link}.{rest} goes through more than {MAX_WAYS} types; name one: {parameter.code}:Patient.{rest}"
+            )
         return Criterion(partial(_chained, parameter.index, found), ways)
 
     def _has(self, type: str, name: str, steps: int) -> Criterion:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from server.coordination import facts, period
-from server.coordination.facts import OPEN, Step, Transfer, literal
+from server.coordination.facts import OPEN, Step, Transfer
 from server.coordination.handoff import party
 from server.coordination.handoff.evidence import Judge, issues, names
 from server.coordination.handoff.made import Maker, Printed
@@ -74,17 +74,8 @@ async def stage(view: View, task: str, now: int) -> Stage:
     transfer = found[0]
     if not transfer.is_open:
         raise conflict(protocol, f"{reference} is {transfer.status} already.", task, "Task.status")
-    parties = await party.parties(
-        view,
-        protocol,
-        await party.people(view, [transfer]),
-        transfer.patient,
-        transfer.organization,
-        now,
-        requester=literal(parent.get("requester")),
-        current_manager=transfer.sender,
-        new_manager=transfer.receiver,
-    )
+    people = await party.people(view, [transfer])
+    parties = await party.taking_part(view, protocol, people, transfer, parent, now)
     steps = {step.code: step for step in map(Step.of, (await view.facts("step", [reference]))[reference])}
     tasks = frozenset({reference, task, *(step.task for step in steps.values())})
     judge = Judge(view, protocol, parties, transfer.patient, tasks)

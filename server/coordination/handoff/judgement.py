@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from server.coordination.facts import OPEN, Transfer, literal
+from server.coordination.facts import OPEN, Transfer
 from server.coordination.handoff import party
 from server.coordination.handoff.opening import opened
 from server.coordination.handoff.party import People
@@ -94,17 +94,7 @@ async def _going_on(
     protocol = await begun_under(before, task, programs, at)
     if protocol is None or not was.steps[transfer.task]:
         return []
-    parties = await party.parties(
-        after,
-        protocol,
-        people,
-        transfer.patient,
-        transfer.organization,
-        at,
-        requester=literal(task.get("requester")),
-        current_manager=transfer.sender,
-        new_manager=transfer.receiver,
-    )
+    parties = await party.taking_part(after, protocol, people, transfer, task, at)
     member = people.members[transfer.patient]
     return await Progress(context, before, after, protocol, transfer.task, was, now, member, parties).judged()
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from server.coordination import assignment, period
 from server.coordination.area import covers
 from server.coordination.assignment import Member
-from server.coordination.facts import Role, Transfer
+from server.coordination.facts import Role, Transfer, literal
 from server.coordination.handoff.protocol import Protocol
 from server.coordination.representative import Recipient
-from server.ledger import View
+from server.ledger import Resource, View
 
 
 @dataclass(slots=True)
@@ -87,6 +87,23 @@ async def parties(
         found.has_left = True
         found.of["current-manager"] = [*sender, *found.of["requester"], *([organization] if organization else [])]
     return found
+
+
+async def taking_part(
+    view: View, protocol: Protocol, people: People, transfer: Transfer, task: Resource, now: int
+) -> Parties:
+    """The parties of a transfer that has begun; `task` is its Task."""
+    return await parties(
+        view,
+        protocol,
+        people,
+        transfer.patient,
+        transfer.organization,
+        now,
+        requester=literal(task.get("requester")),
+        current_manager=transfer.sender,
+        new_manager=transfer.receiver,
+    )
 
 
 async def known(view: View, found: Parties, references: Iterable[str]) -> None:
