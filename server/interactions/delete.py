@@ -13,9 +13,9 @@ from server.interactions.write import (
     check_preconditions,
     commit,
     condition,
-    multiple_matches,
     perform,
     preconditions,
+    the_one,
 )
 from server.ledger import Change, Plan, View
 from server.outcome import Issue, Problem
@@ -68,10 +68,7 @@ async def resolve(write: Write, head: Head) -> Target:
     """The resource to delete, or what keeps as it is: there is none."""
     id = write.id
     if write.condition is not None:
-        found = await head.selected(write.condition)
-        if len(found) > 1:
-            raise multiple_matches(write.condition)
-        id = found[0] if found else ""
+        id = await the_one(write.condition, head) or ""
     current = await head.read(write.type, id) if id else None
     check_preconditions(write, current)
     return Target(id, 204, current, keeps=current is None or current.body is None)

@@ -24,9 +24,9 @@ from server.interactions.write import (
     Write,
     check_preconditions,
     condition,
-    multiple_matches,
     perform,
     preconditions,
+    the_one,
 )
 from server.outcome import Problem
 from server.validation.element import validate
@@ -66,12 +66,10 @@ async def resolve(write: Write, head: Head) -> Target:
     """The resource that is patched; one that the patch leaves as it is keeps its version."""
     id = write.id
     if write.condition is not None:
-        found = await head.selected(write.condition)
-        if len(found) > 1:
-            raise multiple_matches(write.condition)
-        if not found:
+        found = await the_one(write.condition, head)
+        if found is None:
             raise Problem.not_found(f"No {write.type} matches the condition; a patch changes what is there", "http.url")
-        id = found[0]
+        id = found
     current = await head.read(write.type, id)
     if current is None:
         raise Problem.not_found(f"There is no {write.type} with the id {id[:NAMED]!r} to patch")

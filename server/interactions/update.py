@@ -16,9 +16,9 @@ from server.interactions.write import (
     check_preconditions,
     checked,
     condition,
-    multiple_matches,
     perform,
     preconditions,
+    the_one,
 )
 from server.outcome import Problem
 from server.repository import new_id
@@ -81,15 +81,13 @@ async def resolve(write: Write, head: Head) -> Target:
 
 async def _selected(write: Write, condition: Query, head: Head) -> str:
     """The id of the one that the condition selects, or the new one's."""
-    found = await head.selected(condition)
-    if len(found) > 1:
-        raise multiple_matches(condition)
+    found = await the_one(condition, head)
     if found:
-        if write.id and write.id != found[0]:
+        if write.id and write.id != found:
             raise Problem.invalid(
-                f"The condition selects {write.type}/{found[0]}; the body's id is {write.id!r}", f"{write.type}.id"
+                f"The condition selects {write.type}/{found}; the body's id is {write.id!r}", f"{write.type}.id"
             )
-        return found[0]
+        return found
     current = await head.read(write.type, write.new_id) if write.id else None
     if current is not None and current.body is not None:
         raise Problem.conflict(

@@ -177,6 +177,14 @@ def multiple_matches(query: Query) -> Problem:
     return Problem.of("multiple_matches", f"More than one {query.type} matches the condition; it must select one")
 
 
+async def the_one(query: Query, head: Head) -> str | None:
+    """The id of the resource that a condition selects. Problem multiple_matches (412) where it selects several."""
+    found = await head.selected(query)
+    if len(found) > 1:
+        raise multiple_matches(query)
+    return found[0] if found else None
+
+
 async def perform(server: Server, request: Request, write: Write, resolve: Resolve) -> Response:
     """Commit one write and answer it."""
     _check_references(write)
