@@ -139,6 +139,10 @@ class View(Protocol):
         """The current version, a deletion included; None where the id was never used."""
         ...
 
+    async def read_many(self, references: Iterable[str]) -> dict[str, Version]:
+        """What `read` finds of each reference "Type/id", those never used left out. One query a type, however many."""
+        ...
+
     async def vread(self, type: str, id: str, position: Position) -> Version | None:
         """One version, which an earlier commit wrote."""
         ...

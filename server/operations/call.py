@@ -140,6 +140,9 @@ class _Asking:
     async def read(self, type: str, id: str) -> Version | None:
         return self._answer(self.view.read(type, id))
 
+    async def read_many(self, references: Iterable[str]) -> dict[str, Version]:
+        return self._answer(self.view.read_many(references))
+
     async def vread(self, type: str, id: str, position: Position) -> Version | None:
         return self._answer(self.view.vread(type, id, position))
 

@@ -25,6 +25,11 @@ class Overlay:
         change = self.changes.get(f"{type}/{id}")
         return await self.before.read(type, id) if change is None else self._version(change)
 
+    async def read_many(self, references: Iterable[str]) -> dict[str, Version]:
+        wanted = list(references)
+        found = await self.before.read_many([one for one in wanted if one not in self.changes])
+        return found | {one: self._version(self.changes[one]) for one in wanted if one in self.changes}
+
     async def vread(self, type: str, id: str, position: Position) -> Version | None:
         return await self.before.vread(type, id, position)
 

@@ -56,6 +56,10 @@ class Memory:
     async def read(self, type: str, id: str) -> Version | None:
         return self.versions.get(f"{type}/{id}")
 
+    async def read_many(self, references: Iterable[str]) -> dict[str, Version]:
+        self.queries += 1
+        return {one: self.versions[one] for one in references if one in self.versions}
+
     async def vread(self, type: str, id: str, position: int) -> Version | None:
         return self.past.get((f"{type}/{id}", position))
 

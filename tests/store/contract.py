@@ -372,6 +372,36 @@ class StoreContract:
         at = [store.read("Patient", "a", position) for position in (0, 1, 2, 3)]
         assert [None, 1, 2, 3] == [version and version.position for version in at]
 
+    async def test_read_many_is_what_read_finds_of_each(self, store: Store) -> None:
+        await write(store, patient("a", "x"), patient("b", "y"), plan("a", "Patient/a"))
+        view = store.view()
+        await write(store, patient("a", "z"), delete("Patient", "b"), patient("c", "w"))
+        wanted = ["Patient/a", "Patient/b", "Patient/c", "Patient/never", "CarePlan/a", "Goal/of-no-such-type-yet"]
+        for at in (view, store.view(), store.view(0)):
+            expected = {one: version for one in wanted if (version := await at.read(*one.split("/")))}
+            assert expected == await at.read_many(wanted)
+        assert {} == await store.view().read_many([])
+
+    async def test_read_many_in_a_decide_sees_its_group_and_what_it_changes(self, store: Store) -> None:
+        wanted = [f"Patient/{id}" for id in "abcd"]
+        seen: dict[str, Any] = {}
+
+        async def look(view: View) -> Plan:
+            changes = [patient("a", "y"), delete("Patient", "b")]
+            after = view.with_(changes)
+            await view.read("Patient", "a")  # what was read before is read no more
+            for name, at in (("before", view), ("after", after)):
+                found = await at.read_many(wanted)
+                seen[name] = {one: version.position if version.body else None for one, version in found.items()}
+                assert found == {one: version for one in wanted if (version := await at.read(*one.split("/")))}
+            return Plan()
+
+        first = store.commit(writes(patient("a", "x"), patient("b", "x")), context())
+        second = store.commit(writes(patient("c", "x")), context())
+        await asyncio.gather(first, second, store.commit(look, context()))
+        assert {"Patient/a": 1, "Patient/b": 1, "Patient/c": 2} == seen["before"]
+        assert {"Patient/a": 3, "Patient/b": None, "Patient/c": 2} == seen["after"]
+
     async def test_view_stays_while_others_write(self, store: Store) -> None:
         await write(store, patient("a", "x", title="one"))
         view = store.view()

@@ -76,6 +76,10 @@ class PinnedView:
     async def read(self, type: str, id: str) -> Version | None:
         return self._readers.point.read(type, id, self.position)
 
+    async def read_many(self, references: Iterable[str]) -> dict[str, Version]:
+        wanted = list(references)
+        return await self._readers.on_thread(lambda tables: tables.read_many(wanted, self.position))
+
     async def vread(self, type: str, id: str, position: Position) -> Version | None:
         return self._readers.point.vread(type, id, position) if position <= self.position else None
 

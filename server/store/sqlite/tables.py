@@ -144,6 +144,25 @@ class Tables:
             ).fetchone()
         return None if row is None else version_of(row)
 
+    def read_many(self, references: Iterable[str], at: Position | None = None) -> dict[str, Version]:
+        """What `read` finds of each, by its reference. One query a type."""
+        ids: dict[str, list[str]] = {}
+        for reference in references:
+            type, _, id = reference.partition("/")
+            ids.setdefault(type, []).append(id)
+        seq = "r.seq" if at is None else "(SELECT max(v.seq) FROM versions v WHERE v.rid = r.rid AND v.seq < ?3)"
+        sql = (
+            f"SELECT {VERSION} FROM json_each(?2) w CROSS JOIN resources r ON r.type = ?1 AND r.id = w.value "
+            f"CROSS JOIN changes c ON c.seq = {seq} CROSS JOIN commits k ON k.position = c.seq >> {ORDINAL_BITS}"
+        )
+        until = () if at is None else (seq_of(at + 1),)
+        found: dict[str, Version] = {}
+        for type, wanted in ids.items():
+            for row in self.connection.execute(sql, (self.number(type), json.dumps(wanted), *until)):
+                version = version_of(row)
+                found[version.reference] = version
+        return found
+
     def vread(self, type: str, id: str, position: Position) -> Version | None:
         if not 0 < position < 1 << (63 - ORDINAL_BITS):
             return None

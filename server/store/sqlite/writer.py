@@ -342,16 +342,22 @@ class HeadView:
         self._tables = writer.tables
         self._at = at
         # What was asked once is not asked again: the state does not change while one commit is decided.
-        self._seen: dict[tuple[str, str], Version | None] = {}
+        self._seen: dict[str, Version | None] = {}  # by reference
         self._past: dict[tuple[str, str, Position], Version | None] = {}
         self._facts: dict[str, dict[str, list[Fact]]] = {}
         self.position = position
 
     async def read(self, type: str, id: str) -> Version | None:
-        place = (type, id)
+        place = f"{type}/{id}"
         if place not in self._seen:
             self._seen[place] = self._tables.read(type, id)
         return self._seen[place]
+
+    async def read_many(self, references: Iterable[str]) -> dict[str, Version]:
+        wanted = list(references)
+        if missing := [one for one in wanted if one not in self._seen]:
+            self._seen |= dict.fromkeys(missing) | self._tables.read_many(missing)
+        return {one: version for one in wanted if (version := self._seen[one])}
 
     async def vread(self, type: str, id: str, position: Position) -> Version | None:
         place = (type, id, position)
