@@ -20,6 +20,7 @@ from tests.coordination.memory import (
     role,
     team,
 )
+from tests.scenarios.iowa import kept
 
 Json = dict[str, Any]
 
@@ -27,21 +28,15 @@ ANN, BOB = "PractitionerRole/ann", "PractitionerRole/bob"
 MISTAKE = {"modifierExtension": [{"url": ENTERED_IN_ERROR, "valueCodeableConcept": {"text": "Another Ann was meant"}}]}
 
 
-async def put(client: httpx.AsyncClient, *resources: Json) -> None:
-    for resource in resources:
-        answer = await client.put(f"{resource['resourceType']}/{resource['id']}", json=resource)
-        assert answer.is_success, answer.text
-
-
 @pytest.fixture
 async def iowa(client: httpx.AsyncClient) -> httpx.AsyncClient:
     """m1 was given to Ann by mistake in February 2025; Ann, whose limit is 3, has m2 and m3 too."""
-    await put(client, limited(3), organization())
+    await kept(client, limited(3), organization())
     for id in ("ann", "bob"):
-        await put(client, practitioner(id), role(id))
+        await kept(client, practitioner(id), role(id))
     for id in ("m1", "m2", "m3", "m4"):
-        await put(client, patient(id), episode(id))
-    await put(client, team("m1", assigned(ANN, "2025-02-01")), team("m2", assigned(ANN)), team("m3", assigned(ANN)))
+        await kept(client, patient(id), episode(id))
+    await kept(client, team("m1", assigned(ANN, "2025-02-01")), team("m2", assigned(ANN)), team("m3", assigned(ANN)))
     return client
 
 
@@ -80,7 +75,7 @@ async def test_mistaken_assignment_is_marked_and_the_right_one_made_from_its_sta
     iowa: httpx.AsyncClient, corrected: Json
 ) -> None:
     assert 422 == (await assign(iowa, "m4", ANN)).status_code
-    await put(iowa, corrected)
+    await kept(iowa, corrected)
     assert 2 == await counted(iowa, ANN)
     assert 201 == (await assign(iowa, "m4", ANN)).status_code
     assert 201 == (await assign(iowa, "m1", BOB, "2025-02-01")).status_code
@@ -116,7 +111,7 @@ async def test_mistake_is_not_corrected_in_silence(iowa: httpx.AsyncClient, with
 @pytest.mark.requirement("IA-27")
 async def test_mistake_cannot_be_made_right_over_the_cap(iowa: httpx.AsyncClient) -> None:
     mistaken = team("m1", assigned(ANN, "2025-02-01", **MISTAKE))
-    await put(iowa, mistaken, team("m4", assigned(ANN)))
+    await kept(iowa, mistaken, team("m4", assigned(ANN)))
     answer = await iowa.put("CareTeam/m1", json=team("m1", assigned(ANN, "2025-02-01")))
     assert (422, ["business-rule"]) == refusal(answer)
     assert ["CareTeam.participant[0]"] == places(answer)

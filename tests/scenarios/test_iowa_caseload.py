@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -37,77 +36,31 @@ from tests.coordination.memory import (
     team,
 )
 from tests.process import serving
+from tests.scenarios.iowa import (
+    ANN,
+    BOB,
+    CAP,
+    MCO,
+    asked,
+    day,
+    extensions,
+    kept,
+    midnight,
+    near_the_cap,
+    parameters,
+    populations,
+    put,
+    puts,
+    roster,
+    sent,
+)
 
 Json = dict[str, Any]
-IOWA = ZoneInfo("America/Chicago")
-TODAY = datetime.now(IOWA).date()
-DIRECTORY = Path(__file__).parents[2] / "examples" / "iowa-directory.json"
-MCO = "ia-molina"
-CAP = 50
-ANN, BOB = "PractitionerRole/ann", "PractitionerRole/bob"
-
-
-def day(offset: int) -> str:
-    return (TODAY + timedelta(days=offset)).isoformat()
-
-
-def midnight(offset: int) -> str:
-    at = TODAY + timedelta(days=offset)
-    return datetime(at.year, at.month, at.day, tzinfo=IOWA).isoformat()
-
-
-def transaction(*resources: Json) -> Json:
-    entries = [
-        {"resource": one, "request": {"method": "PUT", "url": f"{one['resourceType']}/{one['id']}"}}
-        for one in resources
-    ]
-    return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
-
-
-def parameters(**values: Any) -> Json:
-    """Parameters of `name=("valueType", value)`."""
-    return {
-        "resourceType": "Parameters",
-        "parameter": [{"name": name, type: value} for name, (type, value) in values.items()],
-    }
-
-
-def asked(manager: str = ANN, **more: Any) -> Json:
-    return parameters(program=("valueCanonical", IA_HCBS), manager=("valueReference", {"reference": manager}), **more)
-
-
-def roster(managers: dict[str, int], *, waiting: int = 0) -> list[Json]:
-    """Case managers, each with so many members, and members who have nobody: w1, w2 …"""
-    found: list[Json] = []
-    for name, number in managers.items():
-        found.append(practitioner(name, telecom=[{"system": "phone", "value": "1-515-555-0100"}]))
-        found.append(role(name, mco=MCO, telecom=[{"system": "email", "value": f"{name}@mco.example"}]))
-        for index in range(number):
-            id = f"{name}-{index}"
-            found += [patient(id), episode(id, MCO), team(id, assigned(f"PractitionerRole/{name}"))]
-    for index in range(1, waiting + 1):
-        found += [patient(f"w{index}"), episode(f"w{index}", MCO)]
-    return found
 
 
 @pytest.fixture
 async def iowa(client: httpx.AsyncClient) -> httpx.AsyncClient:
-    """A server with the program, the plans, and Ann, who has 49 members; w1 to w9 have nobody."""
-    await sent(client, transaction(shipped()))
-    await sent(client, json.loads(DIRECTORY.read_text()))
-    await sent(client, transaction(*roster({"ann": CAP - 1, "bob": 1}, waiting=9)))
-    return client
-
-
-async def sent(client: httpx.AsyncClient, bundle: Json) -> Json:
-    response = await client.post("", json=bundle)
-    assert 200 == response.status_code, response.text
-    found: Json = response.json()
-    return found
-
-
-async def put(client: httpx.AsyncClient, resource: Json, **more: Any) -> httpx.Response:
-    return await client.put(f"{resource['resourceType']}/{resource['id']}", json=resource, **more)
+    return await near_the_cap(client)
 
 
 async def assign(client: httpx.AsyncClient, member: str, manager: str = ANN, **more: Any) -> httpx.Response:
@@ -163,7 +116,7 @@ async def by_post(client: httpx.AsyncClient, made: Json) -> httpx.Response:
 
 
 async def by_transaction(client: httpx.AsyncClient, made: Json) -> httpx.Response:
-    return await client.post("", json=transaction(patient("beside"), made))
+    return await client.post("", json=puts(patient("beside"), made))
 
 
 async def by_conditional_update(client: httpx.AsyncClient, made: Json) -> httpx.Response:
@@ -179,7 +132,7 @@ async def by_conditional_create(client: httpx.AsyncClient, made: Json) -> httpx.
 
 
 async def by_batch(client: httpx.AsyncClient, made: Json) -> httpx.Response:
-    found = (await client.post("", json=transaction(made) | {"type": "batch"})).json()
+    found = (await client.post("", json=puts(made) | {"type": "batch"})).json()
     response = found["entry"][0]["response"]
     return httpx.Response(int(response["status"][:3]), json=response.get("outcome"))
 
@@ -219,11 +172,11 @@ async def test_every_door_refuses_the_fifty_first_and_leaves_nothing_behind(
 
 @pytest.mark.requirement("IA-04")
 async def test_a_transaction_of_two_assignments_passes_only_where_both_fit(iowa: httpx.AsyncClient) -> None:
-    both = transaction(team("w1", assigned(ANN)), team("w2", assigned(ANN)))
+    both = puts(team("w1", assigned(ANN)), team("w2", assigned(ANN)))
     places = refused(await iowa.post("", json=both))["expression"]
     assert {"Bundle.entry[0].resource.participant[0]", "Bundle.entry[1].resource.participant[0]"} == set(places)
     assert 404 == (await iowa.get("CareTeam/w1")).status_code
-    assert 200 == (await iowa.post("", json=transaction(team("w1", assigned(ANN))))).status_code
+    assert 200 == (await iowa.post("", json=puts(team("w1", assigned(ANN))))).status_code
 
 
 @pytest.mark.requirement("IA-04")
@@ -310,7 +263,7 @@ async def test_a_rule_is_overridden_by_whom_it_names_and_the_grounds_are_kept(io
     boss = coding("cm-role", "area-manager")
     allowed = {"url": RULE_OVERRIDE, "extension": [{"url": "role", "valueCoding": boss["coding"][0]}]}
     plan["action"][2]["extension"].append(allowed)
-    await sent(iowa, transaction(plan, role("boss", "bob", MCO, code=[boss])))
+    await kept(iowa, plan, role("boss", "bob", MCO, code=[boss]))
     reason = {"coding": [{"system": "urn:reasons", "code": "emergency"}]}
     url, given = "Patient/w2/$assign-care-manager", asked(override=("valueCodeableConcept", reason))
     refused(await iowa.post(url, json=given, headers={"X-Acting-As": BOB}))
@@ -346,7 +299,7 @@ async def test_a_limit_that_an_operator_changes_holds_from_its_date_and_a_restar
             return await work(client)
 
     async def change(client: httpx.AsyncClient) -> None:
-        await sent(client, transaction(organization(MCO), *roster({"ann": 40}, waiting=3)))
+        await kept(client, organization(MCO), *roster({"ann": 40}, waiting=3))
         plan = (await client.get("PlanDefinition/ia-hcbs")).json()
         text = json.dumps(plan).replace('"valueInteger": 50', '"valueInteger": 40')
         plan = json.loads(text) | {"effectivePeriod": {"start": day(30)}, "version": "1.1.0"}
@@ -494,14 +447,6 @@ async def report(client: httpx.AsyncClient, **query: str) -> Json:
     return found
 
 
-def populations(of: Json) -> dict[str, int]:
-    return {one["code"]["coding"][0]["code"]: one["count"] for one in of["population"]}
-
-
-def extensions(of: Json, name: str) -> list[Json]:
-    return [one for one in of.get("extension", []) if one["url"].endswith(f"/{name}")]
-
-
 @pytest.mark.requirement("IA-03", "IA-26", "IA-27", "IA-28")
 async def test_the_report_has_average_managers_and_both_lengths(iowa: httpx.AsyncClient) -> None:
     await put(iowa, practitioner("ann", qualification=[{"code": {"text": "CM"}, "period": {"start": day(-1000)}}]))
@@ -527,7 +472,7 @@ async def test_the_report_has_average_managers_and_both_lengths(iowa: httpx.Asyn
 
 @pytest.mark.requirement("IA-03")
 async def test_the_report_has_the_total_of_the_state_where_it_is_asked_to(iowa: httpx.AsyncClient) -> None:
-    await sent(iowa, transaction(episode("w1", "ia-wellpoint"), team("w1", assigned(BOB))))
+    await kept(iowa, episode("w1", "ia-wellpoint"), team("w1", assigned(BOB)))
     own, _, state = (await report(iowa, statewide="true"))["group"]
     assert {"members": 50, "managers": 2, "unassigned": 8} == populations(own)
     assert "all-organizations" == state["code"]["coding"][0]["code"]
@@ -615,7 +560,7 @@ def test_of_eight_writers_at_once_one_gets_the_last_place(tmp_path: Path) -> Non
 async def race(base: str) -> None:
     limits = httpx.Limits(max_connections=8, max_keepalive_connections=0)
     async with httpx.AsyncClient(base_url=f"{base}/", limits=limits, timeout=60) as client:
-        await sent(client, transaction(organization(MCO), *roster({"ann": CAP - 1}, waiting=80)))
+        await kept(client, organization(MCO), *roster({"ann": CAP - 1}, waiting=80))
         for round in range(10):
             members = [f"w{1 + round * 8 + number}" for number in range(8)]
             answers = await asyncio.gather(*(assign(client, member) for member in members))
@@ -634,9 +579,7 @@ async def test_the_caseload_of_who_has_nobody_is_that_of_the_programs_open_to_th
     await put(iowa, other)
     await sent(
         iowa,
-        transaction(
-            practitioner("new"), role("new", mco=MCO), role("both", "new", mco=MCO, code=[{"text": "Case manager"}])
-        ),
+        puts(practitioner("new"), role("new", mco=MCO), role("both", "new", mco=MCO, code=[{"text": "Case manager"}])),
     )
     assert {"members": 0, "reserved": 0, "limit": 50, "remaining": 50} == await caseload(iowa, "new")
     assert {"members": 0, "reserved": 0, "limit": 50, "remaining": 50} == await caseload(iowa, "both")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,8 +20,8 @@ from tests.coordination.memory import (
     shipped,
     team,
 )
+from tests.scenarios.iowa import DIRECTORY, kept
 
-DIRECTORY = Path(__file__).parents[2] / "examples" / "iowa-directory.json"
 MCOS = ("ia-total-care", "ia-molina", "ia-wellpoint")
 AREA_MANAGER = "https://careplan-server.org/fhir/CodeSystem/cm-role|area-manager"
 
@@ -35,12 +34,6 @@ async def iowa(client: httpx.AsyncClient) -> httpx.AsyncClient:
     assert (await client.put("PlanDefinition/ia-hcbs", json=shipped())).is_success
     assert (await client.post("", json=json.loads(DIRECTORY.read_text()))).is_success
     return client
-
-
-async def put(client: httpx.AsyncClient, *resources: Json) -> None:
-    for resource in resources:
-        answer = await client.put(f"{resource['resourceType']}/{resource['id']}", json=resource)
-        assert answer.is_success, answer.text
 
 
 async def contacts(client: httpx.AsyncClient, member: str, **asked: str) -> list[Json]:
@@ -87,7 +80,7 @@ async def test_member_without_a_manager_is_told_whom_to_call(
     iowa: httpx.AsyncClient, mco: str, telecom: list[tuple[str, str, str | None]]
 ) -> None:
     home = {"use": "home", "city": "Des Moines", "district": "Polk", "state": "IA", "postalCode": "50309"}
-    await put(iowa, patient("m", address=[home]), episode("m", mco))
+    await kept(iowa, patient("m", address=[home]), episode("m", mco))
     service, manager = await contacts(iowa, "m", program=IA_HCBS)
     assert (f"{mco}-case-management", f"{mco}-central-manager") == (service["id"], manager["id"])
     assert telecom == [
@@ -99,7 +92,7 @@ async def test_member_without_a_manager_is_told_whom_to_call(
 
 @pytest.mark.requirement("IA-25")
 async def test_member_of_unknown_home_is_told_the_plans_service(iowa: httpx.AsyncClient) -> None:
-    await put(iowa, patient("m"), episode("m", "ia-molina"))
+    await kept(iowa, patient("m"), episode("m", "ia-molina"))
     assert ["ia-molina-case-management"] == [one["id"] for one in await contacts(iowa, "m")]
 
 
@@ -108,11 +101,11 @@ async def test_member_of_unknown_home_is_told_the_plans_service(iowa: httpx.Asyn
 async def test_member_whose_manager_has_left_is_told_whom_to_call(iowa: httpx.AsyncClient, gone: Json) -> None:
     ann = role("ann", mco="ia-molina")
     member = patient("m", address=[{"district": "Linn", "state": "IA"}])
-    await put(iowa, practitioner("ann"), ann, member, episode("m", "ia-molina"))
-    await put(iowa, team("m", assigned("PractitionerRole/ann")))
+    await kept(iowa, practitioner("ann"), ann, member, episode("m", "ia-molina"))
+    await kept(iowa, team("m", assigned("PractitionerRole/ann")))
     answer = (await iowa.get("Patient/m/$care-manager")).json()
     assert ["assignment"] == [one["name"] for one in answer["parameter"]]
-    await put(iowa, ann | gone)
+    await kept(iowa, ann | gone)
     assert ["ia-molina-case-management", "ia-molina-east-manager"] == [one["id"] for one in await contacts(iowa, "m")]
     earlier = (await iowa.get("Patient/m/$care-manager", params={"asOf": "2025-06-01"})).json()
     assert ["assignment"] == [one["name"] for one in earlier["parameter"]]
@@ -155,15 +148,15 @@ async def test_program_names_the_states_contact(iowa: httpx.AsyncClient) -> None
 
 @pytest.mark.requirement("IA-25")
 async def test_service_that_names_no_program_is_called_where_none_is_for_it(client: httpx.AsyncClient) -> None:
-    await put(client, shipped(), organization("plan"), patient("m1"), episode("m1", "plan"))
+    await kept(client, shipped(), organization("plan"), patient("m1"), episode("m1", "plan"))
     desk = {
         "resourceType": "HealthcareService",
         "id": "desk",
         "providedBy": {"reference": "Organization/plan"},
         "telecom": [{"system": "phone", "value": "1-515-555-0100"}],
     }
-    await put(client, desk)
+    await kept(client, desk)
     assert ["desk"] == [one["id"] for one in await contacts(client, "m1")]
     other = {"coding": [{"system": "https://careplan-server.org/fhir/CodeSystem/cm-program", "code": "other"}]}
-    await put(client, desk | {"program": [other]})
+    await kept(client, desk | {"program": [other]})
     assert ["plan"] == [one["id"] for one in await contacts(client, "m1")]

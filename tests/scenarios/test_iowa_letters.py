@@ -16,17 +16,24 @@ from server.printing.letter import Printed, printed
 from server.validation.element import validate
 from tests.answers import refusal
 from tests.coordination.memory import IA_HCBS, coding, organization, patient, practitioner, role, shipped
-from tests.scenarios.test_iowa_caseload import MCO, day, parameters, put, roster, sent, transaction
-from tests.scenarios.test_iowa_transfer import (
+from tests.scenarios.iowa import (
     ANN,
     BOB,
     LEA,
     LOCATION,
+    MCO,
     MEMBER,
     advance,
+    day,
     done,
     inside,
+    kept,
     opened,
+    parameters,
+    put,
+    puts,
+    roster,
+    sent,
     stored,
     told,
 )
@@ -48,7 +55,7 @@ async def iowa(client: httpx.AsyncClient) -> httpx.AsyncClient:
     """Ann has Eva, and others; Bob is to have her; Lea manages the area. The plan has a line to call."""
     lea = role("lea", mco=MCO, code=[coding("cm-role", "area-manager")])
     people = [practitioner("lea"), lea, *roster({"ann": 2, "bob": 1})]
-    await sent(client, transaction(shipped(), organization(MCO) | {"telecom": [PHONE]}, *people))
+    await kept(client, shipped(), organization(MCO) | {"telecom": [PHONE]}, *people)
     await put(client, EVA)
     return client
 
@@ -256,7 +263,7 @@ async def test_of_two_who_complete_the_step_at_once_one_sends_the_letter(iowa: h
 async def test_the_letter_goes_to_the_guardian_or_a_minors_parent(
     iowa: httpx.AsyncClient, birth_date: str, person: Json
 ) -> None:
-    await sent(iowa, transaction(EVA | {"birthDate": birth_date}, person))
+    await kept(iowa, EVA | {"birthDate": birth_date}, person)
     reference = f"RelatedPerson/{person['id']}"
     document, communication = await letter(iowa, (await led_to_the_member(iowa))[3], reference)
     assert [{"reference": reference}] == communication["recipient"]
@@ -406,7 +413,7 @@ def service(id: str, *performers: str, status: str = "active") -> Json:
 async def test_every_provider_with_active_services_is_told_and_listed(iowa: httpx.AsyncClient) -> None:
     await sent(
         iowa,
-        transaction(
+        puts(
             service("1", "Organization/aide", "PractitionerRole/nurse"),
             service("2", "Organization/aide", ANN, "Practitioner/bob"),
             service("3", "Organization/past", status="completed"),
@@ -447,7 +454,7 @@ async def test_a_notice_says_who_it_is_even_where_the_directory_says_no_more(iow
     await put(iowa, service("1", "Organization/aide"))
     tasks = await led_to_the_member(iowa)
     await told_the_member(iowa, tasks[3])
-    await sent(iowa, transaction({"resourceType": "Practitioner", "id": "bob"}, role("bob", mco=MCO)))
+    await kept(iowa, {"resourceType": "Practitioner", "id": "bob"}, role("bob", mco=MCO))
     [notice] = (await outputs(iowa, await done(iowa, tasks[4])))["provider-notice"]
     assert BOB in notice["payload"][0]["contentString"]
 

@@ -30,8 +30,7 @@ from tests.coordination.memory import (
     team,
 )
 from tests.process import careplan, serving
-from tests.scenarios import test_iowa_transfer as transfer
-from tests.scenarios.test_iowa_caseload import (
+from tests.scenarios.iowa import (
     ANN,
     BOB,
     CAP,
@@ -39,18 +38,23 @@ from tests.scenarios.test_iowa_caseload import (
     Json,
     day,
     extensions,
-    iowa,
+    kept,
     midnight,
+    near_the_cap,
+    opened,
     parameters,
     populations,
     put,
     roster,
-    sent,
-    transaction,
+    run,
 )
 
-__all__ = ["iowa"]
 REPORT = f"Organization/{MCO}/$caseload-report"
+
+
+@pytest.fixture
+async def iowa(client: httpx.AsyncClient) -> httpx.AsyncClient:
+    return await near_the_cap(client)
 
 
 async def report(client: httpx.AsyncClient, url: str = REPORT, **given: Any) -> Json:
@@ -139,7 +143,7 @@ async def test_the_state_sees_all_plans_in_one_answer(iowa: httpx.AsyncClient) -
         for name in ("organization", "managingOrganization"):
             if isinstance(one.get(name), dict):
                 one[name] = {"reference": "Organization/ia-wellpoint"}
-    await sent(iowa, transaction(*others))
+    await kept(iowa, *others)
     found = await report(iowa, "Organization/$caseload-report")
     plans = groups(found, "statewide-average")
     assert [
@@ -159,7 +163,7 @@ async def test_the_state_sees_all_plans_in_one_answer(iowa: httpx.AsyncClient) -
 
 @pytest.mark.requirement("IA-26", "IA-27", "IA-29")
 async def test_each_number_can_be_expanded_to_what_is_behind_it(iowa: httpx.AsyncClient) -> None:
-    await sent(iowa, transaction(patient("x"), episode("x", MCO), team("x", assigned(BOB, "2026-01-01"))))
+    await kept(iowa, patient("x"), episode("x", MCO), team("x", assigned(BOB, "2026-01-01")))
     found = await report(iowa, detail=("valueBoolean", True), asOf=("valueDate", "2026-02-01"))
     lists = {one["id"]: one["entry"] for one in found["contained"]}
 
@@ -242,10 +246,10 @@ async def found(client: httpx.AsyncClient, query: str, status: str | None = None
 
 @pytest.mark.requirement("IA-03")
 async def test_an_average_of_45_passes_and_the_least_more_is_flagged(client: httpx.AsyncClient) -> None:
-    await sent(client, transaction(shipped(), organization(MCO), *roster({"ann": 45, "bob": 45}, waiting=1)))
+    await kept(client, shipped(), organization(MCO), *roster({"ann": 45, "bob": 45}, waiting=1))
     await report(client)
     assert [] == await found(client, "Flag")
-    await sent(client, transaction(team("w1", assigned(BOB, day(-3)))))
+    await kept(client, team("w1", assigned(BOB, day(-3))))
     await report(client)
     [flag] = await found(client, f"Flag?subject=Organization/{MCO}", "active")
     assert midnight(-3) == flag["period"]["start"]
@@ -319,7 +323,7 @@ def test_one_worker_looks_from_time_to_time(tmp_path: Path) -> None:
 
 async def _flagged_by_the_lookout(base: str) -> None:
     async with httpx.AsyncClient(base_url=f"{base}/", timeout=60) as client:
-        await sent(client, transaction(organization(MCO), *roster({"ann": 3})))
+        await kept(client, organization(MCO), *roster({"ann": 3}))
         await lowered(client, average=2)
         for _ in range(200):
             if await found(client, "Flag", "active"):
@@ -364,7 +368,7 @@ async def test_indicators_say_how_members_reach_their_managers_and_how_plans_are
             {"detail": {"status": "scheduled"}},
         ],
     }
-    await sent(iowa, transaction(question, answer, waiting, plan))
+    await kept(iowa, question, answer, waiting, plan)
     over = {"period": ("valuePeriod", period("2026-02-01", "2026-02-28")), "detail": ("valueBoolean", True)}
     asked = parameters(program=("valueCanonical", IA_HCBS), **over)
     response = await iowa.post(f"Organization/{MCO}/$outcome-indicators", json=asked)
@@ -416,13 +420,13 @@ async def test_a_window_below_nothing_is_refused(iowa: httpx.AsyncClient, name: 
 @pytest.mark.requirement("IA-06", "IA-09")
 async def test_transfers_are_counted_by_member_manager_and_reason(iowa: httpx.AsyncClient) -> None:
     lea = role("lea", mco=MCO, code=[coding("cm-role", "area-manager")])
-    await sent(iowa, transaction(practitioner("lea"), lea))
-    moved, tasks = await transfer.opened(iowa, reason="ratio-realignment")
-    await transfer.run(iowa, tasks)
-    given_up, _ = await transfer.opened(iowa, member="Patient/ann-1")
+    await kept(iowa, practitioner("lea"), lea)
+    moved, tasks = await opened(iowa, reason="ratio-realignment")
+    await run(iowa, tasks)
+    given_up, _ = await opened(iowa, member="Patient/ann-1")
     cancelled = (await iowa.get(f"Task/{given_up['id']}")).json() | {"status": "cancelled"}
     assert 200 == (await put(iowa, cancelled)).status_code
-    waiting, _ = await transfer.opened(iowa, member="Patient/ann-2")
+    waiting, _ = await opened(iowa, member="Patient/ann-2")
     found = await report(iowa, detail=("valueBoolean", True))
     [group] = groups(found, "transfers")
     none = {"members-transferred": 0, "members-transferred-again": 0}
@@ -466,7 +470,7 @@ async def _raced(base: str) -> None:
     limits = httpx.Limits(max_connections=12, max_keepalive_connections=0)
     random = Random(3)
     async with httpx.AsyncClient(base_url=f"{base}/", limits=limits, timeout=60) as client:
-        await sent(client, transaction(organization(MCO), *roster({"ann": 4, "bob": 4})))
+        await kept(client, organization(MCO), *roster({"ann": 4, "bob": 4}))
         await lowered(client, average=3)
         for round in range(5):
             chosen = random.sample(range(4), 3)

@@ -22,7 +22,7 @@ from tests.coordination.memory import (
     shipped,
     team,
 )
-from tests.scenarios.test_iowa_caseload import MCO, day, put, sent, transaction
+from tests.scenarios.iowa import MCO, day, kept, put
 
 Json = dict[str, Any]
 PLACES = {"polk": (41.59, -93.62), "story": (42.03, -93.62), "linn": (41.98, -91.67)}  # Story is 30 miles from Polk
@@ -53,7 +53,7 @@ async def iowa(client: httpx.AsyncClient) -> httpx.AsyncClient:
     people = [practitioner("lea"), lea, *manager("ann"), *manager("bob", "story"), *manager("cid", "linn")]
     members = [one for n in range(1, 6) for one in member(f"a{n}", "ann", "2019-01-01" if n == 1 else "2025-01-01")]
     members += [*member("b1", "bob", where="story"), *member("c1", "cid", where="linn")]
-    await sent(client, transaction(shipped(), organization(MCO), *map(area, PLACES), *people, *members))
+    await kept(client, shipped(), organization(MCO), *map(area, PLACES), *people, *members)
     return client
 
 
@@ -154,8 +154,8 @@ async def test_equal_inputs_give_equal_answers_at_a_position(iowa: httpx.AsyncCl
 
 @pytest.mark.requirement("IA-12")
 async def test_a_member_who_needs_continuity_is_kept_unless_released(iowa: httpx.AsyncClient) -> None:
-    kept = [f"a{n}" for n in (2, 3, 4)]
-    await sent(iowa, transaction(*(flag(id) for id in kept)))
+    bound = [f"a{n}" for n in (2, 3, 4)]
+    await kept(iowa, *(flag(id) for id in bound))
     found = await answered(iowa, limit(3))
     assert {"a1", "a5"} == {who for who, _ in moves(found)}
     released = await answered(iowa, limit(3), of("release", "Patient/a2"))
@@ -164,7 +164,7 @@ async def test_a_member_who_needs_continuity_is_kept_unless_released(iowa: httpx
     assert [("continuity", 1, "PractitionerRole/ann")] == [
         (one["limit"], one["members"], one["manager"]) for one in lacking
     ]
-    await sent(iowa, transaction(*manager("dot")))
+    await kept(iowa, *manager("dot"))
     free = await answered(iowa, limit(2), of("release", "Patient/a2"))
     assert {"a1", "a2", "a5"} == {who for who, _ in moves(free)}
     [task] = [task for task in tasks(free) if task["for"]["reference"] == "Patient/a2"]
@@ -186,7 +186,7 @@ def flag(id: str, **more: Any) -> Json:
 async def test_where_the_providers_are_decides_between_managers_alike(iowa: httpx.AsyncClient) -> None:
     clinic = {**organization("clinic"), "address": [{"district": "Linn", "state": "IA"}]}
     services = [service(f"a{n}", "Organization/clinic") for n in (2, 3)]
-    await sent(iowa, transaction(clinic, *manager("dot", "linn"), *services))
+    await kept(iowa, clinic, *manager("dot", "linn"), *services)
     moved = moves(await answered(iowa, limit(3)))
     assert {"a4", "a5"} == {who for who, _ in moved}  # for a2 and a3 Ann is as far from the clinic as Bob
     assert 200 == (await put(iowa, weighing({"provider-mile": 20, "mile": 0}))).status_code
@@ -255,7 +255,7 @@ async def test_places_are_kept_for_who_is_enrolling_waiting_or_in_transfer(iowa:
     found = await answered(iowa, limit(3), enrolling)
     assert 2 == len(found["placement"])
     assert {3} == {one["after"] for one in found["manager"]}
-    await sent(iowa, transaction(*member("w1", None)))
+    await kept(iowa, *member("w1", None))
     found = await answered(iowa, limit(3))
     assert ["Patient/w1"] == [one["member"] for one in found["placement"]]
     lacking = (await answered(iowa, limit(3), enrolling, *[enrolling]))["lacking"]
@@ -327,7 +327,7 @@ async def test_workload_is_weighed_by_the_level_of_the_assessment(iowa: httpx.As
         }
         for n in (1, 2)
     ]
-    await sent(iowa, transaction(*assessed))
+    await kept(iowa, *assessed)
     found = await answered(iowa)
     assert [("a2", "bob")] == sorted(moves(found))  # 9 of 6: one of 3 goes, who has been with Ann more shortly
     [ann] = [one for one in found["manager"] if one["role"] == "PractitionerRole/ann"]
@@ -342,7 +342,7 @@ async def test_what_is_no_move_or_no_limit_is_refused(iowa: httpx.AsyncClient) -
 async def test_what_is_not_known_costs_nothing_and_is_said(client: httpx.AsyncClient) -> None:
     people = [*manager("ann", None), *manager("bob", None)]
     members = [one for n in range(3) for one in member(f"a{n}", "ann", where=None)]
-    await sent(client, transaction(shipped(), organization(MCO), *people, *members))
+    await kept(client, shipped(), organization(MCO), *people, *members)
     found = await answered(client, limit(2))
     assert 1 == len(moves(found))
     assert {"move", "tenure", "cost"} == inputs(tasks(found)[0]).keys() - {"alternative", "stay-cost"}
@@ -354,7 +354,7 @@ async def test_a_relationship_is_as_long_as_the_report_says(iowa: httpx.AsyncCli
     """Not from before the role in which somebody has the member, and longer than the enrolment."""
     dee = [*manager("dee", start=day(-400)), *member("d1", "dee", "2019-01-01"), *member("d2", "dee", day(-600))]
     late = episode("a5", MCO, start=day(-30))
-    await sent(iowa, transaction(*dee, late))
+    await kept(iowa, *dee, late)
     found = await answered(iowa, limit(7), of("leave", "PractitionerRole/dee"))
     said = {task["for"]["reference"]: task["description"] for task in tasks(found)}
     assert {"Patient/d1", "Patient/d2"} == said.keys()
@@ -369,7 +369,7 @@ async def test_who_goes_on_at_another_organization_leaves_this_one(iowa: httpx.A
     """Ann also works for another plan, and as what is no case manager here: her members here still have to go."""
     elsewhere = [organization("other"), role("ann-other", person="ann", mco="other")]
     desk = role("ann-desk", person="ann", mco=MCO, code=[coding("cm-role", "area-manager")])
-    await sent(iowa, transaction(*elsewhere, desk))
+    await kept(iowa, *elsewhere, desk)
     asked_for = await answered(iowa, of("leave", "PractitionerRole/ann"))
     assert {"a1", "a2", "a3", "a4", "a5"} == {who for who, _ in moves(asked_for)}
     await put(iowa, manager("ann")[1] | {"active": False})
@@ -393,7 +393,7 @@ async def test_what_is_not_there_cannot_leave_or_be_released(iowa: httpx.AsyncCl
         of("release", "Patient/a1"),
     )
     assert (422, ["not-found"] * 4) == (response.status_code, [one["code"] for one in response.json()["issue"]])
-    await sent(iowa, transaction(organization("other"), practitioner("eve"), role("eve", mco="other")))
+    await kept(iowa, organization("other"), practitioner("eve"), role("eve", mco="other"))
     found = await answered(iowa, of("leave", "PractitionerRole/eve"))
     assert any("PractitionerRole/eve" in note for note in found["note"])
 
@@ -402,7 +402,7 @@ async def test_a_move_of_somebody_elsewhere_is_refused(iowa: httpx.AsyncClient) 
     """Of a member of another plan, to a case manager of another plan, to who is none."""
     elsewhere = [organization("other"), practitioner("eve"), role("eve", mco="other")]
     theirs = [patient("e1"), episode("e1", "other"), team("e1", assigned("PractitionerRole/eve"))]
-    await sent(iowa, transaction(*elsewhere, *theirs))
+    await kept(iowa, *elsewhere, *theirs)
     found = await answered(iowa)
     for move in ("e1 eve bob", "a1 ann eve", "a1 ann lea"):
         who, sender, receiver = move.split()
@@ -412,7 +412,7 @@ async def test_a_move_of_somebody_elsewhere_is_refused(iowa: httpx.AsyncClient) 
 
 
 async def test_a_plan_without_members_has_no_average(iowa: httpx.AsyncClient) -> None:
-    await sent(iowa, transaction(organization("empty")))
+    await kept(iowa, organization("empty"))
     given = {"resourceType": "Parameters", "parameter": [{"name": "program", "valueCanonical": IA_HCBS}]}
     answer = (await iowa.post("Organization/empty/$rebalance", json=given)).json()
     assert "average" not in {one["name"] for one in answer["parameter"]}
@@ -435,7 +435,7 @@ async def test_who_cannot_stay_has_no_price_of_staying(iowa: httpx.AsyncClient) 
         }
         for n in range(1, 5)
     ]
-    await sent(iowa, transaction(*flags))
+    await kept(iowa, *flags)
     [task] = tasks(await answered(iowa, limit(4)))
     assert "stay-cost" not in inputs(task)
     assert "cannot stay" in task["description"]

@@ -10,136 +10,45 @@ import httpx
 import pytest
 
 from tests.answers import refusal
-from tests.coordination.memory import BASE, IA_HCBS, coding, organization, practitioner, role, shipped
-from tests.scenarios.test_iowa_caseload import MCO, day, parameters, put, roster, sent, transaction
+from tests.coordination.memory import BASE, IA_HCBS, coding, organization, role
+from tests.scenarios.iowa import (
+    ANN,
+    BOB,
+    CY,
+    LEA,
+    LOCATION,
+    MCO,
+    MEMBER,
+    NEED,
+    PHYSICAL_TYPE,
+    advance,
+    caseload,
+    day,
+    done,
+    handoff,
+    inside,
+    kept,
+    manager,
+    opened,
+    parameters,
+    put,
+    puts,
+    roster,
+    run,
+    sent,
+    state,
+    step_of,
+    steps,
+    three_managers,
+    with_member,
+)
 
 Json = dict[str, Any]
-ANN, BOB, CY, LEA = (f"PractitionerRole/{name}" for name in ("ann", "bob", "cy", "lea"))
-PHYSICAL_TYPE = "http://terminology.hl7.org/CodeSystem/location-physical-type"
-MEMBER = "Patient/ann-0"
-NEED = "area-member-needs"
 
 
 @pytest.fixture
 async def iowa(client: httpx.AsyncClient) -> httpx.AsyncClient:
-    """Ann has 3 members, Bob 2, Cy 1; Lea manages the area."""
-    lea = role("lea", mco=MCO, code=[coding("cm-role", "area-manager")])
-    people = [practitioner("lea"), lea, *roster({"ann": 3, "bob": 2, "cy": 1})]
-    await sent(client, transaction(shipped(), organization(MCO), *people))
-    return client
-
-
-async def handoff(
-    client: httpx.AsyncClient, member: str = MEMBER, to: str = BOB, reason: str = NEED, actor: str = "", **more: Any
-) -> httpx.Response:
-    asked = parameters(
-        program=("valueCanonical", IA_HCBS),
-        to=("valueReference", {"reference": to}),
-        reason=("valueCodeableConcept", coding("ia-transfer-reason", reason)),
-        **more,
-    )
-    return await client.post(f"{member}/$handoff", json=asked, headers={"X-Acting-As": actor} if actor else {})
-
-
-async def opened(client: httpx.AsyncClient, **more: Any) -> tuple[Json, list[Json]]:
-    """The transfer, and its steps in their order."""
-    response = await handoff(client, **more)
-    assert 201 == response.status_code, response.text
-    transfer = response.json()
-    return transfer, await steps(client, transfer)
-
-
-async def steps(client: httpx.AsyncClient, transfer: Json) -> list[Json]:
-    found = (await client.get("Task", params={"part-of": f"Task/{transfer['id']}"})).json()["entry"]
-    return sorted((one["resource"] for one in found), key=lambda one: str(step_of(one)))
-
-
-def step_of(task: Json) -> str:
-    return str(task["businessStatus"]["coding"][0]["code"])
-
-
-async def advance(
-    client: httpx.AsyncClient, task: Json, *evidence: str, actor: str = "", **more: Any
-) -> httpx.Response:
-    asked = parameters(**more)
-    asked["parameter"] += [{"name": "evidence", "valueReference": {"reference": one}} for one in evidence]
-    headers = {"X-Acting-As": actor} if actor else {}
-    return await client.post(f"Task/{task['id']}/$advance", json=asked, headers=headers)
-
-
-async def done(client: httpx.AsyncClient, task: Json, *evidence: str, **more: Any) -> Json:
-    response = await advance(client, task, *evidence, **more)
-    assert 200 == response.status_code, response.text
-    found: Json = response.json()
-    return found
-
-
-async def stored(client: httpx.AsyncClient, resource: Json) -> str:
-    response = await client.post(resource["resourceType"], json=resource)
-    assert 201 == response.status_code, response.text
-    return f"{resource['resourceType']}/{response.json()['id']}"
-
-
-def told(sender: str | None, *recipients: str, medium: str | None = None, **more: Any) -> Json:
-    """A Communication that is completed."""
-    mode = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationMode", "code": medium}]}
-    return {
-        "resourceType": "Communication",
-        "status": "completed",
-        "subject": {"reference": MEMBER},
-        "recipient": [{"reference": one} for one in recipients],
-        **({"sender": {"reference": sender}} if sender else {}),
-        **({"medium": [mode]} if medium else {}),
-        **more,
-    }
-
-
-LOCATION = ("valueCodeableConcept", coding("ia-reassign-consideration", "cm-location"))
-
-
-async def inside(client: httpx.AsyncClient, member: str = MEMBER) -> list[str]:
-    """The evidence of step 3."""
-    about = {"subject": {"reference": member}}
-    return [
-        await stored(client, told(LEA, ANN, BOB, **about)),
-        await stored(client, told(ANN, BOB, medium="PHONE", **about)),
-    ]
-
-
-async def with_member(client: httpx.AsyncClient, member: str = MEMBER) -> list[str]:
-    """The evidence of step 4 that the server does not make."""
-    return [await stored(client, told(ANN, member, BOB, medium="PHONE", subject={"reference": member}))]
-
-
-async def run(client: httpx.AsyncClient, tasks: list[Json], until: int = 5, member: str = MEMBER) -> None:
-    """Complete the steps up to one."""
-    await done(client, tasks[0])
-    if until > 1:
-        await done(client, tasks[1], consideration=LOCATION)
-    if until > 2:
-        await done(client, tasks[2], *await inside(client, member))
-    if until > 3:
-        await done(client, tasks[3], *await with_member(client, member), mode=("valueCode", "phone-both"))
-    if until > 4:
-        await done(client, tasks[4])
-
-
-async def manager(client: httpx.AsyncClient, member: str = MEMBER) -> list[str]:
-    found = (await client.get(f"{member}/$care-manager")).json()["parameter"]
-    parts = [one["part"] for one in found if one["name"] == "assignment"]
-    return [part["valueReference"]["reference"] for one in parts for part in one if part["name"] == "manager"]
-
-
-async def caseload(client: httpx.AsyncClient, who: str) -> dict[str, int]:
-    found = (await client.get(f"{who}/$caseload", params={"program": IA_HCBS})).json()["parameter"]
-    return {one["name"]: one["valueInteger"] for one in found}
-
-
-async def state(client: httpx.AsyncClient, transfer: Json) -> tuple[str, str, str]:
-    """(status, the current step, the state)."""
-    found = (await client.get(f"Task/{transfer['id']}")).json()
-    step, state = found["businessStatus"]["coding"]
-    return found["status"], step["code"], state["code"]
+    return await three_managers(client)
 
 
 @pytest.mark.requirement("IA-06", "IA-07", "IA-10")
@@ -237,7 +146,7 @@ async def test_a_second_transfer_is_a_conflict(iowa: httpx.AsyncClient) -> None:
 
 
 async def test_who_has_nobody_is_assigned_first(iowa: httpx.AsyncClient) -> None:
-    await sent(iowa, transaction(*roster({}, waiting=1)))
+    await kept(iowa, *roster({}, waiting=1))
     response = await handoff(iowa, "Patient/w1")
     assert (409, ["conflict"]) == refusal(response)
     assert "$assign-care-manager" in response.text
@@ -284,9 +193,9 @@ async def test_the_manager_of_another_area_opens_none_here(iowa: httpx.AsyncClie
     lea = role("lea", mco=MCO, code=[coding("cm-role", "area-manager")], location=[{"reference": "Location/east"}])
     home = {"use": "home", "state": "IA", "district": "Polk"}
     member = (await iowa.get(MEMBER)).json()
-    await sent(iowa, transaction(area, lea, member | {"address": [home]}))
+    await kept(iowa, area, lea, member | {"address": [home]})
     assert (422, ["business-rule"]) == refusal(await handoff(iowa, actor=LEA))
-    await sent(iowa, transaction(member | {"address": [home | {"district": "Scott"}]}))
+    await kept(iowa, member | {"address": [home | {"district": "Scott"}]})
     assert 201 == (await handoff(iowa, actor=LEA)).status_code
 
 
@@ -348,10 +257,10 @@ async def test_a_patch_and_a_transaction_are_held_to_the_same_rules(iowa: httpx.
     assert 200 == (await iowa.patch(f"Task/{tasks[0]['id']}", content=json.dumps(patch), headers=headers)).status_code
     parent = (await iowa.get(f"Task/{transfer['id']}")).json()
     weighed = {"type": LOCATION[1], "valueCodeableConcept": LOCATION[1]}
-    both = transaction(parent | {"input": [*parent["input"], weighed]}, tasks[1] | {"status": "completed"})
+    both = puts(parent | {"input": [*parent["input"], weighed]}, tasks[1] | {"status": "completed"})
     await sent(iowa, both)
     assert ("requested", "3", "planned") == await state(iowa, transfer)
-    response = await iowa.post("", json=transaction(tasks[2] | {"status": "completed"}))
+    response = await iowa.post("", json=puts(tasks[2] | {"status": "completed"}))
     assert (422, ["business-rule", "business-rule"]) == refusal(response)
 
 
@@ -411,7 +320,7 @@ async def test_all_that_a_transfer_leaves_can_be_read(iowa: httpx.AsyncClient) -
         "subject": {"reference": MEMBER},
         "performer": [{"reference": "Organization/home-care"}],
     }
-    await sent(iowa, transaction(organization("home-care"), order))
+    await kept(iowa, organization("home-care"), order)
     transfer, tasks = await opened(iowa)
     await run(iowa, tasks)
     about = [one["resource"] for one in (await iowa.get("Communication")).json()["entry"]]
@@ -443,7 +352,7 @@ async def one_of(*answers: Any) -> list[int]:
 @pytest.fixture
 async def full(iowa: httpx.AsyncClient) -> httpx.AsyncClient:
     """Bob has 49 members: one place is left."""
-    await sent(iowa, transaction(*roster({"bob": 49}), *roster({}, waiting=4)))
+    await kept(iowa, *roster({"bob": 49}), *roster({}, waiting=4))
     return iowa
 
 

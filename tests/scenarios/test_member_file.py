@@ -23,7 +23,7 @@ from tests.coordination.memory import (
     shipped,
     team,
 )
-from tests.scenarios import test_iowa_transfer as transfer
+from tests.scenarios.iowa import MCO, advance, done, inside, kept, manager, opened, roster, run
 
 Json = dict[str, Any]
 ANN, BOB = "PractitionerRole/ann", "PractitionerRole/bob"
@@ -86,17 +86,8 @@ async def iowa(client: httpx.AsyncClient) -> httpx.AsyncClient:
     members = [patient("eva", name=[{"given": ["Eva"], "family": "Diaz"}], birthDate="1990-01-01"), patient("max")]
     enrolled = [episode("eva"), episode("max"), team("eva", assigned(ANN, "2026-01-01"))]
     for resources in ([shipped()], [organization(), organization("other"), *people, *members], enrolled, file_of_eva()):
-        await sent(client, *resources)
+        await kept(client, *resources)
     return client
-
-
-async def sent(client: httpx.AsyncClient, *resources: Json) -> None:
-    entries = [
-        {"resource": one, "request": {"method": "PUT", "url": f"{one['resourceType']}/{one['id']}"}}
-        for one in resources
-    ]
-    response = await client.post("", json={"resourceType": "Bundle", "type": "transaction", "entry": entries})
-    assert 200 == response.status_code, response.text
 
 
 async def asked(
@@ -188,7 +179,7 @@ async def test_the_file_is_made_for_nobody_who_may_not_see_it(iowa: httpx.AsyncC
 
 async def test_an_earlier_date_or_position_opens_no_file_to_who_may_not_see_it_now(iowa: httpx.AsyncClient) -> None:
     before = (await iowa.get("CareTeam/eva")).headers["etag"].strip('W/"')
-    await sent(iowa, team("eva", assigned(ANN, "2026-01-01", "2026-02-01")))
+    await kept(iowa, team("eva", assigned(ANN, "2026-01-01", "2026-02-01")))
     assert 403 == (await asked(iowa, ANN)).status_code
     assert 403 == (await asked(iowa, ANN, asOf="2026-01-15")).status_code
     assert 403 == (await asked(iowa, ANN, at=before)).status_code
@@ -197,7 +188,7 @@ async def test_an_earlier_date_or_position_opens_no_file_to_who_may_not_see_it_n
 async def test_the_file_is_read_at_one_position(iowa: httpx.AsyncClient) -> None:
     now = await read(iowa)
     position = (await iowa.get("Flag/f")).headers["etag"].strip('W/"')
-    await sent(iowa, service("later", "Organization/aide"))
+    await kept(iowa, service("later", "Organization/aide"))
     assert "ServiceRequest/later" in held(await read(iowa))
     then = await read(iowa, at=position)
     assert held(now).difference(one for one in held(now) if "Composition" in one) <= held(then)
@@ -206,7 +197,7 @@ async def test_the_file_is_read_at_one_position(iowa: httpx.AsyncClient) -> None
 
 async def test_merged_records_are_one_file(iowa: httpx.AsyncClient) -> None:
     twin = {"reference": "Patient/twin"}
-    await sent(
+    await kept(
         iowa,
         patient("twin", active=False),
         service("of-twin", "Organization/aide", twin),
@@ -234,11 +225,11 @@ async def test_the_file_of_who_is_not_there_is_not_found(iowa: httpx.AsyncClient
 @pytest.fixture
 async def transferred(client: httpx.AsyncClient) -> tuple[httpx.AsyncClient, Json, list[Json]]:
     """A transfer of ann-0 from Ann to Bob, its first two steps completed."""
-    lea = role("lea", mco=transfer.MCO, code=[coding("cm-role", "area-manager")])
-    people = [practitioner("lea"), lea, *transfer.roster({"ann": 3, "bob": 2})]
-    await sent(client, shipped(), organization(transfer.MCO), *people)
-    task, tasks = await transfer.opened(client)
-    await transfer.run(client, tasks, 2)
+    lea = role("lea", mco=MCO, code=[coding("cm-role", "area-manager")])
+    people = [practitioner("lea"), lea, *roster({"ann": 3, "bob": 2})]
+    await kept(client, shipped(), organization(MCO), *people)
+    task, tasks = await opened(client)
+    await run(client, tasks, 2)
     return client, task, tasks
 
 
@@ -252,7 +243,7 @@ async def test_the_next_manager_may_see_the_file_from_the_commit_of_the_acceptan
 ) -> None:
     client, task, tasks = transferred
     assert (200, 403) == (await status(client, ANN), await status(client, BOB))
-    step = await transfer.done(client, tasks[2], *await transfer.inside(client))
+    step = await done(client, tasks[2], *await inside(client))
     assert (200, 200) == (await status(client, ANN), await status(client, BOB))
     found = (await client.get("Provenance", params={"target": f"Task/{task['id']}"})).json()["entry"]
     granted = [one["resource"] for one in found if "Patient/ann-0" in str(one["resource"]["target"])]
@@ -267,9 +258,9 @@ async def test_a_transfer_that_is_given_up_closes_the_file_again(
     transferred: tuple[httpx.AsyncClient, Json, list[Json]],
 ) -> None:
     client, task, tasks = transferred
-    await transfer.done(client, tasks[2], *await transfer.inside(client))
+    await done(client, tasks[2], *await inside(client))
     assert 200 == await status(client, BOB)
-    await transfer.done(client, task, outcome=("valueCode", "cancelled"))
+    await done(client, task, outcome=("valueCode", "cancelled"))
     assert 403 == await status(client, BOB)
 
 
@@ -283,11 +274,11 @@ async def test_the_former_manager_keeps_the_file_where_the_program_says_so(
     for extension in rule["extension"]:
         if extension.get("extension", [{}])[0].get("valueCode") == "former-access":
             extension["extension"][1]["valueBoolean"] = kept
-    people = transfer.roster({"ann": 3, "bob": 2})
-    await sent(client, program, organization(transfer.MCO), *people)
-    _, tasks = await transfer.opened(client)
-    await transfer.run(client, tasks)
-    assert [BOB] == await transfer.manager(client)
+    people = roster({"ann": 3, "bob": 2})
+    await kept(client, program, organization(MCO), *people)
+    _, tasks = await opened(client)
+    await run(client, tasks)
+    assert [BOB] == await manager(client)
     assert (200, expected) == (await status(client, BOB), await status(client, ANN))
 
 
@@ -296,7 +287,7 @@ async def test_a_role_that_may_not_complete_the_step_gets_no_file_by_trying(
 ) -> None:
     client, _, tasks = transferred
     outsider = [practitioner("zoe"), role("zoe", mco="other")]
-    await sent(client, *outsider)
-    response = await transfer.advance(client, tasks[2], *await transfer.inside(client), actor="PractitionerRole/zoe")
+    await kept(client, *outsider)
+    response = await advance(client, tasks[2], *await inside(client), actor="PractitionerRole/zoe")
     assert (422, ["business-rule"]) == refusal(response)
     assert (403, 403) == (await status(client, "PractitionerRole/zoe"), await status(client, BOB))

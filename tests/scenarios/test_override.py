@@ -26,6 +26,7 @@ from tests.coordination.memory import (
     role,
     team,
 )
+from tests.scenarios.iowa import kept
 
 Json = dict[str, Any]
 
@@ -45,22 +46,16 @@ def allowing() -> Json:
     return program
 
 
-async def put(client: httpx.AsyncClient, *resources: Json) -> None:
-    for resource in resources:
-        answer = await client.put(f"{resource['resourceType']}/{resource['id']}", json=resource)
-        assert answer.is_success, answer.text
-
-
 @pytest.fixture
 async def iowa(client: httpx.AsyncClient) -> httpx.AsyncClient:
     """Ann has the three members that a cap of 3 lets her have; m4 has nobody, and Bob has b1."""
-    await put(client, limited(3), organization())
+    await kept(client, limited(3), organization())
     for id in ("ann", "bob"):
-        await put(client, practitioner(id), role(id))
-    await put(client, practitioner("boss"), role("boss", code=[coding("cm-role", "area-manager")]))
+        await kept(client, practitioner(id), role(id))
+    await kept(client, practitioner("boss"), role("boss", code=[coding("cm-role", "area-manager")]))
     for id, manager in (("m1", ANN), ("m2", ANN), ("m3", ANN), ("b1", BOB)):
-        await put(client, patient(id), episode(id), team(id, assigned(manager)))
-    await put(client, patient("m4"), episode("m4"))
+        await kept(client, patient(id), episode(id), team(id, assigned(manager)))
+    await kept(client, patient("m4"), episode("m4"))
     return client
 
 
@@ -127,12 +122,12 @@ async def test_iowas_cap_is_overridden_by_nobody(iowa: httpx.AsyncClient, door: 
 
 @DOORS
 async def test_override_by_whom_the_rule_names_is_kept_in_the_same_commit(iowa: httpx.AsyncClient, door: Any) -> None:
-    await put(iowa, allowing())
+    await kept(iowa, allowing())
     answer = await door(iowa, BOSS, EMERGENCY)
     assert answer.is_success, answer.text
     assert 4 == await members(iowa)
-    [kept] = (await iowa.get("Provenance", params={"agent": BOSS})).json()["entry"]
-    made = kept["resource"]
+    [provenance] = (await iowa.get("Provenance", params={"agent": BOSS})).json()["entry"]
+    made = provenance["resource"]
     assert [EMERGENCY] == made["reason"]
     history = (await iowa.get(f"{made['target'][0]['reference']}/_history")).json()["entry"]
     assert made["meta"]["versionId"] == history[0]["resource"]["meta"]["versionId"]
@@ -144,7 +139,7 @@ async def test_override_by_whom_the_rule_names_is_kept_in_the_same_commit(iowa: 
 async def test_override_by_another_or_for_another_reason_is_refused(
     iowa: httpx.AsyncClient, door: Any, actor: str, reason: Json
 ) -> None:
-    await put(iowa, allowing())
+    await kept(iowa, allowing())
     answer = await door(iowa, actor, reason)
     assert (422, ["business-rule"]) == refusal(answer)
     diagnostics = answer.json()["issue"][0]["diagnostics"]
@@ -156,7 +151,7 @@ async def test_override_by_another_or_for_another_reason_is_refused(
 @DOORS
 @pytest.mark.parametrize("gone", [{"active": False}, {"period": {"end": "2026-01-01"}}])
 async def test_override_by_who_has_left_is_refused(iowa: httpx.AsyncClient, door: Any, gone: Json) -> None:
-    await put(iowa, allowing(), role("boss", code=[coding("cm-role", "area-manager")]) | gone)
+    await kept(iowa, allowing(), role("boss", code=[coding("cm-role", "area-manager")]) | gone)
     assert (422, ["business-rule"]) == refusal(await door(iowa, BOSS, EMERGENCY))
 
 
@@ -168,21 +163,21 @@ async def test_handoff_to_who_is_full_is_overridden_by_nobody_in_iowa(iowa: http
 
 
 async def test_handoff_to_who_is_full_is_overridden_where_the_rule_allows_it(iowa: httpx.AsyncClient) -> None:
-    await put(iowa, allowing())
+    await kept(iowa, allowing())
     assert (422, ["business-rule"]) == refusal(await by_handoff(iowa, BOSS, WHIM))
     answer = await by_handoff(iowa, BOSS, EMERGENCY)
     assert 201 == answer.status_code, answer.text
-    [kept] = (await iowa.get("Provenance", params={"agent": BOSS})).json()["entry"]
-    assert [EMERGENCY] == kept["resource"]["reason"]
-    assert {"reference": f"Task/{answer.json()['id']}"} in kept["resource"]["target"]
-    assert answer.json()["meta"]["versionId"] == kept["resource"]["meta"]["versionId"]
+    [provenance] = (await iowa.get("Provenance", params={"agent": BOSS})).json()["entry"]
+    assert [EMERGENCY] == provenance["resource"]["reason"]
+    assert {"reference": f"Task/{answer.json()['id']}"} in provenance["resource"]["target"]
+    assert answer.json()["meta"]["versionId"] == provenance["resource"]["meta"]["versionId"]
 
 
 async def test_override_of_one_at_a_time(iowa: httpx.AsyncClient) -> None:
     both = team("b1", assigned(BOB), assigned("PractitionerRole/cleo"))
-    await put(iowa, practitioner("cleo"), role("cleo"))
+    await kept(iowa, practitioner("cleo"), role("cleo"))
     answer = await iowa.put("CareTeam/b1", json=both, headers=grounds(BOSS, EMERGENCY))
     assert (422, ["business-rule"]) == refusal(answer)
-    await put(iowa, allowing())
+    await kept(iowa, allowing())
     answer = await iowa.put("CareTeam/b1", json=both, headers=grounds(BOSS, EMERGENCY))
     assert answer.is_success, answer.text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,12 +12,11 @@ from server.coordination.facts import ENTERED_IN_ERROR
 from server.coordination.plan_definition import RULE_PARAMETER
 from tests.answers import refusal
 from tests.coordination.memory import IA_HCBS, assigned, coding, episode, role, shipped, team
-from tests.scenarios.test_iowa_caseload import MCO, asked, day, midnight, parameters, put, roster, sent, transaction
+from tests.scenarios.iowa import DIRECTORY, MCO, asked, day, kept, midnight, parameters, put, roster, sent
 from tests.scenarios.test_unassigned import told as findings
 
 Json = dict[str, Any]
 
-DIRECTORY = Path(__file__).parents[2] / "examples" / "iowa-directory.json"
 ANN, BOB, CLEO, DORA = (f"PractitionerRole/{name}" for name in ("ann", "bob", "cleo", "dora"))
 LEA = f"PractitionerRole/{MCO}-central-manager"  # this supervisor
 EAST = f"PractitionerRole/{MCO}-east-manager"
@@ -35,9 +33,9 @@ async def iowa(client: httpx.AsyncClient) -> httpx.AsyncClient:
     for one in people:
         if one["resourceType"] == "Patient":
             one["address"] = POLK
-    await sent(client, transaction(shipped()))
+    await kept(client, shipped())
     await sent(client, json.loads(DIRECTORY.read_text()))
-    await sent(client, transaction(*people))
+    await kept(client, *people)
     return client
 
 

@@ -24,29 +24,24 @@ from tests.coordination.memory import (
     role,
     team,
 )
+from tests.scenarios.iowa import kept
 
 Json = dict[str, Any]
 
 ANN, BOB = "PractitionerRole/ann", "PractitionerRole/bob"
 
 
-async def put(client: httpx.AsyncClient, *resources: Json) -> None:
-    for resource in resources:
-        answer = await client.put(f"{resource['resourceType']}/{resource['id']}", json=resource)
-        assert answer.is_success, answer.text
-
-
 @pytest.fixture
 async def iowa(client: httpx.AsyncClient) -> httpx.AsyncClient:
     """Ann has four members, before the limit was 3; Bob, who has left, has b1; n1 and n2 have nobody."""
-    await put(client, limited(50), organization())
+    await kept(client, limited(50), organization())
     for id in ("ann", "bob"):
-        await put(client, practitioner(id), role(id))
+        await kept(client, practitioner(id), role(id))
     for id in ("a1", "a2", "a3", "a4"):
-        await put(client, patient(id), episode(id), team(id, assigned(ANN)))
-    await put(client, patient("b1"), episode("b1"), team("b1", assigned(BOB)))
-    await put(client, *(one for id in ("n1", "n2") for one in (patient(id), episode(id))))
-    await put(client, limited(3), role("bob", period={"end": "2026-02-28"}))
+        await kept(client, patient(id), episode(id), team(id, assigned(ANN)))
+    await kept(client, patient("b1"), episode("b1"), team("b1", assigned(BOB)))
+    await kept(client, *(one for id in ("n1", "n2") for one in (patient(id), episode(id))))
+    await kept(client, limited(3), role("bob", period={"end": "2026-02-28"}))
     return client
 
 
@@ -119,13 +114,13 @@ async def test_question_that_is_not_understood_is_refused(
 async def test_program_without_case_managers_leaves_nobody_unassigned(iowa: httpx.AsyncClient) -> None:
     plain = limited(50, id="plain", url=f"{IA_HCBS}-plain")
     plain["action"] = [action for action in plain["action"] if action["id"] == "IA-10"]
-    await put(iowa, plain)
+    await kept(iowa, plain)
     answer = await iowa.get("Organization/mco/$unassigned", params={"program": plain["url"]})
     assert (422, ["not-supported"]) == refusal(answer)
 
 
 async def test_organization_without_members_has_nothing_that_waits(iowa: httpx.AsyncClient) -> None:
-    await put(iowa, organization("empty"))
+    await kept(iowa, organization("empty"))
     answer = await iowa.get("Organization/empty/$unassigned", params={"program": IA_HCBS})
     assert (200, 0) == (answer.status_code, answer.json()["total"])
     assert 404 == (await iowa.get("Organization/none/$unassigned", params={"program": IA_HCBS})).status_code

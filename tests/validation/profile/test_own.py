@@ -17,10 +17,8 @@ from server.validation.element import validate
 from server.validation.profile import snapshot, structure
 from server.validation.profile.judgement import Claim, judge
 from tests import us_core
-from tests.scenarios.test_iowa_transfer import iowa, opened, run, steps
+from tests.scenarios.iowa import opened, run, steps, three_managers
 from tests.validation.loaded import Loaded
-
-__all__ = ["iowa"]  # a fixture
 
 Json = dict[str, Any]
 ROOT = Path(__file__).parents[3]
@@ -112,6 +110,11 @@ def test_what_a_profile_refuses(resource: Json, code: str, place: str) -> None:
     assert (code, (place,)) in [
         (one.code, one.expression) for one in wrong(resource, PROFILES[resource["resourceType"]])
     ]
+
+
+@pytest.fixture
+async def iowa(client: httpx.AsyncClient) -> httpx.AsyncClient:
+    return await three_managers(client)
 
 
 @pytest.mark.requirement("IA-06")
