@@ -52,6 +52,12 @@ def assembled(
     return b"".join(parts)
 
 
+def entry(base_url: str, reference: str, content: bytes, mode: str = "match", further: bytes = b"") -> bytes:
+    """The JSON of a searchset's entry: a resource's JSON, and why it is there; `further` members of its `search`."""
+    place = f'"fullUrl":"{base_url}/{reference}"'.encode()
+    return b'{%b,"resource":%b,"search":{"mode":"%b"%b}}' % (place, content, mode.encode(), further)
+
+
 @dataclass(slots=True)
 class Links:
     """What stands for what within a transaction: an entry's fullUrl, or a conditional reference, for a reference."""

@@ -106,25 +106,20 @@ def _entries(request: Request, found: Query, page: Page) -> Iterator[bytes]:
     """The matches, what they include, and a word on what was left out, even where only a count is asked for."""
     if found.count != 0 and found.summary != "count":
         for version in page.matches:
-            yield _entry(request, found, version, b"match")
+            yield _entry(request, found, version, "match")
         for version in page.included:
-            yield _entry(request, found, version, b"include")
+            yield _entry(request, found, version, "include")
     plan = [Issue("informational", line, severity="information") for line in page.plan]
     issues: Sequence[Issue] = (*found.ignored, *page.issues, *plan)
     if issues:
         yield b'{"resource":%b,"search":{"mode":"outcome"}}' % body.dumps(outcome(issues))
 
 
-def _entry(request: Request, found: Query, version: Version, mode: bytes) -> bytes:
+def _entry(request: Request, found: Query, version: Version, mode: str) -> bytes:
     content = version.body or b""
     if found.summary or found.elements:
         content = subset(content, found.summary, found.elements)
-    return b'{"fullUrl":"%b/%b","resource":%b,"search":{"mode":"%b"}}' % (
-        request.base_url.encode(),
-        version.reference.encode(),
-        content,
-        mode,
-    )
+    return bundle.entry(request.base_url, version.reference, content, mode)
 
 
 def url_of(request: Request, applied: Sequence[tuple[str, str]]) -> str:

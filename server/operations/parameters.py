@@ -21,6 +21,7 @@ from server.validation.element import validate
 
 ALLOWED_TYPE = "http://hl7.org/fhir/StructureDefinition/operationdefinition-allowed-type"
 PROFILE = "http://hl7.org/fhir/StructureDefinition/"
+CRITERION: Mapping[str, Any] = {"type": "string"}  # a search parameter, of which no definition lists all
 
 
 class Given(NamedTuple):
@@ -56,11 +57,19 @@ def place(name: str) -> str:
 
 
 def read(
-    definition: Mapping[str, Any], body: Body | None, query: Sequence[tuple[str, str]], base_url: str = ""
+    definition: Mapping[str, Any],
+    body: Body | None,
+    query: Sequence[tuple[str, str]],
+    base_url: str = "",
+    *,
+    searches: bool = False,
 ) -> Inputs:
-    """The inputs of a request, from its body and from its query. Problem invalid (400) with all that is wrong."""
+    """The inputs of a request, from its body and from its query. Problem invalid (400) with all that is wrong.
+
+    Where the operation `searches`, what it does not declare is a criterion: a string, to be read as search reads it.
+    """
     declared = {one["name"]: one for one in definition["parameter"] if one["use"] == "in"}
-    reader = _Reader(declared, base_url)
+    reader = _Reader(declared, base_url, searches)
     if body is not None:
         reader.body(body)
     for name, text in query:
@@ -74,9 +83,10 @@ def read(
 class _Reader:
     """Reads one request and collects what is wrong with it."""
 
-    def __init__(self, declared: Mapping[str, Mapping[str, Any]], base_url: str) -> None:
+    def __init__(self, declared: Mapping[str, Mapping[str, Any]], base_url: str, searches: bool = False) -> None:
         self.declared = declared
         self.base_url = base_url
+        self.searches = searches
         self.given: dict[str, list[Given]] = {}
         self.issues: list[Issue] = []
 
@@ -147,6 +157,8 @@ class _Reader:
 
     def named(self, name: str) -> Mapping[str, Any] | None:
         declared = self.declared.get(name)
+        if declared is None and self.searches:
+            return CRITERION
         if declared is None:
             known = ", ".join(self.declared)
             self.wrong("not-supported", f"There is no parameter {name[:80]!r}; there are {known}", name[:80])

@@ -25,6 +25,7 @@ from server.operations.document import document
 from server.operations.everything import everything
 from server.operations.expand import expand
 from server.operations.handoff import handoff
+from server.operations.lastn import last
 from server.operations.lookup import lookup
 from server.operations.member_file import member_file
 from server.operations.meta import meta, meta_add, meta_delete
@@ -48,20 +49,23 @@ class Operation:
     definition: Mapping[str, Any]
     function: Callable[[Call], Awaitable[Answer]]
     gets: bool  # takes GET, by which it only reads
+    searches: bool = False  # takes search parameters beside what its definition lists
 
     def inputs(self, body: Body | None, query: Sequence[tuple[str, str]], base_url: str = "") -> Inputs:
         """What is given, read by the OperationDefinition."""
-        return parameters.read(self.definition, body, query, base_url)
+        return parameters.read(self.definition, body, query, base_url, searches=self.searches)
 
     def resource(self, answer: Answer) -> dict[str, Any]:
         """The outputs as the resource that is answered."""
         return parameters.written(self.definition, answer.outputs)
 
 
-def _row(id: str, function: Callable[[Call], Awaitable[Answer]], *, gets: bool = False) -> Operation:
+def _row(
+    id: str, function: Callable[[Call], Awaitable[Answer]], *, gets: bool = False, searches: bool = False
+) -> Operation:
     """`gets` is for what writes by POST alone; what never writes takes GET in any case."""
     definition = json.loads((PROFILES / f"OperationDefinition-{id}.json").read_text())
-    return Operation(definition, function, gets or not definition["affectsState"])
+    return Operation(definition, function, gets or not definition["affectsState"], searches)
 
 
 _ROWS = (
@@ -75,6 +79,7 @@ _ROWS = (
     _row("everything", everything),
     _row("expand", expand),
     _row("handoff", handoff),
+    _row("lastn", last, searches=True),
     _row("lookup", lookup),
     _row("member-file", member_file),
     _row("meta", meta),
