@@ -265,15 +265,15 @@ async def test_a_transfer_that_is_given_up_closes_the_file_again(
 
 
 @pytest.mark.requirement("IA-19")
-@pytest.mark.parametrize(("kept", "expected"), [(True, 200), (False, 403)])
+@pytest.mark.parametrize(("keeps", "expected"), [(True, 200), (False, 403)])
 async def test_the_former_manager_keeps_the_file_where_the_program_says_so(
-    client: httpx.AsyncClient, kept: bool, expected: int
+    client: httpx.AsyncClient, keeps: bool, expected: int
 ) -> None:
     program = shipped()
     rule = next(one for one in program["action"] if one["id"] == "IA-07")
     for extension in rule["extension"]:
         if extension.get("extension", [{}])[0].get("valueCode") == "former-access":
-            extension["extension"][1]["valueBoolean"] = kept
+            extension["extension"][1]["valueBoolean"] = keeps
     people = roster({"ann": 3, "bob": 2})
     await kept(client, program, organization(MCO), *people)
     _, tasks = await opened(client)
