@@ -41,7 +41,8 @@ async def iowa(client: httpx.AsyncClient) -> httpx.AsyncClient:
         await kept(client, patient(id), episode(id), team(id, assigned(ANN)))
     await kept(client, patient("b1"), episode("b1"), team("b1", assigned(BOB)))
     await kept(client, *(one for id in ("n1", "n2") for one in (patient(id), episode(id))))
-    await kept(client, limited(3), role("bob", period={"end": "2026-02-28"}))
+    await kept(client, limited(3))
+    await kept(client, role("bob", period={"end": "2026-02-28"}))
     return client
 
 
