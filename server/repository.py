@@ -9,7 +9,7 @@ import asyncio
 import os
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -25,7 +25,7 @@ from server.search.concepts import Terminology, no_terminology, resolved
 from server.search.filter import ALL, Filter
 from server.search.include import Include
 from server.search.query import Query
-from server.store.engine import Follow, Page, Projections, Search, Sort, Store
+from server.store.engine import Follow, Named, Page, Projections, Search, Sort, Store
 
 KEYS = uuid.UUID("6a0f2a6e-0f5c-5d0c-9a43-6f6f0f6a7d11")  # the namespace of commit ids made from idempotency keys
 
@@ -174,14 +174,15 @@ class Repository:
         at: tuple[int, int] | None = None,
         count: int = DEFAULT_COUNT,
         page: str | None = None,
+        only: Collection[Named] | None = None,
     ) -> Page:
         """Versions, newest first; deletions have no body. Made `since` an instant, current at some time of `at`.
 
-        Instants are microseconds since the epoch; a period is half-open.
+        Instants are microseconds since the epoch; a period is half-open. `only` narrows it to these.
         """
         if type is not None and id is not None and self.store.read(type, id) is None:
             raise Problem.not_found(f"There is no {type} with the id {id!r}")
-        return await self.store.history(type, id, since=since, at=at, count=min(count, MAX_COUNT), page=page)
+        return await self.store.history(type, id, since=since, at=at, count=min(count, MAX_COUNT), page=page, only=only)
 
     async def changes(self, caller: Caller, after: Cursor, limit: int) -> list[Version]:
         """What the ledger has after a cursor, oldest first."""

@@ -67,7 +67,7 @@ REFUSED = {"409": "Another state", "412": "A condition fails", "422": "A rule is
 PART = ("_summary", "_elements")
 WRITING = ("Prefer", "Idempotency-Key", "X-Provenance")
 CHANGING = ("If-Match", "If-None-Match", *WRITING)
-HISTORY = ("_since", "_at", "_count")
+HISTORY = ("_since", "_at", "_list", "_count", "_summary", "_elements", "Prefer")
 SEARCHING = ("_count", "_sort", "_include", "_revinclude", "_summary", "_elements", "_total", "Prefer")
 PATCHES = (JSON_PATCH, FHIR, MERGE_PATCH)
 
@@ -133,7 +133,8 @@ QUERY = {
     "_summary": "true, text, data, count or false",
     "_elements": "The elements that are wanted",
     "_since": "Versions made since this instant",
-    "_at": "Versions that were current at some time of this",
+    "_at": "Versions that were current at some time of this; with a prefix (ge2026) of an open period",
+    "_list": "Versions of what a List names",
     "_count": "How many a page",
     "_sort": "Parameters to sort by, - for descending",
     "_include": "What the matches refer to: CarePlan:subject, :iterate, *",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -70,6 +70,9 @@ class Search:
     @property
     def parts(self) -> tuple[tuple[str, Filter], ...]:
         return ((self.type, self.filter), *self.others)
+
+
+Named = tuple[str, Position | None]  # a resource ("Patient/1") in all its versions, or in one
 
 
 class Page(NamedTuple):
@@ -180,10 +183,11 @@ class Store(Protocol):
         at: tuple[int, int] | None,
         count: int,
         page: str | None,
+        only: Collection[Named] | None = None,
     ) -> Page:
         """Versions, newest first: those made since an instant, and those that were current within a period.
 
-        Instants are microseconds since the epoch; a period is half-open.
+        Instants are microseconds since the epoch; a period is half-open. `only` narrows it to these.
         """
         ...
 

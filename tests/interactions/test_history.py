@@ -117,3 +117,77 @@ async def test_history_of_an_unknown_id(client: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize("name", ["_since", "_at", "_count"])
 async def test_history_ignores_a_parameter_without_a_value(client: httpx.AsyncClient, name: str) -> None:
     assert etags(4, 2, 1) == positions(await client.get(f"Patient/a/_history?{name}="))
+
+
+@pytest.mark.usefixtures("written")
+@pytest.mark.parametrize("query", ["_summary=count", "_count=0", "_summary=count&_count=3"])
+async def test_history_that_is_counted(client: httpx.AsyncClient, query: str) -> None:
+    response = await client.get(f"Patient/_history?{query}", headers={"Prefer": "handling=strict"})
+    assert (4, []) == (response.json()["total"], positions(response))
+
+
+@pytest.mark.usefixtures("written")
+async def test_history_of_parts(client: httpx.AsyncClient) -> None:
+    response = await client.get("Patient/a/_history?_elements=active")
+    changed = response.json()["entry"][1]["resource"]
+    assert ("SUBSETTED", True) == (changed["meta"]["tag"][0]["code"], changed["active"])
+    assert (400, ["invalid"]) == refusal(await client.get("Patient/a/_history?_summary=some"))
+
+
+@pytest.mark.usefixtures("written")
+@pytest.mark.parametrize(("order", "status"), [("-_lastUpdated", 200), ("_lastUpdated", 400), ("name", 400)])
+async def test_history_has_one_order(client: httpx.AsyncClient, order: str, status: int) -> None:
+    strict = await client.get(f"Patient/a/_history?_sort={order}", headers={"Prefer": "handling=strict"})
+    assert status == strict.status_code
+    assert etags(4, 2, 1) == positions(await client.get(f"Patient/a/_history?_sort={order}"))
+
+
+async def test_history_at_compares(client: httpx.AsyncClient) -> None:
+    moments = []
+    for active in (True, False, True):
+        await asyncio.sleep(0.02)
+        response = await client.put("Patient/a", json={"resourceType": "Patient", "id": "a", "active": active})
+        moments.append(response.json()["meta"]["lastUpdated"])
+    _, second, third = moments
+    for expected, asked in [
+        ((3, 2), [f"ge{second}"]),
+        ((3, 2), [f"gt{second}"]),
+        ((3,), [f"ge{third}"]),
+        ((2, 1), [f"le{second}"]),
+        ((1,), [f"lt{second}"]),
+        ((2, 1), [f"le{second}", "ge2020"]),
+        ((2,), [f"ge{second}", f"lt{third}"]),
+        ((), [f"lt{second}", f"ge{third}"]),
+        ((3, 2, 1), ["ge2020-01-01"]),
+        ((), ["lt2020"]),
+    ]:
+        response = await client.get("Patient/a/_history", params={"_at": asked})
+        assert (etags(*expected), len(expected)) == (positions(response), response.json()["total"]), asked
+    for value in ("ne2026", "ap2026", "xx2026"):
+        assert (400, ["invalid"]) == refusal(await client.get(f"_history?_at={value}"))
+
+
+@pytest.mark.usefixtures("written")
+async def test_history_of_what_a_list_names(client: httpx.AsyncClient) -> None:
+    await make_list(client, "Patient/a/_history/2", "Group/g", "Patient/nobody", "https://elsewhere.org/fhir/Patient/a")
+    for place, expected in [("_history", (3, 2)), ("Patient/_history", (2,)), ("Patient/a/_history", (2,))]:
+        response = await client.get(f"{place}?_list=l")
+        assert (etags(*expected), len(expected)) == (positions(response), response.json()["total"]), place
+    assert [] == positions(await client.get("_history?_list=none"))
+    assert (400, ["invalid"]) == refusal(await client.get("_history?_list=$current-problems"))
+
+
+@pytest.mark.usefixtures("written")
+async def test_history_of_a_list_that_changes_between_pages(client: httpx.AsyncClient) -> None:
+    await make_list(client, "Patient/a", "Group/g")
+    page = await client.get("_history?_list=List/l&_count=3")
+    assert etags(4, 3, 2) == positions(page)
+    await make_list(client, "Group/g")
+    following = {link["relation"]: link["url"] for link in page.json()["link"]}["next"]
+    assert etags(1) == positions(await client.get(following))
+
+
+async def make_list(client: httpx.AsyncClient, *references: str) -> None:
+    items = [{"item": {"reference": reference}} for reference in references]
+    made = {"resourceType": "List", "id": "l", "status": "current", "mode": "working", "entry": items}
+    assert (await client.put("List/l", json=made)).is_success

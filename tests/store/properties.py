@@ -24,13 +24,13 @@ from server.search import extract
 from server.search.filter import Filter
 from server.search.parameter import parameters
 from server.search.query import parse
-from server.store.engine import Page, Projections, Search, Store
+from server.store.engine import Named, Page, Projections, Search, Store
 from tests.search import naive
 from tests.search.asked import terminology, told
 from tests.search.strategies import RESOURCES, Asks, asked_of, expressions, resource, single, stepping
 from tests.store.contract import PROJECTIONS, context, put, write
 from tests.store.replay import Replay, Standing, State
-from tests.store.strategies import HOUR, IDS, TYPES, VALUES, Write, asked, histories, moments, searches
+from tests.store.strategies import HOUR, IDS, TYPES, VALUES, Write, asked, histories, moments, named, searches
 
 Fresh = Callable[[Projections], AbstractContextManager[Store]]
 History = list[tuple[int, list[Write]]]
@@ -177,8 +177,10 @@ async def history(store: Store, type: str | None, id: str | None, **times: Any) 
             return found, answer.total
 
 
-def in_history(replay: Replay, type: str | None, id: str | None, since: int | None, at: Any) -> list[Version]:
-    """The versions made since then; those that were current at some time of the period."""
+def in_history(
+    replay: Replay, type: str | None, id: str | None, since: int | None, at: Any, only: Any = None
+) -> list[Version]:
+    """The versions made since then; those that were current at some time of the period; those that are named."""
     found = []
     for version in reversed(replay.versions):
         later = [each for each in replay.versions if each.reference == version.reference and each > version]
@@ -186,6 +188,8 @@ def in_history(replay: Replay, type: str | None, id: str | None, since: int | No
         if type not in (None, version.type) or id not in (None, version.id):
             continue
         if since is not None and version.at < since:
+            continue
+        if only is not None and not {(version.reference, None), (version.reference, version.position)} & only:
             continue
         if at is not None and not (version.at < at[1] and (follows is None or follows.at > at[0])):
             continue
@@ -266,17 +270,22 @@ class StoreProperties:
                     assert (before.ids(type, filter), after.ids(type, filter)) == (found, found_after)
 
     @held
-    @given(histories, st.none() | moments, st.none() | st.tuples(moments, st.integers(0, 3)))
+    @given(histories, st.none() | moments, st.none() | st.tuples(moments, st.integers(0, 3)), st.none() | named)
     async def test_any_history_is_as_a_replay(
-        self, fresh: Fresh, written: History, since: int | None, period: tuple[int, int] | None
+        self,
+        fresh: Fresh,
+        written: History,
+        since: int | None,
+        period: tuple[int, int] | None,
+        only: set[Named] | None,
     ) -> None:
         at = period and (period[0], period[0] + period[1] * HOUR + 1)
         async with opened(fresh, PROJECTIONS) as store:
             run = Run(store)
             await run.write(written)
             for type, id in [(None, None), *((type, id) for type in TYPES for id in (None, *IDS))]:
-                found, total = await history(store, type, id, since=since, at=at)
-                expected = in_history(run.replay, type, id, since, at)
+                found, total = await history(store, type, id, since=since, at=at, only=only)
+                expected = in_history(run.replay, type, id, since, at, only)
                 assert (expected, len(expected)) == (found, total)
             assert run.replay.versions == await store.changes(Cursor(0, 0), 1000)
             for version in run.replay.versions:

@@ -38,6 +38,7 @@ HOUR = 3_600_000_000  # microseconds
 types = st.sampled_from(TYPES)
 ids = st.sampled_from(IDS)
 moments = st.integers(0, 12).map(lambda hours: hours * HOUR)
+named = st.sets(st.tuples(st.sampled_from(REFERENCES), st.none() | st.integers(0, 9)), max_size=6)
 
 
 @st.composite

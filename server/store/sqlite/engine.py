@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ import apsw
 
 from server.ledger import Commit, Context, Cursor, Decide, Position, Rules, Version, View
 from server.outcome import Problem
-from server.store.engine import Finding, Page, Projections, Search, no_rules
+from server.store.engine import Finding, Named, Page, Projections, Search, no_rules
 from server.store.sqlite import rebuild, schema, verify
 from server.store.sqlite import search as found
 from server.store.sqlite.late import not_ready
@@ -180,8 +180,9 @@ class SqliteStore:
         at: tuple[int, int] | None,
         count: int,
         page: str | None,
+        only: Collection[Named] | None = None,
     ) -> Page:
-        return await self.readers.on_thread(lambda tables: tables.history(type, id, since, at, count, page))
+        return await self.readers.on_thread(lambda tables: tables.history(type, id, since, at, count, page, only))
 
     async def changes(self, after: Cursor, limit: int) -> list[Version]:
         return await self.readers.on_thread(lambda tables: tables.changes(after, limit))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from server.ledger import Cursor, Fact, Position, Version
 from server.outcome import Problem
 from server.search.custom import MARK
 from server.search.filter import Filter
-from server.store.engine import Page
+from server.store.engine import Named, Page
 from server.store.sqlite import prune, token
 from server.store.sqlite.compile import Compiler
 from server.store.sqlite.schema import ORDINAL_BITS
@@ -229,6 +229,7 @@ class Tables:
         at: tuple[int, int] | None,
         count: int,
         page: str | None,
+        only: Collection[Named] | None = None,
     ) -> Page:
         """Versions, newest first. A page token carries (position, last seq)."""
         head = self.head()
@@ -236,13 +237,14 @@ class Tables:
         low, end = 0, seq_of(position + 1)
         if since is not None:
             low = self.before(since) + 1
-        where, bindings = self._level(type, id)
+        where, bindings = self._level(type, id) if only is None else self._named(type, id, only)
         if at is not None:
             start, high = (seq_of(min(self.position_at(moment), position) + 1) for moment in (at[0], at[1] - 1))
             where, bindings = f"{where} AND (seq >= ? OR {_STOOD})", (*bindings, start, start)
             end = min(end, high)
-        table = "timeline" if id is None else "versions"
-        ordered = table if type is not None or at is not None else "changes"  # changes is in the order of seq
+        table = "timeline" if id is None and only is None else "versions"
+        is_whole = type is None and at is None and only is None
+        ordered = "changes" if is_whole else table  # changes is in the order of seq
         where += " AND seq >= ? AND seq < ?"
         total = one(self.connection, f"SELECT count(*) FROM {table} t WHERE {where}", (*bindings, low, end))
         sql = f"SELECT seq FROM {ordered} t WHERE {where} ORDER BY seq DESC LIMIT ?"
@@ -253,13 +255,27 @@ class Tables:
         created = frozenset(Cursor(one.position, one.ordinal) for one in versions if self._is_created(one))
         return Page(position, tuple(versions), total=total, next=next, created=created)
 
-    def _level(self, type: str | None, id: str | None) -> tuple[str, tuple[int, ...]]:
+    def _level(self, type: str | None, id: str | None) -> tuple[str, tuple[Any, ...]]:
         """Which versions a history is of: all, those of a type, those of a resource."""
         if type is None:
             return "1", ()
         if id is None:
             return "type = ?", (self.number(type),)
         return "rid = ?", (self.rid(f"{type}/{id}"),)
+
+    def _named(self, type: str | None, id: str | None, only: Collection[Named]) -> tuple[str, tuple[Any, ...]]:
+        """Of what a history is of, the resources and the single versions that are named."""
+        top = self.head()
+        spans = [
+            (self.rid(reference), seq_of(position or 0), seq_of((top if position is None else position) + 1))
+            for reference, position in only
+            if reference == f"{type}/{id}" or (id is None and type in (None, reference.partition("/")[0]))
+        ]
+        where = (
+            "(rid, seq) IN (SELECT v.rid, v.seq FROM json_each(?) w CROSS JOIN versions v ON v.rid = w.value ->> 0 "
+            "AND v.seq >= w.value ->> 1 AND v.seq < w.value ->> 2)"
+        )
+        return where, (json.dumps(spans),)
 
     def _version_at(self, seq: int) -> Version:
         row = self.connection.execute(f"SELECT {VERSION} FROM changes c {JOIN_COMMIT} WHERE c.seq = ?", (seq,))
