@@ -47,7 +47,7 @@ from server.validation.terminology import relation
 
 PATH = "/fhir"
 SQLITE = "sqlite:///"
-PROJECTIONS = "3"  # to be raised with every change to what the index or the facts hold: a store then asks for a rebuild
+PROJECTIONS = "4"  # to be raised with every change to what the index or the facts hold: a store then asks for a rebuild
 PLACES = {
     "FHIR R4": PATH,
     "CapabilityStatement": f"{PATH}/metadata",

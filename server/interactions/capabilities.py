@@ -32,7 +32,8 @@ from server.interactions.read import subset
 from server.outcome import Problem
 from server.search.compartment import COMPARTMENTS
 from server.search.custom import Definitions
-from server.search.parameter import TEXTS
+from server.search.parameter import TEXTS, parameters
+from server.search.reference import PARENTS, hierarchies
 
 TYPE_INTERACTIONS = {  # (method, shape) -> TypeRestfulInteraction
     ("GET", INSTANCE): "read",
@@ -171,7 +172,7 @@ def _rest(server: Server) -> dict[str, Any]:
 
 
 def _resource(server: Server, type: str) -> dict[str, Any]:
-    parameters = search_parameters(type).values()
+    references = [found for found in search_parameters(type).values() if found.type == "reference"]
     return {
         "type": type,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{type}",
@@ -184,7 +185,7 @@ def _resource(server: Server, type: str) -> dict[str, Any]:
         "conditionalUpdate": ("PUT", TYPE) in server.dispatch,
         "conditionalDelete": "multiple" if server.deletes_several else "single",
         "referencePolicy": ["literal", "logical", "local"],
-        "searchInclude": ["*", *(f"{type}:{found.code}" for found in parameters if found.type == "reference")],
+        "searchInclude": ["*", *(f"{type}:{found.code}" for found in references)],
         "searchRevInclude": [*_pointing("Resource"), *_pointing(type)],
         "searchParam": search_parameters_of(type),
         **_operations(found for found in server.operations.values() if is_for(found, type)),
@@ -192,11 +193,17 @@ def _resource(server: Server, type: str) -> dict[str, Any]:
 
 
 def search_parameters_of(type: str) -> list[dict[str, str]]:
-    return [
-        {"name": found.code, "definition": found.url, "type": found.type}
-        for found in search_parameters(type).values()
-        if found.expression or found.code in TEXTS
-    ]
+    """CapabilityStatement.rest.resource.searchParam; `documentation` where there is more to say."""
+    compiled = parameters(type)
+    rows = []
+    for found in search_parameters(type).values():
+        if found.expression or found.code in TEXTS:
+            row = {"name": found.code, "definition": found.url, "type": found.type}
+            along = hierarchies(compiled[found.code]) if found.type == "reference" else ()
+            if along:
+                row["documentation"] = f":above, :below along {', '.join(f'{one}.{PARENTS[one]}' for one in along)}"
+            rows.append(row)
+    return rows
 
 
 def is_for(operation: Operation, type: str) -> bool:

@@ -187,7 +187,7 @@ def _interaction(shape: str, described: Described, type: str) -> JSON:
     if type and described.id == "search-type":
         known = {one["name"] for one in parameters}
         parameters += [
-            {"name": one["name"], "in": "query", "schema": STRING, "description": f"{one['type']}: {one['definition']}"}
+            {"name": one["name"], "in": "query", "schema": STRING, "description": _described(one)}
             for one in search_parameters_of(type)
             if one["name"] not in known
         ]
@@ -201,6 +201,11 @@ def _interaction(shape: str, described: Described, type: str) -> JSON:
         content = {media_type: {"schema": BODIES.get(media_type, RESOURCE)} for media_type in described.bodies}
         made["requestBody"] = {"required": True, "content": content}
     return made
+
+
+def _described(parameter: Mapping[str, str]) -> str:
+    told = f"{parameter['type']}: {parameter['definition']}"
+    return f"{told}; {parameter['documentation']}" if "documentation" in parameter else told
 
 
 def _path_parameters(shape: str, type: str) -> list[JSON]:

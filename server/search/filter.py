@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/search.html
 The index is rows (index name, key, resource). An index name is "<Type>.<search parameter code>", with a suffix after a
 colon for what a modifier needs ("Condition.code:text"). Keys are bytes whose order is the value's order, made by one
 file per search parameter type; a key that is a str is a reference to a resource of this server ("Patient/1").
-Each node below tests one resource; `Chain` and `Has` step to others.
+Each node below tests one resource; `Chain`, `Has` and `Hierarchy` step to others.
 """
 
 from __future__ import annotations
@@ -105,6 +105,19 @@ class Has:
 
 
 @dataclass(frozen=True, slots=True)
+class Hierarchy:
+    """A row of `index` that points to one of `roots`, or to what stands below one (`upward`: above one), however far.
+
+    `parent` is the index by which a resource names what it stands below.
+    """
+
+    index: str
+    parent: str
+    roots: tuple[str, ...]
+    upward: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class And:
     filters: tuple[Filter, ...]
 
@@ -133,7 +146,23 @@ class Concepts:
     filter: Callable[[Collection[tuple[str, str]]], Filter]  # (system, code) of each
 
 
-Filter = Equal | Range | Contains | Near | Present | Words | Ids | Updated | Chain | Has | And | Or | Not | Concepts
+Filter = (
+    Equal
+    | Range
+    | Contains
+    | Near
+    | Present
+    | Words
+    | Ids
+    | Updated
+    | Chain
+    | Has
+    | Hierarchy
+    | And
+    | Or
+    | Not
+    | Concepts
+)
 ALL = And(())  # every resource of the type
 
 # The key of a value that is there but that no search can name (a Reference with only a display): `Present` sees it.

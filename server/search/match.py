@@ -15,7 +15,7 @@ from server.search.filter import And, Contains, Equal, Filter, Ids, Near, Not, O
 def matches(filter: Filter, type: str, id: str, updated: int, rows: Iterable[IndexRow]) -> bool:
     """Test the resource `type/id` by its index rows; `updated` in microseconds since the epoch.
 
-    Raises ValueError for Chain and Has, which test other resources.
+    Raises ValueError for Chain, Has and Hierarchy, which ask of other resources, and for Words.
     """
     index: dict[str, list[bytes | str]] = {}
     for name, key in rows:

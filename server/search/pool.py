@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from server.ledger import IndexRow
-from server.search.filter import And, Chain, Equal, Filter, Has, Not, Or
+from server.search.filter import And, Chain, Equal, Filter, Has, Hierarchy, Not, Or
 from server.search.match import matches
 
 
@@ -46,7 +46,7 @@ def _demanded(filter: Filter) -> tuple[Filter, ...]:
 
 def _steps(filter: Filter) -> bool:
     match filter:
-        case Chain() | Has():
+        case Chain() | Has() | Hierarchy():
             return True
         case And(filters) | Or(filters):
             return any(map(_steps, filters))

@@ -35,7 +35,7 @@ from server.search import (
 )
 from server.search.custom import NONE, Definitions
 from server.search.escaping import split, unescape
-from server.search.filter import And, Chain, Equal, Filter, Has, Ids, Not, Or, Present, either
+from server.search.filter import And, Chain, Equal, Filter, Has, Hierarchy, Ids, Not, Or, Present, either
 from server.search.include import Include
 from server.search.parameter import TEXTS, Parameter, Test, Unknown, followed, searched, through
 
@@ -394,7 +394,7 @@ def _grown(filter: Filter, nodes: int, keys: int) -> tuple[int, int]:
             return nodes + 1, keys
         case Not(inner) | Chain(filter=inner) | Has(filter=inner):
             return _grown(inner, nodes + 1, keys)
-        case Equal(keys=found) | Ids(found):
+        case Equal(keys=found) | Ids(found) | Hierarchy(roots=found):
             return nodes + 1, keys + len(found)
     return nodes + 1, keys
 

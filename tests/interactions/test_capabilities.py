@@ -53,6 +53,11 @@ def test_statement_lists_search(statement: dict[str, Any]) -> None:
     assert "CarePlan:subject" in resource(statement, "Patient")["searchRevInclude"]
 
 
+def test_statement_tells_what_stands_in_a_hierarchy(statement: dict[str, Any]) -> None:
+    told = {one["name"]: one.get("documentation") for one in resource(statement, "Encounter")["searchParam"]}
+    assert (":above, :below along Location.partof", None) == (told["location"], told["participant"])
+
+
 async def test_statement_lists_the_profiles_that_are_loaded(client: httpx.AsyncClient) -> None:
     async def listed() -> list[str]:
         found: list[str] = resource((await client.get("metadata")).json(), "Goal").get("supportedProfile", [])

@@ -75,6 +75,36 @@ async def test_search_includes_all_that_names_the_matches(client: httpx.AsyncCli
     assert ["joe", "l1", "p2"] == sorted(ids(response))
 
 
+async def test_search_along_a_hierarchy(client: httpx.AsyncClient) -> None:
+    """Places within places, as they stood when the first page was taken."""
+    for id, above in (("state", None), ("county", "state"), ("clinic", "county"), ("room", "clinic"), ("far", None)):
+        part = {"partOf": {"reference": f"Location/{above}"}} if above else {}
+        await client.put(f"Location/{id}", json={"resourceType": "Location", "id": id, **part})
+    for place in ("state", "clinic", "room", "far"):
+        visit = {
+            "resourceType": "Encounter",
+            "id": f"at-{place}",
+            "status": "finished",
+            "class": {"code": "AMB"},
+            "location": [{"location": {"reference": f"Location/{place}"}}],
+        }
+        assert 201 == (await client.put(f"Encounter/at-{place}", json=visit)).status_code
+    assert ["clinic", "room"] == sorted(ids(await client.get("Location?partof:below=county")))
+    assert ["at-clinic", "at-state"] == sorted(ids(await client.get("Encounter?location:above=Location/clinic")))
+    nested = await client.get("Location?_has:Location:partof:partof:below=county")
+    assert ["clinic", "county"] == sorted(ids(nested))
+    first = await client.get("Encounter?location:below=state&_count=1")
+    await client.put("Location/clinic", json={"resourceType": "Location", "id": "clinic"})
+    found = ids(first)
+    while "next" in links(first):
+        first = await client.get(links(first)["next"])
+        found += ids(first)
+    assert ["at-clinic", "at-room", "at-state"] == sorted(found)
+    now = await client.get("Encounter?location:below=state&_explain=1")
+    assert ["at-state"] == [one["resource"]["id"] for one in now.json()["entry"] if one["search"]["mode"] == "match"]
+    assert "below Location/state by Location.partof" in now.text
+
+
 @pytest.mark.usefixtures("plans")
 async def test_search_pages_agree_while_others_write(client: httpx.AsyncClient) -> None:
     """HAPI 4190, 5454: paging and totals unstable under writes."""

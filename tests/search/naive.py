@@ -252,6 +252,8 @@ def quantity(element: Any, modifier: str, value: str) -> bool:
 
 
 def reference(element: Any, modifier: str, value: str) -> bool:
+    if modifier == "below":
+        return canonical_below(element, value)
     if modifier == "identifier":
         return "identifier" in element and token(element["identifier"], "", value)
     literal = (element if isinstance(element, str) else element.get("reference", "")).removeprefix(f"{BASE}/")
@@ -264,6 +266,12 @@ def reference(element: Any, modifier: str, value: str) -> bool:
     return literal == sought or (
         "/" not in sought and not literal.startswith("http") and literal.endswith(f"/{sought}")
     )
+
+
+def canonical_below(element: str, value: str) -> bool:
+    """Whether a canonical is of the URL, and of the version or of one that begins with its parts."""
+    (url, _, version), (sought, _, leading) = element.partition("|"), value.partition("|")
+    return url == sought and (not leading or f"{version}.".startswith(f"{leading}."))
 
 
 BASE = "https://care.example.org/fhir"

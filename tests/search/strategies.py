@@ -66,6 +66,7 @@ URLS = some(
         "http://a.org/fhir/" + "v" * 130 + "w",
     ),
 )
+CANONICALS = URLS | st.builds("{}|{}".format, URLS, some("1", "1.0", "1.0.2", "10.0"))
 NOTHING = some({"extension": [{"url": "http://a.org/why", "valueCode": "unknown"}]})
 
 coding = members(system=SYSTEMS, code=CODES, display=TEXTS)
@@ -117,7 +118,7 @@ RESOURCES: dict[str, dict[str, Strategy]] = {
         "subject": reference,
         "effectiveDateTime": MOMENTS,
     },
-    "QuestionnaireResponse": {"questionnaire": URLS | URLS.map(lambda url: f"{url}|1.0")},
+    "QuestionnaireResponse": {"questionnaire": CANONICALS},
     "RiskAssessment": {
         "prediction": several(members(probabilityDecimal=DECIMALS) | members(probabilityRange=range_)),
     },
@@ -169,7 +170,7 @@ ASKED["code-value-quantity"] = [
 MORE: dict[str, list[tuple[str, Strategy]]] = {
     "Patient.identifier": [(":of-type", st.builds("{}|{}|{}".format, SYSTEMS, CODES, CODES))],
     "Observation.subject": [(":identifier", TOKENS), (":Patient", some("1", "2")), (":Group", some("1"))],
-    "QuestionnaireResponse.questionnaire": [("", URLS | URLS.map(lambda url: f"{url}|1.0"))],
+    "QuestionnaireResponse.questionnaire": [("", CANONICALS), (":below", CANONICALS)],
 }
 
 

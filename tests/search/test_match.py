@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from server.search.filter import ALL, And, Chain, Contains, Equal, Has, Ids, Not, Or, Present, Range, Updated
+from server.search.filter import ALL, And, Chain, Contains, Equal, Has, Hierarchy, Ids, Not, Or, Present, Range, Updated
 from server.search.match import matches
 from tests.search import naive
 from tests.search.asked import finds
@@ -57,7 +57,10 @@ def test_matches_each_filter(filter: Any, expected: bool) -> None:
     assert expected == matches(filter, "T", "1", 100, ROWS)
 
 
-@pytest.mark.parametrize("filter", [Chain("T.r", "Patient", ALL), Has("Task", "Task.focus", ALL)])
+@pytest.mark.parametrize(
+    "filter",
+    [Chain("T.r", "Patient", ALL), Has("Task", "Task.focus", ALL), Hierarchy("T.r", "Patient.link", ("Patient/1",))],
+)
 def test_matches_refuses_to_step_to_other_resources(filter: Any) -> None:
     with pytest.raises(ValueError, match="another resource"):
         matches(filter, "T", "1", 100, ROWS)

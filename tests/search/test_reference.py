@@ -4,7 +4,11 @@ from typing import Any
 
 import pytest
 
+from server.search import query
 from server.search.extract import rows
+from server.search.filter import Filter, Hierarchy, Or
+from server.search.parameter import parameters
+from server.search.reference import PARENTS
 from tests.search.asked import BASE, finds, places, refused
 
 UUID = "urn:uuid:c757873d-ec9a-4326-a141-556f43239520"
@@ -109,6 +113,71 @@ def test_reference_rows_are_local_references() -> None:
 
 
 @pytest.mark.parametrize(
+    ("canonical", "value", "expected"),
+    [
+        ("http://a.org/q", "http://a.org/q", True),
+        ("http://a.org/q|1.0", "http://a.org/q", True),
+        ("http://a.org/q|1.0", "http://a.org/q|1", True),
+        ("http://a.org/q|1.1.2", "http://a.org/q|1.1", True),
+        ("http://a.org/q|1.1.2", "http://a.org/q|1.1.2", True),
+        ("http://a.org/q|2.0", "http://a.org/q|1", False),
+        ("http://a.org/q|10.0", "http://a.org/q|1", False),
+        ("http://a.org/q|1.0", "http://a.org/q|1.0.2", False),
+        ("http://a.org/q", "http://a.org/q|1", False),
+        ("http://a.org/q/r|1.0", "http://a.org/q", False),
+        (f"{BASE}/Questionnaire/1", "1", True),
+    ],
+)
+def test_reference_finds_the_versions_below_one(canonical: str, value: str, expected: bool) -> None:
+    response = {"resourceType": "QuestionnaireResponse", "questionnaire": canonical}
+    assert expected == finds(response, ("questionnaire:below", value))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("location:below", "Location/1", Hierarchy("Encounter.location", "Location.partof", ("Location/1",))),
+        ("location:above", "1", Hierarchy("Encounter.location", "Location.partof", ("Location/1",), upward=True)),
+        (
+            "location:below",
+            f"{BASE}/Location/1",
+            Hierarchy("Encounter.location", "Location.partof", ("Location/1",)),
+        ),
+        (
+            "part-of:below",
+            "1,Encounter/2",
+            Or(
+                (
+                    Hierarchy("Encounter.part-of", "Encounter.part-of", ("Encounter/1",)),
+                    Hierarchy("Encounter.part-of", "Encounter.part-of", ("Encounter/2",)),
+                )
+            ),
+        ),
+    ],
+)
+def test_reference_goes_along_a_hierarchy(name: str, value: str, expected: Filter) -> None:
+    assert expected == query.parse("Encounter", [(name, value)], base_url=BASE, lenient=False).filter
+
+
+def test_parents_are_parameters_that_name_the_same_type() -> None:
+    for type, code in PARENTS.items():
+        assert type in parameters(type)[code].targets
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("location:below", "https://other.org/fhir/Location/1", "invalid"),
+        ("location:below", "Patient/1", "invalid"),
+        ("subject:below", "1", "not-supported"),
+        ("location:below.name", "x", "invalid"),
+    ],
+)
+def test_reference_refuses_what_stands_in_no_hierarchy(name: str, value: str, code: str) -> None:
+    assert [(code, f"http.{name}")] == places(refused("Encounter", (name, value)))
+
+
+@pytest.mark.parametrize(
     ("name", "value", "code"),
     [
         ("subject", "Patient/", "invalid"),
@@ -119,6 +188,7 @@ def test_reference_rows_are_local_references() -> None:
         ("subject:Practitioner", "1", "not-supported"),
         ("subject:below", "Patient/1", "not-supported"),
         ("instantiates-canonical:identifier", "1", "not-supported"),
+        ("instantiates-canonical:above", "http://a.org/q|1.0", "not-supported"),
         ("subject:identifier", "a|b|c", "invalid"),
     ],
 )

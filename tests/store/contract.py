@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -40,6 +41,7 @@ from server.search.filter import (
     Equal,
     Filter,
     Has,
+    Hierarchy,
     Ids,
     Near,
     Not,
@@ -520,6 +522,10 @@ class StoreContract:
                 And((Equal("CarePlan.title", (b"x",)), Chain("CarePlan.subject", "Patient", Ids(("p2",))))),
                 "c3",
             ),
+            ("CarePlan", Hierarchy("CarePlan.subject", "Patient.subject", ("Patient/p1",)), "c1 c2"),
+            ("CarePlan", Hierarchy("CarePlan.subject", "Patient.subject", ("Patient/nowhere",)), "c4"),
+            ("CarePlan", Hierarchy("CarePlan.subject", "Patient.subject", ("Patient/unheard-of",)), ""),
+            ("CarePlan", And((Equal("CarePlan.title", (b"x",)), Updated(None, None))), "c1 c3"),
             ("CarePlan", Updated(None, 0), ""),
             ("CarePlan", Updated(0, None), "c1 c2 c3 c4"),
             ("CarePlan", And((Equal("CarePlan.title", (b"x",)), Updated(0, None))), "c1 c3"),
@@ -670,6 +676,23 @@ class StoreContract:
         around = (*forward, Follow("CarePlan.subject", "CarePlan", iterate=True, reverse=True))
         page = await population.search(Search("CarePlan", Ids(("c1",)), follow=around))
         assert ["p1", "c2"] == [version.id for version in page.included]
+
+    async def test_search_along_a_hierarchy_goes_all_the_way_and_round_a_ring(self, store: Store) -> None:
+        await write(store, *[patient(f"p{n}", subject={"reference": f"Patient/p{n - 1}"}) for n in range(1, 40)])
+        await write(store, plan("c5", "Patient/p5"), plan("c30", "Patient/p30"), plan("elsewhere", "Patient/x"))
+        below = Hierarchy("CarePlan.subject", "Patient.subject", ("Patient/p7",))
+        above = replace(below, upward=True)
+        assert ["c30"] == await ids(store, "CarePlan", below)
+        assert ["c5"] == await ids(store, "CarePlan", above)
+        assert ["elsewhere", "c5"] == await ids(store, "CarePlan", Not(below), sort=(Sort("_id", descending=True),))
+        position = store.head()
+        await write(store, patient("p0", subject={"reference": "Patient/p39"}))
+        assert ["c30", "c5"] == sorted(await ids(store, "CarePlan", below))
+        assert ["c30", "c5"] == sorted(await ids(store, "CarePlan", above))
+        await write(store, patient("p0"), delete("Patient", "p20"))
+        assert [] == await ids(store, "CarePlan", below)
+        for filter, expected in ((below, ["c30"]), (above, ["c5"])):
+            assert expected == [one.id for one in await store.view(position).search("CarePlan", filter, 10)]
 
     @pytest.mark.parametrize("type", ["Patient", "CarePlan"])
     @pytest.mark.parametrize("filter", LARGEST, ids=lambda filter: filter.__class__.__name__)

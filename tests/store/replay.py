@@ -12,7 +12,7 @@ from typing import Any
 
 from server.fhir import body
 from server.ledger import Change, Fact, FactRow, IndexRow, Position, Version
-from server.search.filter import NAMELESS, And, Chain, Filter, Has, Not, Or, Words
+from server.search.filter import NAMELESS, And, Chain, Filter, Has, Hierarchy, Not, Or, Words
 from server.search.match import matches
 from server.store.engine import Follow, Projections, Sort
 
@@ -59,10 +59,27 @@ class State:
                 for each in self.standing.values()
                 if each.type == filter.type
             )
+        if isinstance(filter, Hierarchy):
+            return not self.line(filter).isdisjoint(one.keys(filter.index))
         if isinstance(filter, Words):
             texts = (one.texts[0],) if filter.scope == "narrative" else one.texts
             return any(_says(text, filter) for text in texts)
         return matches(filter, one.type, one.id, one.updated, one.rows)
+
+    def line(self, filter: Hierarchy) -> set[bytes | str]:
+        """The roots, and all that is reached from them by naming a parent, or by being named as one."""
+        found: set[bytes | str] = set(filter.roots)
+        named = [(each, key) for each in self.standing.values() for key in each.keys(filter.parent)]
+        links = [(f"{each.type}/{each.id}", key) for each, key in named if isinstance(key, str)]
+        while True:
+            further = {
+                (parent if filter.upward else child)
+                for child, parent in links
+                if (child if filter.upward else parent) in found
+            }
+            if further <= found:
+                return found
+            found |= further
 
     def facts(self, kind: str, keys: Iterable[str]) -> dict[str, list[Fact]]:
         return {

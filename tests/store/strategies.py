@@ -17,6 +17,7 @@ from server.search.filter import (
     Equal,
     Filter,
     Has,
+    Hierarchy,
     Ids,
     Not,
     Or,
@@ -135,6 +136,12 @@ words = st.builds(
 )
 
 
+def hierarchies(type: str) -> st.SearchStrategy[Filter]:
+    roots = st.lists(st.sampled_from((*REFERENCES, "Patient/unheard-of")), min_size=1, max_size=2).map(tuple)
+    parent = types.map(lambda named: f"{named}.subject")
+    return st.builds(Hierarchy, st.just(f"{type}.subject"), parent, roots, st.booleans())
+
+
 def filters(type: str, steps: int = 2) -> st.SearchStrategy[Filter]:
     """All filters, with a few steps to other resources."""
     if not steps:
@@ -142,7 +149,9 @@ def filters(type: str, steps: int = 2) -> st.SearchStrategy[Filter]:
     other = types.flatmap(lambda named: st.tuples(st.just(named), st.deferred(lambda: filters(named, steps - 1))))
     chain = other.map(lambda found: Chain(f"{type}.subject", *found))
     has = other.map(lambda found: Has(found[0], f"{found[0]}.subject", found[1]))
-    return st.recursive(plain(type) | words | chain | has, lambda part: _combined(type, part), max_leaves=5)
+    return st.recursive(
+        plain(type) | words | chain | has | hierarchies(type), lambda part: _combined(type, part), max_leaves=5
+    )
 
 
 def asked(type: str, of: Callable[[str], st.SearchStrategy[Filter]] = filters) -> st.SearchStrategy[tuple[str, Filter]]:

@@ -7,7 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from server.search.filter import And, Chain, Equal, Filter, Has, Ids, Near, Not, Present, Range, Updated, Words
+from server.search.filter import (
+    And,
+    Chain,
+    Equal,
+    Filter,
+    Has,
+    Hierarchy,
+    Ids,
+    Near,
+    Not,
+    Present,
+    Range,
+    Updated,
+    Words,
+)
 from server.store.engine import Sort
 from server.store.sqlite import order, schema
 from server.store.sqlite.compile import Compiler
@@ -45,6 +59,9 @@ def tables(tmp_path: Path) -> Tables:
         Not(Chain("CarePlan.subject", "Patient", Chain("Patient.link", "Patient", IDENTIFIER))),
         And((SUBJECT, Not(Has("Goal", "Goal.subject", DATE)))),
         And((Has("Goal", "Goal.subject", Equal("Goal.identifier", (b"1",))), CODE)),
+        Hierarchy("CarePlan.location", "Location.partof", ("Location/1",)),
+        And((SUBJECT, Hierarchy("CarePlan.location", "Location.partof", ("Location/1",), upward=True))),
+        And((SUBJECT, Not(Hierarchy("CarePlan.location", "Location.partof", ("Location/1",))))),
         Near("CarePlan.place", 41.6, -93.6, 1000),
         And((SUBJECT, Near("CarePlan.place", 41.6, -93.6, 1000))),
     ],

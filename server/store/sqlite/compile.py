@@ -19,6 +19,7 @@ from server.search.filter import (
     Equal,
     Filter,
     Has,
+    Hierarchy,
     Ids,
     Near,
     Not,
@@ -122,6 +123,8 @@ class Compiler:
             case Equal(keys=keys):
                 bound = [self.bind(self.lookup.rid(key) if isinstance(key, str) else key) for key in keys]
                 return f"key = {bound[0]}" if len(bound) == 1 else f"key IN ({', '.join(bound)})"
+            case Hierarchy():
+                return f"key IN (SELECT value FROM json_each({self.bind(json.dumps(self._line(filter)))}))"
             case Range():
                 test = f"key >= {self.bind(filter.low)} AND key < {self.bind(filter.high)}"
                 if filter.tail_low is not None:
@@ -185,6 +188,8 @@ class Compiler:
         )
 
     def _updated_probe(self, type: str, filter: Updated) -> str:
+        if filter == Updated(None, None):
+            return "1"  # else the position would be bound, and nothing would ask for it
         return self._updated_test(self.version("m.rid"), filter)
 
     def _updated_test(self, seq: str, filter: Updated) -> str:
@@ -239,6 +244,23 @@ class Compiler:
         rids = self.lookup.rids(f"SELECT DISTINCT rid FROM ({apart.set(type, filter)})", apart.bindings)
         return f"SELECT value AS target FROM json_each({self.bind(json.dumps(rids))})"
 
+    def _line(self, filter: Hierarchy) -> list[int]:
+        """The roots and all that stand below them, or above, found a level at a time; a ring ends where it began."""
+        found = dict.fromkeys(map(self.lookup.rid, filter.roots))
+        level = list(found)
+        while level:
+            step = Compiler(self.lookup, self.at)
+            through = f"SELECT value AS target FROM json_each({step.bind(json.dumps(level))})"
+            named = f"name = {step.name(filter.parent)}"
+            if filter.upward:
+                where = f"rid = target AND {named} AND typeof(key) = 'integer'"
+                sql = step.rows("key", where, by_rid=True, through=through)
+            else:
+                sql = step.rows("rid", f"{named} AND key = target", through=through)
+            level = [rid for rid in step.lookup.rids(sql, step.bindings) if rid not in found]
+            found.update(dict.fromkeys(level))
+        return list(found)
+
     def _or_set(self, type: str, filter: Or) -> str:
         if not filter.filters:
             return "SELECT 0 AS rid WHERE 0"
@@ -264,6 +286,7 @@ class Compiler:
         Updated: _updated_set,
         Chain: _chain_set,
         Has: _has_set,
+        Hierarchy: _rows_set,
         Or: _or_set,
     }
     _PROBES: ClassVar[dict[type, Callable[[Compiler, str, Any], str]]] = {
@@ -275,6 +298,7 @@ class Compiler:
         Updated: _updated_probe,
         Chain: _chain_probe,
         Has: _has_probe,
+        Hierarchy: _rows_probe,
         And: _and_probe,
         Or: _or_probe,
         Not: _not_probe,
@@ -317,6 +341,8 @@ def _told(filter: Filter) -> str:
             return f"Equal {index}, {len(keys)} keys"
         case Range(index) | Contains(index) | Near(index) | Present(index):
             return f"{type(filter).__name__} {index}"
+        case Hierarchy(index, parent, roots, upward):
+            return f"Hierarchy {index}, {'above' if upward else 'below'} {', '.join(roots)} by {parent}"
         case Words(scope, words):
             return f"Words of the {scope}, {len(words)} words"
     return type(filter).__name__
@@ -337,6 +363,7 @@ _RANKS: dict[type, int] = {
     Ids: 0,
     Chain: 30,
     Has: 35,
+    Hierarchy: 30,
     Words: 20,
     Range: 40,
     Near: 40,
