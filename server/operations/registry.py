@@ -27,6 +27,7 @@ from server.operations.expand import expand
 from server.operations.handoff import handoff
 from server.operations.lastn import last
 from server.operations.lookup import lookup
+from server.operations.match import match_of
 from server.operations.member_file import member_file
 from server.operations.meta import meta, meta_add, meta_delete
 from server.operations.outcome_indicators import outcome_indicators
@@ -81,6 +82,7 @@ _ROWS = (
     _row("handoff", handoff),
     _row("lastn", last, searches=True),
     _row("lookup", lookup),
+    _row("match", match_of),
     _row("member-file", member_file),
     _row("meta", meta),
     _row("meta-add", meta_add),

@@ -30,6 +30,11 @@ def split(text: str, separator: str) -> list[str]:
     return parts
 
 
+def escape(text: str) -> str:
+    """A value as it stands in a search, whatever its characters."""
+    return "".join(f"\\{character}" if character in _ESCAPED else character for character in text)
+
+
 def unescape(text: str) -> str:
     """The characters that are meant. Problem invalid where a backslash stands before anything else."""
     if "\\" not in text:

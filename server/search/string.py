@@ -9,11 +9,11 @@ bytes is told apart by :exact alone.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from server.fhir.folding import folded
 from server.ledger import IndexRow
 from server.outcome import Problem
 from server.search.digest import digest6
@@ -41,12 +41,7 @@ def normalized(text: str) -> bytes:
 
 @lru_cache(maxsize=8192)
 def _normalized(text: str) -> bytes:
-    if text.isascii():
-        text = text.lower()
-    else:
-        plain = unicodedata.normalize("NFKD", text.casefold())
-        text = "".join(character for character in plain if not unicodedata.combining(character)).casefold()
-    return " ".join(text.replace("\0", " ").split()).encode("utf-8", "surrogatepass")[:LENGTH]
+    return folded(text.replace("\0", " ")).encode("utf-8", "surrogatepass")[:LENGTH]
 
 
 def key(text: str) -> bytes:
