@@ -26,6 +26,7 @@ ORDER = {
     "GET": 3,
     "HEAD": 3,
 }
+URNS = ("urn:uuid:", "urn:oid:")
 LINKED = {"uri", "url", "oid", "uuid"}  # element types whose values are links; those of type canonical are not
 
 _RESTFUL = re.compile(r"(https?://.+/)([A-Z][A-Za-z]+)/([A-Za-z0-9.-]{1,64})")
@@ -107,6 +108,21 @@ def _collect(node: Mapping[str, Any], known: Container[str], found: set[str]) ->
                     _collect(item, known, found)
                 elif type(item) is str and item in known:
                     found.add(item)
+
+
+def urns_in(resource: Any) -> set[str]:
+    """The references that are names within a Bundle (urn:uuid:, urn:oid:); none of those within a Bundle itself."""
+    found: set[str] = set()
+    if isinstance(resource, dict) and resource.get("resourceType") != "Bundle":
+        for name, value in resource.items():
+            if name == "reference" and isinstance(value, str) and value.startswith(URNS):
+                found.add(value)
+            elif isinstance(value, dict | list):
+                found |= urns_in(value)
+    elif isinstance(resource, list):
+        for item in resource:
+            found |= urns_in(item)
+    return found
 
 
 def is_conditional(reference: str) -> bool:

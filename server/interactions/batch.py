@@ -6,10 +6,11 @@ https://hl7.org/fhir/R4/http.html#brules
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from server.fhir import body, bundle
 from server.interactions import entry
+from server.interactions.entry import Entry
 from server.interactions.exchange import Request, Response, Server
 from server.outcome import Problem
 
@@ -19,10 +20,12 @@ TOGETHER = 64  # entries in work at once, so that their commits share one write 
 async def batch(server: Server, request: Request, entries: Sequence[body.Entry]) -> Response:
     """Do each entry, in the order that a transaction has, and answer in the order of the request."""
     answers = [b""] * len(entries)
+    names = {str(one.members.get("fullUrl")) for one in entries if one.resource is not None}
 
     async def answer(index: int) -> None:
         try:
             found = entry.read(request, index, entries[index].members, entries[index].resource)
+            _check_alone(found, names)
             response = await entry.perform(server, found)
         except Problem as problem:
             response = Response.refused(problem)
@@ -35,6 +38,14 @@ async def batch(server: Server, request: Request, entries: Sequence[body.Entry])
         for start in range(0, len(indexes), TOGETHER):
             await asyncio.gather(*map(answer, indexes[start : start + TOGETHER]))
     return Response(200, bundle.assembled("batch-response", answers))
+
+
+def _check_alone(asked: Entry, names: Set[str]) -> None:
+    """Problem invalid (400) where a resource links to another entry: in a batch none knows of the others."""
+    resource = asked.request.parsed
+    if resource is not None and "urn:" in resource.source and (found := bundle.urns_in(resource.resource) & names):
+        text = f"{min(found)[:200]!r} is another entry's fullUrl, which only a transaction resolves"
+        raise entry.placed(Problem.invalid(text, resource.type), asked.index)
 
 
 def _rank(asked: body.Entry) -> int:

@@ -46,6 +46,15 @@ INSTANCE_OPERATION = "[type]/[id]/$[name]"
 ASYNC = "_async/[id]"
 ASYNC_OUTPUT = "_async/[id]/1"
 
+PART = frozenset({"_summary", "_elements"})
+TAKEN: Mapping[tuple[str, str], frozenset[str]] = {  # the parameters of what looks at none of the others
+    ("GET", INSTANCE): PART,
+    ("GET", VERSION): PART,
+    ("GET", METADATA): PART | {"mode"},
+    **{place: frozenset() for place in (("POST", BASE), ("POST", TYPE), ("GET", ASYNC), ("DELETE", ASYNC))},
+    **{(method, INSTANCE): frozenset() for method in ("PUT", "PATCH", "DELETE")},
+}
+
 ALL_TYPES = "*"
 MAX_PARAMETERS = 1000
 MAX_QUERY = 1 << 20  # bytes of a query string or a form: more than any search that is not too costly needs
@@ -206,7 +215,8 @@ class Server:
         """Find the interaction and do it. Problem not_supported (405) where the place does not take the method."""
         if request.method == "OPTIONS":
             return self.options(request.place.shape)
-        handler = self.dispatch.get(("GET" if request.method == "HEAD" else request.method, request.place.shape))
+        place = "GET" if request.method == "HEAD" else request.method, request.place.shape
+        handler = self.dispatch.get(place)
         if handler is None:
             allowed = ", ".join(self.allowed(request.place.shape))
             raise Problem.of(
@@ -214,7 +224,18 @@ class Server:
                 f"{request.method} is not for {request.place.shape}; it takes {allowed}",
                 headers={"Allow": allowed},
             )
+        if request.parameters and not request.prefer.lenient:
+            _check_taken(request, TAKEN.get(place))
         return await handler(self, request)
+
+
+def _check_taken(request: Request, taken: frozenset[str] | None) -> None:
+    """Problem invalid (400) where a client that prefers strict handling gives a parameter that would be left out."""
+    unknown = [] if taken is None else [name[:80] for name, _ in request.parameters if name not in taken]
+    if unknown:
+        known = f"{request.method} of {request.place.shape} takes {', '.join(sorted(taken or ())) or 'no parameters'}"
+        issues = [Issue("not-supported", f"{known}; not {name!r}", (name,)) for name in unknown]
+        raise Problem.with_issues("invalid", issues)
 
 
 def locate(path: str) -> Place:

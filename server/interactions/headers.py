@@ -46,7 +46,11 @@ FORMATS = {
     "application/fhir json": FHIR_JSON,  # an unescaped + is a blank in a query
     "application/fhir xml": FHIR_XML,
 }
-WILDCARDS = {"*/*", "application/*"}
+WILDCARDS = {  # what they stand for, of what we write
+    "*/*": ("application/fhir+json", "application/fhir+xml"),
+    "application/*": ("application/fhir+json", "application/fhir+xml"),
+    "text/*": ("text/json", "text/xml"),
+}
 FHIR_VERSIONS = {"4.0", "4.0.1"}
 ACCEPT_PATCH = f"{JSON_PATCH}, application/fhir+json, application/json, application/fhir+xml, {MERGE_PATCH}"
 
@@ -69,27 +73,32 @@ def acceptable(accept: bytes | None, format: str | None = None, tabular: bool = 
     """The Content-Type of the answer. Problem not_acceptable (406) where the client wants none that we write."""
     known = FORMATS | TABULAR if tabular else FORMATS
     if format is not None:
-        sent = known.get(format.partition(";")[0].strip().lower())
-        if sent is None:
+        asked, quality = _media_range(format)
+        if asked not in known or quality <= 0:
             raise not_acceptable(format, "_format")
-        return sent
+        return known[asked]
     if accept is None:
         return FHIR_JSON
+    refused = {media_type for media_type, quality in ranges(accept) if quality == 0}
+    for media_type in preferred(accept):
+        for sent in WILDCARDS.get(media_type, (media_type,)):
+            if "/" in sent and sent in known and sent not in refused:
+                return known[sent]
+    raise not_acceptable(accept.decode("latin-1"), "http.Accept")
+
+
+def preferred(accept: bytes) -> list[str]:
+    """The media types that Accept takes, */* among them, what the client likes best first."""
     asked = ranges(accept)
     if any(media_type == "text/html" for media_type, _ in asked):  # a browser means pages by application/xml
         asked = [found for found in asked if found[0] != "application/xml"]
-    for media_type, quality in sorted(asked, key=_preference):
-        if quality > 0 and (media_type in WILDCARDS or not media_type):
-            return FHIR_JSON
-        if quality > 0 and "/" in media_type and media_type in known:
-            return known[media_type]
-    raise not_acceptable(accept.decode("latin-1"), "http.Accept")
+    return [media_type for media_type, quality in sorted(asked, key=_preference) if quality > 0]
 
 
 def _preference(found: tuple[str, float]) -> tuple[float, bool, bool]:
     """The best quality first; of equals what is named before a wildcard, and JSON, which is stored, before XML."""
     media_type, quality = found
-    return -quality, media_type in WILDCARDS or not media_type, media_type in XML_TYPES
+    return -quality, media_type in WILDCARDS, media_type in XML_TYPES
 
 
 def ranges(value: bytes | None) -> list[tuple[str, float]]:
@@ -98,7 +107,7 @@ def ranges(value: bytes | None) -> list[tuple[str, float]]:
 
 
 def _media_range(text: str) -> tuple[str, float]:
-    """One member of Accept: its media type and its quality; 0 where it asks for another version of FHIR."""
+    """One member of Accept: its media type and its quality; -1 where it asks for another version of FHIR."""
     media_type, *parameters = [part.strip().lower() for part in text.split(";")]
     quality = 1.0
     for parameter in parameters:
@@ -106,18 +115,20 @@ def _media_range(text: str) -> tuple[str, float]:
         if name == "q":
             quality = _quality(value)
         elif name == "fhirversion" and value.strip('"') not in FHIR_VERSIONS:
-            return media_type, 0.0
-    return media_type, quality
+            return media_type, -1.0
+    return media_type or "*/*", quality
 
 
 def _quality(text: str) -> float:
     return float(text) if re.fullmatch(r"[01](\.[0-9]{0,3})?", text) else 0.0
 
 
-def not_acceptable(asked: str, place: str) -> Problem:
+def not_acceptable(asked: str, place: str, beside: str = "") -> Problem:
+    """`beside` says what else might be asked for here."""
     return Problem.of(
         "not_acceptable",
-        f"This server writes FHIR R4 as application/fhir+json or application/fhir+xml; {asked[:200]!r} is neither",
+        f"This server writes FHIR R4 as application/fhir+json or application/fhir+xml{beside}; "
+        f"{asked[:200]!r} is neither",
         place,
     )
 

@@ -22,13 +22,14 @@ from urllib.parse import urlsplit
 from server.auth.access import SYSTEM, Caller
 from server.fhir import body, xml
 from server.fhir.reference import local
-from server.interactions import asynchronous, coding
+from server.interactions import asynchronous, binary, coding
 from server.interactions.cors import Cors, Lines
 from server.interactions.exchange import (
     ASYNC_OUTPUT,
     REQUEST_ID,
     SEARCHES,
     Parameters,
+    Place,
     Request,
     Response,
     Server,
@@ -109,11 +110,12 @@ class Base:
             place = locate(scope["path"][len(self.path) :])
             shape = place.shape
             url = self._url(scope, headers)
-            content = await self._content(method, shape, headers, receive) if method in WITH_BODY else b""
+            content = await self._content(method, place, headers, receive) if method in WITH_BODY else b""
             asked = parameters(scope["query_string"])
             if shape in SEARCHES:
                 asked, content = [*asked, *parameters(content)], b""
-            if shape != ASYNC_OUTPUT:  # which has a form of its own
+            is_content = binary.is_read(method, place) and not any(name in binary.AS_FHIR for name, _ in asked)
+            if shape != ASYNC_OUTPUT and not is_content:  # which have forms of their own
                 form, asked = _form(headers.get(b"accept"), asked, bool(place.operation))
             caller = _caller(headers.get(b"x-acting-as"))
             request = Request(
@@ -123,6 +125,9 @@ class Base:
             if not later:
                 request.gone = partial(_gone, receive)
             response = await (asynchronous.accept if later else Server.perform)(self.server, request)
+            if is_content and response.status == 200:
+                asked_for = await _aside(partial(binary.answered, request, response), response.body)
+                form = Form(asked_for) if asked_for else Form()
             if method == "OPTIONS" and b"access-control-request-method" in headers:
                 response.headers += self.cors.preflight(headers.get(b"origin"), ", ".join(self.server.allowed(shape)))
             if form.media_type in IN_XML:
@@ -153,15 +158,18 @@ class Base:
             scheme or scope["scheme"], host or headers.get(b"host", b"localhost").decode("latin-1"), self.path
         )
 
-    async def _content(self, method: str, shape: str, headers: Headers, receive: Receive) -> bytes:
+    async def _content(self, method: str, place: Place, headers: Headers, receive: Receive) -> bytes:
         """The request's body, as JSON. Problem too_costly (413), unsupported_media (415), malformed (400)."""
+        shape = place.shape
         length = headers.get(b"content-length", b"0")
         if len(length) > 15 or not length.isdigit() or int(length) > self.max_body:
             raise coding.too_large(self.max_body)
         content = await _received(receive, self.max_body, self.patience)
         if (packed := headers.get(b"content-encoding")) is not None:
             content = await coding.decoded(content, packed, self.max_body)
-        if content:
+        if content and binary.is_written(method, place):
+            content = await _aside(partial(binary.wrapped, place, headers), content)
+        elif content:
             check = check_form if shape in SEARCHES else check_patch_type if method == "PATCH" else check_content_type
             check(headers.get(b"content-type"))
             if is_xml(headers.get(b"content-type")):

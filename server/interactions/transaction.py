@@ -239,6 +239,7 @@ class Together:
                 part.names = part.write.patch.links_in(names)
             elif part.write.body is not None:
                 part.names = bundle.links_in(part.write.body.resource, names)
+                _check_named(part, names)
             self._conditions(part, base_url)
         self.has_versioned = any(bundle.versioned(name) for part in self.parts for name in part.names)
         self.searched = {query.type for query, _ in self.conditions.values()}
@@ -354,6 +355,18 @@ def _full_urls(parts: Sequence[Part]) -> Links:
                 raise entry.placed(problem, part.entry.index)
             links.add(url, url)
     return links
+
+
+def _check_named(part: Part, names: Collection[str]) -> None:
+    """Problem invalid (400) where a link is to an entry that the Bundle does not have: it would lead nowhere."""
+    assert part.write.body is not None
+    found = bundle.urns_in(part.write.body.resource) if "urn:" in part.write.body.source else set()
+    for name in sorted(name for name in found if name not in names and bundle.versioned(name) not in names):
+        text = (
+            f"No entry has the fullUrl {name[:200]!r}: give the entry it, or name what is elsewhere by its URL or its "
+            "identifier"
+        )
+        raise entry.placed(Problem.invalid(text, part.write.type), part.entry.index)
 
 
 async def _one(head: TransactionHead, name: str, query: Query, index: int) -> str:

@@ -119,3 +119,19 @@ async def test_batch_takes_history_and_searches(client: httpx.AsyncClient) -> No
     ]
     assert [2, 1, 0] == [len(one.get("entry", ())) for one in found[:3]]
     assert [1, 1, 1] == [len(one.get("entry", ())) for one in found[4:7]]
+
+
+async def test_batch_refuses_links_between_entries(client: httpx.AsyncClient) -> None:
+    name = "urn:uuid:6d7ff1b6-9f1c-4d5b-8f0a-4a0d4f5b7c11"
+    elsewhere = "urn:uuid:00000000-0000-0000-0000-000000000000"
+    response = await client.post(
+        "",
+        json=transaction(
+            entry("POST", "Patient", patient("a"), name),
+            entry("POST", "Patient", patient("b", link=[{"type": "seealso", "other": {"reference": name}}])),
+            entry("POST", "Patient", patient("c", link=[{"type": "seealso", "other": {"reference": elsewhere}}])),
+            type="batch",
+        ),
+    )
+    assert ["201", "400", "201"] == statuses(response)
+    assert ["Bundle.entry[1].resource"] == response.json()["entry"][1]["response"]["outcome"]["issue"][0]["expression"]

@@ -86,6 +86,11 @@ def test_tags_that_are_none(value: bytes) -> None:
         (FHIR_XML, None, "application/fhir xml", False),
         (FHIR_JSON, b"text/html, application/xml;q=0.9, */*;q=0.8", None, False),
         (FHIR_XML, b"text/html, application/fhir+xml;q=0.9", None, False),
+        (FHIR_XML, b"application/fhir+json;q=0, */*", None, False),
+        (FHIR_JSON, b"application/fhir+json;fhirVersion=5.0, */*;q=0.1", None, False),
+        (b"text/json;charset=utf-8", b"text/*", None, False),
+        (FHIR_JSON, b"", None, False),
+        (FHIR_JSON, None, "application/fhir+json; fhirVersion=4.0", False),
     ],
 )
 def test_acceptable(expected: bytes, accept: bytes | None, format: str | None, tabular: bool) -> None:

@@ -545,3 +545,30 @@ async def test_host_that_is_none(client: httpx.AsyncClient, host: str) -> None:
 async def test_host_that_is_not_ours(client: httpx.AsyncClient, host: str) -> None:
     """A page whose name was made to mean 127.0.0.1 reads nothing while everybody may read."""
     assert (403, ["forbidden"]) == refusal(await client.get("Patient", headers={"Host": host}))
+
+
+@pytest.mark.parametrize(
+    ("method", "place"),
+    [
+        ("GET", "Patient/a"),
+        ("HEAD", "Patient/a"),
+        ("GET", "Patient/a/_history/1"),
+        ("GET", "metadata"),
+        ("POST", "Patient"),
+        ("PUT", "Patient/a"),
+        ("PATCH", "Patient/a"),
+        ("DELETE", "Patient/a"),
+        ("POST", ""),
+    ],
+)
+async def test_strict_handling_refuses_what_would_be_left_out(
+    client: httpx.AsyncClient, method: str, place: str
+) -> None:
+    await client.put("Patient/a", json={"resourceType": "Patient", "id": "a"})
+    content = {"json": {"resourceType": "Patient", "id": "a"}} if method in {"POST", "PUT", "PATCH"} else {}
+    strict = {"Prefer": "handling=strict", "Content-Type": "application/fhir+json"}
+    refused = await client.request(method, f"{place}?colour=red", headers=strict, **content)  # type: ignore[arg-type]
+    assert 400 == refused.status_code
+    assert method == "HEAD" or (400, ["not-supported"]) == refusal(refused)
+    taken = await client.get("Patient/a?_elements=name&_format=json&_pretty=true", headers=strict)
+    assert 200 == taken.status_code

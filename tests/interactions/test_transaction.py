@@ -425,3 +425,19 @@ async def test_reference_to_a_version_of_what_stands_is_to_that(client: httpx.As
 async def test_reference_to_a_version_of_no_entry_is_left(client: httpx.AsyncClient) -> None:
     response = await client.post("", json=transaction(entry("POST", "CarePlan", plan("Patient/x/_history/3"))))
     assert "Patient/x/_history/3" == (await client.get(location(response, 0))).json()["subject"]["reference"]
+
+
+@pytest.mark.parametrize("name", ["urn:uuid:00000000-0000-0000-0000-000000000000", "urn:oid:1.2.3"])
+async def test_transaction_refuses_a_link_to_no_entry(client: httpx.AsyncClient, name: str) -> None:
+    link = {"resourceType": "Patient", "link": [{"type": "seealso", "other": {"reference": name}}]}
+    refused = await client.post("", json=transaction(entry("POST", "Patient", link)))
+    assert (400, ["invalid"]) == refusal(refused)
+    assert ["Bundle.entry[0].resource"] == places(refused)
+    assert 0 == (await client.get("_history")).json()["total"]
+
+
+async def test_transaction_leaves_the_links_within_a_stored_bundle(client: httpx.AsyncClient) -> None:
+    within = {"resourceType": "Patient", "link": [{"type": "seealso", "other": {"reference": "urn:oid:1.2.3"}}]}
+    kept = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": within}]}
+    response = await client.post("", json=transaction(entry("POST", "Bundle", kept)))
+    assert ["201"] == statuses(response)
