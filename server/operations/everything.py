@@ -1,4 +1,4 @@
-"""Patient/[id]/$everything, Encounter/[id]/$everything: all of a compartment, and what it refers to, page by page.
+"""$everything of a Patient, of an Encounter, or of all of them: a compartment and what it refers to, page by page.
 
 https://hl7.org/fhir/R4/patient-operation-everything.html, https://hl7.org/fhir/R4/encounter-operation-everything.html
 
@@ -46,7 +46,8 @@ DATES = (
 
 async def everything(call: Call) -> Answer:
     """A Bundle of type searchset: a page of it, with links to the others. Problem not_found, gone or invalid."""
-    await call.here(call.repository.view(call.caller))
+    if call.id:
+        await call.here(call.repository.view(call.caller))
     types = _types(call)
     page = await call.repository.search(call.caller, _query(call, types), call.inputs.one("_page"))
     return Answer(text=await asyncio.to_thread(_searchset, call, frozenset(types), page))
@@ -80,8 +81,11 @@ def _query(call: Call, types: Sequence[str]) -> Query:
 
 
 def _belongs(call: Call, type: str) -> Filter:
-    if type in BESIDE and type not in compartment.types(call.type):
-        return Equal(parameters(type)[BESIDE[type]].index, (call.reference,))
+    beside = [] if type in compartment.types(call.type) else [BESIDE[type]]
+    if not call.id:
+        return compartment.of_any(call.type, type, beside)
+    if beside:
+        return Equal(parameters(type)[beside[0]].index, (call.reference,))
     return compartment.filter(call.reference, type)
 
 
@@ -122,8 +126,8 @@ def _entries(call: Call, types: frozenset[str], page: Page) -> Iterator[bytes]:
 
 
 def _is_shown(call: Call, resource: Resource | None) -> bool:
-    """False for another patient, and for what is about another one."""
-    if resource is None or call.type != "Patient":
+    """False for another patient, and for what is about another one, where one is asked about."""
+    if resource is None or call.type != "Patient" or not call.id:
         return resource is not None
     if resource["resourceType"] == "Patient":
         return bool(resource["id"] == call.id)
@@ -145,4 +149,5 @@ def _url(call: Call, token: str | None) -> str:
         (name, str(value)) for name in ("start", "end", "_since", "_type", "_count") for value in call.inputs.all(name)
     ]
     asked = urlencode([*given, *([("_page", token)] if token else [])], safe=":,|.")
-    return f"{call.base_url}/{call.reference}/$everything" + (f"?{asked}" if asked else "")
+    place = call.reference if call.id else call.type
+    return f"{call.base_url}/{place}/$everything" + (f"?{asked}" if asked else "")

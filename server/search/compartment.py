@@ -5,9 +5,11 @@ https://hl7.org/fhir/R4/compartmentdefinition.html
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from server.fhir import definition
 from server.outcome import Problem
-from server.search.filter import Equal, Filter, Ids, either
+from server.search.filter import ALL, Chain, Equal, Filter, Ids, Not, either
 from server.search.parameter import parameters
 
 COMPARTMENTS = ("Device", "Encounter", "Patient", "Practitioner", "RelatedPerson")
@@ -29,3 +31,12 @@ def filter(within: str, type: str) -> Filter:
     searched = parameters(type)
     named = [Equal(searched[code].index, (within,)) for code in definition.compartment(compartment).get(type, ())]
     return either([*own, *named])
+
+
+def of_any(compartment: str, type: str, codes: Iterable[str] = ()) -> Filter:
+    """The resources of a type that are in the compartment of any, or that name one by one of these parameters too."""
+    if type == compartment:
+        return ALL
+    named = [*definition.compartment(compartment).get(type, ()), *codes]
+    found = either([Chain(parameters(type)[code].index, compartment, ALL) for code in named])
+    return Not(Not(found))  # most do: an engine walks the type and tests each, so that a page costs what it shows

@@ -109,6 +109,48 @@ async def test_everything_of_an_encounter(filled: httpx.AsyncClient) -> None:
     assert "Encounter/e Observation/f | Patient/a Practitioner/p" == shown(await filled.get("Encounter/e/$everything"))
 
 
+EVERY = """CarePlan/c CarePlan/d Encounter/e Goal/g Observation/f Patient/a Patient/b Provenance/i Task/t
+| Organization/o Practitioner/p"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("", EVERY),
+        ("_type=CarePlan,Provenance", "CarePlan/c CarePlan/d Provenance/i"),
+        ("_type=CarePlan&start=2026-02-01", "CarePlan/d"),
+        ("_type=Patient&_since=2999-01-01T00:00:00Z", ""),
+        ("_type=Group", None),
+    ],
+)
+async def test_everything_of_all_patients(filled: httpx.AsyncClient, asked: str, expected: str | None) -> None:
+    nobodys = of("CarePlan", "z", status="active", intent="plan", subject={"reference": "Group/h"})
+    await filled.put("CarePlan/z", json=nobodys)
+    response = await filled.get(f"Patient/$everything?{asked}")
+    if expected is None:
+        assert 400 == refusal(response)[0]
+    else:
+        assert " ".join(expected.split()) == shown(response)
+
+
+async def test_pages_of_everything_of_all_patients_are_of_one_position(filled: httpx.AsyncClient) -> None:
+    page = await filled.get("Patient/$everything?_count=2")
+    found = [shown(page)]
+    await filled.delete("Goal/g")
+    await filled.put("Patient/z", json=of("Patient", "z"))
+    while following := {link["relation"]: link["url"] for link in page.json()["link"]}.get("next"):
+        page = await filled.get(following)
+        found.append(shown(page))
+    assert 5 == len(found)
+    matches = [one for part in found for one in part.partition(" | ")[0].split()]
+    assert EVERY.partition("|")[0].split() == sorted(matches)
+    assert "Patient/z" in shown(await filled.get("Patient/$everything"))
+
+
+async def test_everything_of_all_encounters(filled: httpx.AsyncClient) -> None:
+    assert "Encounter/e Observation/f | Patient/a Practitioner/p" == shown(await filled.get("Encounter/$everything"))
+
+
 async def test_everything_of_what_is_not_there(filled: httpx.AsyncClient) -> None:
     assert (404, ["not-found"]) == refusal(await filled.get("Patient/nobody/$everything"))
     assert (404, ["not-found"]) == refusal(await filled.get("Practitioner/p/$everything"))
