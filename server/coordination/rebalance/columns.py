@@ -16,6 +16,7 @@ import numpy as np
 
 from server.coordination.rebalance.cost import NEVER, Costs, Flags, Integers, Numbers, Shorts
 from server.coordination.rebalance.regions import Block, Regions
+from server.coordination.rebalance.sites import Sites
 from server.coordination.rebalance.situation import Situation
 
 REGIONS = 3  # that are looked at first for each member
@@ -70,7 +71,8 @@ class Bounds:
     load: Integers  # of each member
     load_keeps: Integers
     load_room: Integers
-    receivers: Integers  # managers with room
+    sites: Sites  # of the managers with room
+    receivers: Integers  # the first of each site, who stands for it
     held: Integers  # members who may stay, at each manager
     least: int
     regions: Regions  # of the receivers
@@ -84,17 +86,19 @@ class Bounds:
         pinned = np.array(situation.members.pinned, bool) & costs.stays
         miles = (costs.weights.mile + costs.weights.provider_mile) * 12_500  # half around the earth
         dearest = int(costs.fixed.max(initial=0)) + costs.weights.ramp + miles
-        receivers = np.flatnonzero((room > 0) & ((load_room > 0) | (not situation.weighted)))
+        with_room = np.flatnonzero((room > 0) & ((load_room > 0) | (not situation.weighted)))
+        sites = Sites.of(costs, with_room, alone=situation.weighted)
         return cls(
             keeps,
             room,
             costs.load,
             load_keeps,
             load_room,
-            receivers,
+            sites,
+            sites.firsts,
             np.bincount(costs.manager[costs.stays], minlength=len(keeps)),
             situation.least,
-            Regions(costs, receivers),
+            Regions(costs, sites),
             ~pinned,
             (dearest + 1) * min(2 * len(keeps) + 2, 10_000),
         )

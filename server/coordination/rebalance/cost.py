@@ -192,12 +192,14 @@ class Places:
 class Receivers(Places):
     """Some managers, and what going to them costs."""
 
-    def __init__(self, costs: Costs, managers: Integers) -> None:
+    def __init__(self, costs: Costs, managers: Integers, alone: Flags | None = None) -> None:
+        """`alone` of them have no other at their side to whom their own members could go."""
         locations = costs.locations[managers]
         super().__init__(costs, [costs.vectors[column] for column in locations.T], locations[:, 0] == UNKNOWN)
         self.ramp = costs.ramp[managers].astype(np.int32)
         self.column = np.full(len(costs.ramp) + 1, -1, np.int64)  # of each manager, and last of NOBODY
-        self.column[managers] = np.arange(len(managers))
+        is_one = np.ones(len(managers), bool) if alone is None else alone
+        self.column[managers[is_one]] = np.flatnonzero(is_one)
 
     def costs(self, members: Integers) -> Shorts:
         """A row a member, a column a manager."""

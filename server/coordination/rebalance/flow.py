@@ -36,7 +36,7 @@ def assigned(costs: Costs, bounds: Bounds, columns: Columns) -> Optimum:
     others = np.bincount(costs.manager[costs.stays & ~columns.active], minlength=len(bounds.keeps))
     ends, lack = _ends(network, bounds, others, sink)
     network.add_arcs(staying, ends, np.maximum(bounds.keeps - others, 0))
-    network.add_arcs(coming, ends, bounds.room)
+    network.add_arcs(coming[bounds.sites.site], ends[bounds.sites.managers], bounds.room[bounds.sites.managers])
     flow, price = network.solve(int(sink[0]))
     used = flow[going] > 0
     receiver = np.full(len(columns.active), NOBODY, np.int64)
@@ -59,13 +59,14 @@ def guessed(costs: Costs, bounds: Bounds, columns: Columns) -> Integers:
     place[active] = network.add_nodes(len(active), 1)
     sink = network.add_nodes(1, -len(active))
     staying, coming = network.add_nodes(len(bounds.keeps)), network.add_nodes(len(regions.groups))
+    room = np.bincount(bounds.sites.site, bounds.room[bounds.sites.managers], len(bounds.keeps)).astype(np.int64)
     stays = active[costs.stays[active]]
     network.add_arcs(place[columns.tails], coming[columns.heads], 1, columns.costs)
     network.add_arcs(place[stays], staying[costs.manager[stays]], 1)
     network.add_arcs(place[active], sink, 1, bounds.penalty)
     others = np.bincount(costs.manager[costs.stays & ~columns.active], minlength=len(bounds.keeps))
     network.add_arcs(staying, sink, np.maximum(bounds.keeps - others, 0))
-    network.add_arcs(coming, sink, np.array([bounds.room[group].sum() for group in regions.groups], np.int64))
+    network.add_arcs(coming, sink, np.array([room[group].sum() for group in regions.groups], np.int64))
     _, price = network.solve(int(sink[0]))
     found = np.zeros(len(bounds.keeps), np.int64)
     for group, one in zip(regions.groups, price[coming].tolist(), strict=True):

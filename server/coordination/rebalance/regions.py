@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from server.coordination.rebalance.cost import EARTH, Costs, Flags, Integers, Numbers, Places, Receivers, Shorts
+from server.coordination.rebalance.sites import Sites
 from server.coordination.rebalance.situation import UNKNOWN
 
 SIZE = 40  # managers in a region, at most
@@ -29,10 +30,11 @@ class Block(NamedTuple):
 
 
 class Regions:
-    """Some managers by where they are."""
+    """The sites by where they are, each as its first manager."""
 
-    def __init__(self, costs: Costs, managers: Integers) -> None:
-        self.costs = costs
+    def __init__(self, costs: Costs, sites: Sites) -> None:
+        self.costs, self.sites = costs, sites
+        managers = sites.firsts
         vectors = costs.vectors[costs.locations[managers, 0]]
         is_known = costs.locations[managers, 0] != UNKNOWN
         self.groups = [
@@ -89,7 +91,7 @@ class Regions:
         """The costs where a region (a column of `near`) is near a member (a row)."""
         for number in np.flatnonzero(near.any(axis=0)).tolist():
             if number not in self._receivers:
-                self._receivers[number] = Receivers(self.costs, self.groups[number])
+                self._receivers[number] = self.sites.receivers(self.costs, self.groups[number])
             rows = np.flatnonzero(near[:, number])
             yield Block(rows, self.groups[number], self._receivers[number].costs(members[rows]))
 

@@ -37,6 +37,7 @@ def solve(situation: Situation, seconds: float = SECONDS) -> Solution:
         if found.missing:
             solution.lacking = shortage.lacking(situation, [], found.missing)
             return solution
+    found = found._replace(receiver=bounds.sites.shared_out(costs, bounds.room, found.receiver))
     solution.cost, solution.bound = found.cost, found.bound
     solution.moves = _explained(situation, costs, bounds, found)
     return solution
@@ -48,7 +49,7 @@ def _explained(situation: Situation, costs: Costs, bounds: Bounds, found: Optimu
     receivers = found.receiver[members]
     left = bounds.room - np.bincount(receivers, minlength=len(bounds.room))
     load_left = bounds.load_room - np.bincount(receivers, bounds.load[members], len(bounds.room)).astype(np.int64)
-    free = np.flatnonzero((left > 0) & ((load_left > 0) | (not situation.weighted)))
+    free = bounds.sites.few((left > 0) & ((load_left > 0) | (not situation.weighted)))
     alternatives, prices = [], []
     for chunk, rows in costs.chunks(members, free) if len(free) else ():
         if situation.weighted:

@@ -8,7 +8,7 @@ from random import Random
 import numpy as np
 
 from server.coordination.rebalance.cost import Costs
-from server.coordination.rebalance.situation import Manager, Situation
+from server.coordination.rebalance.situation import Manager, Situation, Solution
 
 PLACES = 6
 
@@ -18,6 +18,7 @@ def some(random: Random) -> Situation:
     situation = Situation()
     situation.points = [(41 + 2 * random.random(), -96 + 4 * random.random()) for _ in range(PLACES)]
     managers, limit = random.randint(1, 4), random.randint(1, 4)
+    places = random.choice([1, 2, PLACES])  # few: managers at the same ones are one site
     present = [random.randint(-1, managers - 1) for _ in range(random.randint(1, 6))]
     for index in range(managers):
         leaves, others = random.random() < 0.15, random.choice([0, 0, 0, 1])
@@ -27,7 +28,7 @@ def some(random: Random) -> Situation:
                 f"Practitioner/{index}",
                 keeps=0 if leaves else max(0, limit - others),
                 room=0 if leaves else max(0, limit - others - present.count(index)),
-                points=tuple(random.sample(range(PLACES), random.choice([0, 1, 1, 2]))),
+                points=tuple(random.sample(range(places), min(places, random.choice([0, 1, 1, 2])))),
                 is_new=random.random() < 0.3,
                 leaves=leaves,
             )
@@ -61,6 +62,26 @@ def weighted(situation: Situation, random: Random) -> Situation:
     ]
     situation.weighted, situation.full_load = True, limit
     return situation
+
+
+def meets_the_caps(situation: Situation, solution: Solution) -> bool:
+    """True where the moves leave nobody where they are, keep every cap, and give enough managers a member."""
+    members, managers = situation.members, range(len(situation.managers))
+    after = list(members.manager)
+    for move in solution.moves:
+        if move.receiver == move.sender or move.sender != members.manager[move.member]:
+            return False
+        after[move.member] = move.receiver
+    comes = [after[member] != members.manager[member] for member in range(len(members))]
+    staying, coming = (
+        [sum(after[member] == one and comes[member] is is_new for member in range(len(members))) for one in managers]
+        for is_new in (False, True)
+    )
+    limits = [(one.keeps, one.room) for one in situation.managers]
+    return (
+        all(stay <= keeps and come <= room for stay, come, (keeps, room) in zip(staying, coming, limits, strict=True))
+        and sum(stay + come > 0 for stay, come in zip(staying, coming, strict=True)) >= situation.least
+    )
 
 
 def least_cost(situation: Situation) -> int | None:

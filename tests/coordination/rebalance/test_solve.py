@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from server.coordination.rebalance import columns, regions
 from server.coordination.rebalance.situation import Manager, Situation
 from server.coordination.rebalance.solve import solve
-from tests.coordination.rebalance.small import least_cost, some, weighted
+from tests.coordination.rebalance.small import least_cost, meets_the_caps, some, weighted
 
 SEEDS = st.integers(0, 1 << 32)
 
@@ -38,6 +38,7 @@ def test_solve_finds_the_least_cost_and_proves_it(seed: int) -> None:
     assert [] == solution.lacking
     assert (least, least) == (solution.cost, solution.bound)
     assert least == sum(move.cost for move in solution.moves)
+    assert meets_the_caps(situation, solution)
     for move in solution.moves:
         assert move.cost == sum(move.parts.values())
         assert move.cost > 0 or move.sender < 0
