@@ -130,6 +130,8 @@ class Base:
                 form = Form(asked_for) if asked_for else Form()
             if method == "OPTIONS" and b"access-control-request-method" in headers:
                 response.headers += self.cors.preflight(headers.get(b"origin"), ", ".join(self.server.allowed(shape)))
+            if request.media_type != form.media_type:  # an operation's Parameters say so
+                form = form._replace(media_type=request.media_type)
             if form.media_type in IN_XML:
                 await _put_into_xml(response, form)
         except Problem as problem:

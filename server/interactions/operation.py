@@ -14,7 +14,7 @@ from server.interactions.exchange import (
     Response,
     Server,
 )
-from server.interactions.headers import CSV, not_acceptable
+from server.interactions.headers import CSV, acceptable, not_acceptable
 from server.outcome import Problem
 
 LEVELS = {SYSTEM_OPERATION: "system", TYPE_OPERATION: "type", INSTANCE_OPERATION: "instance"}
@@ -32,6 +32,7 @@ async def invoke(server: Server, request: Request) -> Response:
             f"${request.place.operation} writes: POST it, with its Parameters in the body",
             headers={"Allow": "POST"},
         )
+    _read_format(request)
     response = await operation(server, request)
     if request.media_type == CSV and not response.media_type:
         raise not_acceptable("text/csv", "http.Accept")
@@ -44,3 +45,16 @@ def _is_at(operation: Operation, request: Request) -> bool:
     return bool(definition.get(LEVELS[place.shape])) and (
         not place.type or place.type in (types := definition.get("resource", ())) or "Resource" in types
     )
+
+
+def _read_format(request: Request) -> None:
+    """`_format` in the Parameters, where the URL has none: the form of the answer. A Bundle's entry has none."""
+    if request.format or request.parsed is not None or not request.content:
+        return
+    given = request.body().resource.get("parameter")
+    for one in given if isinstance(given, list) else ():
+        if isinstance(one, dict) and one.get("name") == "_format":
+            format = one.get("valueCode", one.get("valueString"))
+            if not isinstance(format, str):
+                raise Problem.invalid("_format is a code, such as json or csv", "Parameters.parameter")
+            request.media_type = acceptable(None, format, tabular=True)

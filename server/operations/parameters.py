@@ -21,6 +21,8 @@ from server.validation.element import validate
 
 ALLOWED_TYPE = "http://hl7.org/fhir/StructureDefinition/operationdefinition-allowed-type"
 PROFILE = "http://hl7.org/fhir/StructureDefinition/"
+FORM = frozenset({"_format", "_pretty"})  # the answer's, and no operation's own
+WHOLE = frozenset({"integer", "positiveInt", "unsignedInt"})
 CRITERION: Mapping[str, Any] = {"type": "string"}  # a search parameter, of which no definition lists all
 
 
@@ -104,7 +106,8 @@ class _Reader:
         if issues:
             raise Problem.with_issues("malformed", issues)
         for one in parameters:
-            self.parameter(one)
+            if one["name"] not in FORM:
+                self.parameter(one)
 
     def bare(self, body: Body) -> None:
         """The resource itself is the body, where an operation takes one."""
@@ -205,7 +208,12 @@ def _values(one: Mapping[str, Any]) -> Iterator[Given]:
 def _is_of(given: Given, accepted: Sequence[str]) -> bool:
     if "Resource" in accepted and given.type in RESOURCE_TYPES:
         return True
-    return any(given.type == type or given.type in datatype.NARROWER.get(type, ()) for type in accepted)
+    return any(
+        given.type == type
+        or given.type in datatype.NARROWER.get(type, ())
+        or (given.type in WHOLE and type in WHOLE and datatype.PRIMITIVES[type].conforms(given.value))
+        for type in accepted
+    )
 
 
 def _from_text(type: str, text: str) -> Given | None:

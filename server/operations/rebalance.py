@@ -39,7 +39,7 @@ async def rebalance(call: Call) -> Answer:
     gap = Decimal(solution.cost - solution.bound) / max(1, solution.cost)
     return Answer(
         [
-            ("proposal", proposal.bundle(made, solution, _reason(call, made.rule))),
+            ("proposal", proposal.bundle(made, solution, _reason(call, made.rule), position)),
             ("cost", Decimal(solution.cost)),
             ("bound", Decimal(solution.bound)),
             ("gap", gap.quantize(Decimal("0.000001"), ROUND_HALF_UP).normalize() + 0),
@@ -253,17 +253,20 @@ async def _apply(call: Call) -> Answer:
 
 async def _openings(call: Call, position: int) -> list[Opening]:
     """The moves that are named, else all that are proposed at the position."""
-    ids = call.inputs.all("move")
-    if ids:
+    ids = list(dict.fromkeys(call.inputs.all("move")))
+    named = [one for id in ids if (one := Chosen.of(id))]
+    if ids and len(named) == len(ids):  # which say themselves what they are: nothing is solved again
         view, now = await call.view_at(position, "position")
         known = await active(view)
         program = known.near(known.meant(call.inputs.one("program")), now)
         rule = next(program.of_kind("rebalance"), None)
-        return [_opening(call, position, _named(id), _reason(call, rule), ()) for id in dict.fromkeys(ids)]
+        return [_opening(call, position, one, _reason(call, rule), ()) for one in named]
     made, solution, _ = await _proposed(call, position)
     if solution.lacking:
         raise Problem.conflict(f"Nothing is proposed there. {wording.shortage(made, solution.lacking[0])}")
     moves = proposal.transfers(solution)
+    if ids:
+        moves = _named(call, position, made, moves, ids)
     supposed = [made.situation.managers[move.receiver] for move in moves]
     if names := sorted({manager.name for manager in supposed if "/" not in manager.reference}):
         text = f"{names[0]} is only supposed. Apply the other moves by `move`, or propose again once there is a role."
@@ -274,12 +277,15 @@ async def _openings(call: Call, position: int) -> list[Opening]:
     ]
 
 
-def _named(id: str) -> Chosen:
-    found = Chosen.of(id)
-    if found is None:
-        text = f"{id[:120]!r} is no move: it is the identifier of a proposed Task that goes to a PractitionerRole"
+def _named(call: Call, position: int, made: Reading, moves: Sequence[Move], ids: Sequence[str]) -> list[Move]:
+    """The moves whose Tasks are named, by identifier, id or fullUrl."""
+    wanted = {id.removeprefix("urn:uuid:").removeprefix("Task/") for id in ids}
+    proposed = [proposal.chosen(made, move) for move in moves]
+    names = [{one.id, one.task(call.reference, made.program.url, position)} for one in proposed]
+    if unknown := sorted(wanted.difference(*names)):
+        text = f"{unknown[0][:120]!r} is no move: these inputs propose no Task of this identifier or id at {position}"
         raise Problem.invalid(text, place("move"))
-    return found
+    return [move for move, own in zip(moves, names, strict=True) if own & wanted]
 
 
 def _opening(call: Call, position: int, move: Chosen, reason: Resource, weighed: Sequence[Resource]) -> Opening:

@@ -57,6 +57,25 @@ async def test_operation_writes_no_table_where_it_has_none(client: httpx.AsyncCl
     assert 406 == refusal(await client.get("Patient/a/$care-manager?_format=csv"))[0]
 
 
+@pytest.mark.parametrize(
+    ("format", "status", "start"),
+    [
+        ({"valueCode": "xml"}, 200, "<"),
+        ({"valueString": "application/fhir+json"}, 200, "{"),
+        ({"valueCode": "csv"}, 406, "{"),
+        ({"valueCode": "tea"}, 406, "{"),
+        ({"valueInteger": 1}, 400, "{"),
+    ],
+)
+async def test_operation_takes_the_format_from_its_parameters(
+    client: httpx.AsyncClient, format: dict[str, Any], status: int, start: str
+) -> None:
+    asked = parameters(resource=WRONG)
+    asked["parameter"].append({"name": "_format", **format})
+    response = await client.post("Patient/$validate", json=asked)
+    assert (status, start) == (response.status_code, response.text[0])
+
+
 async def test_operation_in_a_batch(client: httpx.AsyncClient) -> None:
     bundle = transaction(
         entry("PUT", "Patient/a", PATIENT),

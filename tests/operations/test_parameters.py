@@ -31,6 +31,7 @@ DEFINITION = {
         declared("name", "string"),
         declared("share", "decimal"),
         declared("move", "string", max="*"),
+        declared("number", "positiveInt"),
         {"name": "count", "use": "out", "min": 1, "max": "1", "type": "integer"},
     ]
 }
@@ -65,6 +66,7 @@ def place(name: str) -> str:
         (Given("dateTime", "2026-01-01"), {"name": "asOf", "valueDateTime": "2026-01-01"}),
         (Given("integer", 7), {"name": "at", "valueInteger": 7}),
         (Given("positiveInt", 7), {"name": "at", "valuePositiveInt": 7}),
+        (Given("integer", 7), {"name": "number", "valueInteger": 7}),
         (Given("boolean", False), {"name": "detail", "valueBoolean": False}),
         (Given("CodeableConcept", {"text": "x"}), {"name": "reason", "valueCodeableConcept": {"text": "x"}}),
         (Given("date", "2026"), {"name": "when", "valueDate": "2026"}),
@@ -89,6 +91,8 @@ def test_read_takes_the_declared_types_and_narrower_ones(expected: Given, parame
     [
         {"name": "asOf", "valueString": "2026-01-01"},
         {"name": "at", "valueDate": "2026-01-01"},
+        {"name": "number", "valueInteger": 0},
+        {"name": "number", "valueString": "7"},
         {"name": "detail", "valueString": "true"},
         {"name": "detail", "part": [{"name": "x", "valueBoolean": True}]},
         {"name": "name", "resource": {"resourceType": "Patient"}},
@@ -100,6 +104,10 @@ def test_read_takes_the_declared_types_and_narrower_ones(expected: Given, parame
 )
 def test_read_refuses_a_value_of_another_type(parameter: dict[str, Any]) -> None:
     assert [("value", place(parameter["name"]))] == refused(body(parameter))
+
+
+def test_read_leaves_out_how_the_answer_is_written() -> None:
+    assert {} == given({"name": "_format", "valueCode": "csv"}, {"name": "_pretty", "valueBoolean": True})
 
 
 def test_read_names_everything_that_is_wrong_at_once() -> None:

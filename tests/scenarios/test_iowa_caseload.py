@@ -515,6 +515,9 @@ async def test_the_report_is_a_table_too(iowa: httpx.AsyncClient) -> None:
     assert "Practitioner/ann,Manager ann,49,49" in response.text
     response = await iowa.get(url, params={"program": IA_HCBS, "detail": "true"}, headers={"Accept": "text/csv"})
     assert 60 == len(response.text.splitlines())
+    asked = parameters(program=("valueCanonical", IA_HCBS), _format=("valueCode", "csv"))
+    response = await iowa.post(url, json=asked)
+    assert "text/csv;charset=utf-8" == response.headers["content-type"]
 
 
 @pytest.mark.requirement("IA-26")

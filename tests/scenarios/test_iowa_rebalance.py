@@ -282,6 +282,21 @@ async def test_applied_the_moves_are_open_transfers_once(iowa: httpx.AsyncClient
     assert set() == moves(await answered(iowa, limit(3)))  # they count where they go
 
 
+async def test_moves_are_named_by_the_ids_of_their_tasks_too(iowa: httpx.AsyncClient) -> None:
+    found = await answered(iowa, limit(3))
+    ids = [task["id"] for task in tasks(found)]
+    entries = [entry["fullUrl"] for entry in found["proposal"]["entry"]]
+    assert [f"urn:uuid:{id}" for id in ids] == entries
+    one = await answered(iowa, limit(3), *to_apply(found["position"], ids[0]))
+    assert [f"Task/{ids[0]}"] == one["opened"]
+    both = await answered(
+        iowa, limit(3), *to_apply(found["position"], f"Task/{ids[0]}", entries[1], move_ids(found)[1])
+    )
+    assert {f"Task/{id}" for id in ids} == set(both["opened"])
+    refused = await asked(iowa, limit(3), *to_apply(found["position"], "1"))
+    assert (400, ["invalid"]) == (refused.status_code, [one["code"] for one in refused.json()["issue"]])
+
+
 async def test_applied_at_once_by_two_each_move_is_opened_once(iowa: httpx.AsyncClient) -> None:
     found = await answered(iowa, limit(3))
     applying = to_apply(found["position"], *move_ids(found))

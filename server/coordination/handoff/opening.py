@@ -37,7 +37,7 @@ class Opening(NamedTuple):
     former: Assignment  # which ends at the switch
     serving: set[str]  # the persons who are the member's case managers now, or are to be
     parties: Parties
-    effective: int | None
+    begins: int  # when it takes effect: now, or on the date that is given
     now: int
 
 
@@ -81,10 +81,18 @@ async def _read(
             reference,
             wrong,
         )
-    zone = protocol.program.zone
-    effective = period.starts(transfer.effective, zone) if transfer.effective else None
-    at = max(now, effective or now)
+    begins = period.starts(transfer.effective, protocol.program.zone) if transfer.effective else now
+    at = max(now, begins)
     member = people.members[transfer.patient]
+    organizations = [
+        one
+        for one, times in assignment.enrolled_at(member, protocol.program).items()
+        if period.holds(times, at) and period.holds(times, begins)
+    ]
+    if not organizations:
+        raise _refused(
+            protocol, f"{transfer.patient} has no episode of {protocol.program.title} then.", reference, "Task.for"
+        )
     former = _former(member, protocol, people, now)
     if former is None:
         raise conflict(
@@ -103,13 +111,6 @@ async def _read(
             reference,
             EFFECTIVE,
         )
-    organizations = [
-        one for one, times in assignment.enrolled_at(member, protocol.program).items() if period.holds(times, at)
-    ]
-    if not organizations:
-        raise _refused(
-            protocol, f"{transfer.patient} has no episode of {protocol.program.title} then.", reference, "Task.for"
-        )
     parties = await party.parties(
         after,
         protocol,
@@ -122,7 +123,7 @@ async def _read(
         new_manager=transfer.receiver,
     )
     serving = _serving(member, protocol, people, now)
-    return Opening(task, reference, protocol, member, organizations[0], former, serving, parties, effective, now)
+    return Opening(task, reference, protocol, member, organizations[0], former, serving, parties, begins, now)
 
 
 def _refused(protocol: Protocol, why: str, task: str, path: str) -> Problem:
@@ -185,7 +186,8 @@ async def _check(context: Context, after: View, found: Opening) -> None:
             found.reference,
             "Task.for",
         )
-    issues = [*_receiver(found), *_reason(found), *_considerations(found), *await _opener(context, after, found)]
+    issues = [*_receiver(found), *_begins(found), *_reason(found), *_considerations(found)]
+    issues += await _opener(context, after, found)
     if issues:
         raise Problem.with_issues("business_rule", issues)
 
@@ -195,13 +197,22 @@ def _receiver(found: Opening) -> list[Issue]:
     role = parties.roles.get(receiver)
     if role is None or role.practitioner is None:
         why = f"There is no {receiver}, or it names no Practitioner of this server."
-    elif not parties.is_active(receiver, max(found.now, found.effective or found.now)):
+    elif not all(parties.is_active(receiver, at) for at in (found.begins, max(found.now, found.begins))):
         why = f"{receiver} is not active then."
     elif role.practitioner in found.serving:
         why = f"{receiver} is the member's case manager already; a transfer is to somebody else."
     else:
         return []
     return [refusal(found.protocol.program, found.protocol.rule, why, Place(found.reference, "Task.owner"))]
+
+
+def _begins(found: Opening) -> list[Issue]:
+    """A transfer that took effect before it is opened did so while the present case manager had the member."""
+    program, former = found.protocol.program, found.former
+    if found.begins > period.starts(former.start, program.zone):
+        return []
+    why = f"It takes effect after {former.start}, when {former.manager} got the member, and not before."
+    return [refusal(program, found.protocol.rule, why, Place(found.reference, EFFECTIVE))]
 
 
 def _reason(found: Opening) -> list[Issue]:

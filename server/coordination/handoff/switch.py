@@ -64,13 +64,14 @@ async def switched(
 
 
 def instant(program: Program, transfer: Transfer, member: Member, now: int) -> int:
-    """`effective` where it comes after the former's start, and not before today; else now."""
+    """`effective` where it comes after the former's start; now where it went by before the steps were done."""
     if transfer.effective is None:
         return now
     wanted, zone = period.starts(transfer.effective, program.zone), program.zone
     starts = [period.starts(one.start, zone) for one in member.assignments if one.manager == transfer.sender]
-    today = period.midnight(period.day(now, zone), zone)
-    return wanted if wanted >= today and wanted > max(starts, default=period.ALWAYS) else now
+    today, opened = (period.midnight(period.day(at, zone), zone) for at in (now, period.starts(transfer.opened, zone)))
+    went_by = opened <= wanted < today
+    return now if went_by or wanted <= max(starts, default=period.ALWAYS) else wanted
 
 
 def _serving(member: Member, program: Program, persons: Mapping[str, str | None], at: int) -> set[str]:

@@ -6,7 +6,6 @@ judge every other one; here is what they cannot know: that the member is still w
 
 from __future__ import annotations
 
-import uuid
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,13 +20,12 @@ from server.coordination.rebalance.proposal import Chosen
 from server.ledger import View
 from server.outcome import Issue, Problem
 
-NAMESPACE = uuid.UUID("3f1f7c57-6e0c-5d4e-8a77-2a0a5d1b9c3e")  # of the ids of opened transfers
 PLACE = "Parameters.parameter.where(name='move' and value='{}')"
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A move that is to be opened. Its Task's id follows from the proposal and the move: it is opened once."""
+    """A move that is to be opened, as the Task of this id."""
 
     move: Chosen
     wanted: Wanted
@@ -35,8 +33,7 @@ class Opening:
 
     @classmethod
     def of(cls, move: Chosen, wanted: Wanted, organization: str, position: int) -> Opening:
-        url = wanted.program.partition("|")[0]
-        return cls(move, wanted, str(uuid.uuid5(NAMESPACE, f"{organization} {url} {position} {move.id}")))
+        return cls(move, wanted, move.task(organization, wanted.program, position))
 
 
 async def pending(

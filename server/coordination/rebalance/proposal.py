@@ -2,12 +2,14 @@
 
 https://hl7.org/fhir/R4/task.html
 
-Each is a draft of the transfer that applying it opens, in the same terms. Its `identifier` is the move's id: whom, from
-whom and to whom, so that it can be judged at any later position, whatever was proposed beside it.
+Each is a draft of the transfer that applying it opens, in the same terms and with the id that its Task will have. Its
+`identifier` is the move's id: whom, from whom and to whom, so that it can be judged at any later position, whatever was
+proposed beside it.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -23,6 +25,7 @@ from server.ledger import Resource
 
 MOVE = f"{BASE}/sid/rebalance-move"
 CODES = f"{BASE}/CodeSystem/rebalance"
+NAMESPACE = uuid.UUID("3f1f7c57-6e0c-5d4e-8a77-2a0a5d1b9c3e")  # of the ids of proposed transfers
 
 
 class Chosen(NamedTuple):
@@ -35,6 +38,11 @@ class Chosen(NamedTuple):
     @property
     def id(self) -> str:
         return " ".join(self)
+
+    def task(self, organization: str, program: str, position: int) -> str:
+        """The id of the transfer's Task: it follows from the proposal and the move, so that it is opened once."""
+        url = program.partition("|")[0]
+        return str(uuid.uuid5(NAMESPACE, f"{organization} {url} {position} {self.id}"))
 
     @classmethod
     def of(cls, id: str) -> Chosen | None:
@@ -66,10 +74,10 @@ def placements(solution: Solution) -> list[Move]:
     return [move for move in solution.moves if move.sender == NOBODY]
 
 
-def bundle(reading: Reading, solution: Solution, reason: Resource) -> Resource:
-    """The proposed Tasks."""
-    tasks = [_task(reading, move, reason) for move in transfers(solution)]
-    entries = [{"resource": task} for task in tasks]
+def bundle(reading: Reading, solution: Solution, reason: Resource, position: int) -> Resource:
+    """The proposed Tasks, of a proposal that was read at a position."""
+    tasks = [_task(reading, move, reason, position) for move in transfers(solution)]
+    entries = [{"fullUrl": f"urn:uuid:{task['id']}", "resource": task} for task in tasks]
     return {"resourceType": "Bundle", "type": "collection", **({"entry": entries} if entries else {})}
 
 
@@ -86,11 +94,12 @@ def weighed(reading: Reading, move: Move) -> list[Resource]:
     return [concept(known[code]) for code, has in having.items() if has and code in known]
 
 
-def _task(reading: Reading, move: Move, reason: Resource) -> Resource:
+def _task(reading: Reading, move: Move, reason: Resource, position: int) -> Resource:
     one = chosen(reading, move)
     team = reading.teams[move.member]
     return {
         "resourceType": "Task",
+        "id": one.task(reading.asked.organization, reading.program.url, position),
         "identifier": [{"system": MOVE, "value": one.id}],
         "instantiatesCanonical": reading.program.canonical,
         "status": "draft",

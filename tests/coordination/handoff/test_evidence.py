@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -46,7 +47,7 @@ async def at(until: int, **more: Any) -> Memory:
 @pytest.mark.requirement("IA-16")
 async def test_considerations_are_given_with_the_transfer_or_the_step() -> None:
     memory = await at(1)
-    assert ["IA-16"] == await lacks(memory, "2")
+    assert ["asked-for"] == [one["valueCode"] for one in (await steps(memory, "Task/t"))["2"]["input"]]
     await step(
         memory,
         "Task/t",
@@ -57,6 +58,28 @@ async def test_considerations_are_given_with_the_transfer_or_the_step() -> None:
     assert [CONSIDERED, coding("ia-reassign-consideration", "long-term-relationship")] == given
     memory = await at(1, considerations=(CONSIDERED,))
     await step(memory, "Task/t", "2")
+
+
+@pytest.mark.requirement("IA-16")
+async def test_considerations_are_needed_where_the_program_says_how_many() -> None:
+    memory = await directory()
+    await memory.put(needing(memory.get("PlanDefinition/ia-hcbs")))
+    await opened(memory)
+    await run(memory, "Task/t", 1)
+    assert ["IA-16"] == await lacks(memory, "2")
+    memory = await at(1)
+    await step(memory, "Task/t", "2")
+    assert "planned" == memory.get("Task/t")["businessStatus"]["coding"][1]["code"]
+
+
+def needing(program: Resource) -> Resource:
+    """Iowa's program where a consideration has to be given."""
+    found = copy.deepcopy(program)
+    [transfer] = [one for one in found["action"] if one["id"] == "IA-07"]
+    [weighing] = [item for one in transfer["action"] for item in one["action"] if item["id"] == "IA-16"]
+    [number] = [one for one in weighing["extension"] if one["extension"][0]["valueCode"] == "min"]
+    number["extension"][1]["valueInteger"] = 1
+    return found
 
 
 @pytest.mark.requirement("IA-16")

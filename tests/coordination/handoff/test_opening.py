@@ -69,7 +69,7 @@ async def test_opening_says_for_which_area() -> None:
         ("business_rule", "Task.requester", {"requester": LEA, "actor": C}),
         ("business_rule", "Task.requester", {"requester": "PractitionerRole/elsewhere"}),
         ("conflict", "Task.for", {"member": "m4"}),
-        ("conflict", "Task.for", {"member": "nobody"}),
+        ("business_rule", "Task.for", {"member": "nobody"}),
     ],
     ids=[
         *("the same", "the same person", "unknown", "left", "no role"),
@@ -100,6 +100,16 @@ async def test_opening_is_from_who_has_the_member_when_it_takes_effect() -> None
     place = "Task.input.where(type.coding.code = 'effective')"
     assert ("conflict", (place,)) == await refused(memory, to=C, effective="2026-05-01", id="t2")
     await opened(memory, to=C, effective="2026-03-20", id="t2")
+
+
+async def test_opening_after_it_took_effect_is_for_the_time_of_the_present_manager() -> None:
+    memory = await directory()
+    place = "Task.input.where(type.coding.code = 'effective')"
+    assert ("business_rule", (place,)) == await refused(memory, effective="2025-01-01")  # the present one's first day
+    assert ("business_rule", ("Task.for",)) == await refused(memory, effective="2024-03-09")  # before the episode
+    await memory.put(role("b", period={"start": "2026-02-01"}, telecom=TELECOM))
+    assert ("business_rule", ("Task.owner",)) == await refused(memory, effective="2026-01-31")
+    await opened(memory, effective="2026-02-01")
 
 
 @pytest.mark.requirement("IA-06")

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from server.coordination.facts import ENTERED_IN_ERROR
 from server.ledger import Resource
 from server.outcome import Problem
 from tests.coordination.handoff.transfers import (
@@ -54,15 +55,23 @@ async def test_switch_ends_the_one_as_the_other_begins() -> None:
         ("2026-03-10", "2026-03-10T00:00:00-05:00"),
         ("2026-03-20", "2026-03-20T00:00:00-05:00"),
         ("2026-03-10T09:00:00-05:00", "2026-03-10T09:00:00-05:00"),
-        ("2026-03-09", NOON),
-        ("2024-03-09", NOON),
+        ("2026-03-09", "2026-03-09T00:00:00-05:00"),
+        ("2025-06-01", "2025-06-01T00:00:00-05:00"),
     ],
-    ids=["today", "to come", "this morning", "yesterday", "before the former"],
+    ids=["today", "to come", "this morning", "yesterday", "last year"],
 )
-async def test_switch_is_at_effective_where_that_is_not_past(effective: str, expected: str) -> None:
+async def test_switch_is_at_effective(effective: str, expected: str) -> None:
     memory = await directory()
     await run(memory, await opened(memory, effective=effective))
     assert [(A, PAST, expected), (B, expected, None)] == participants(memory)
+
+
+async def test_switch_is_now_where_the_steps_were_done_after_effective() -> None:
+    memory = await directory()
+    transfer = await opened(memory, effective="2026-03-12")
+    memory.now += timedelta(days=4)
+    await run(memory, transfer)
+    assert "2026-03-14T13:00:00-05:00" == participants(memory)[1][1]
 
 
 async def test_switch_takes_the_place_of_one_that_was_to_come() -> None:
@@ -75,8 +84,12 @@ async def test_switch_takes_the_place_of_one_that_was_to_come() -> None:
 async def test_switch_is_now_where_the_former_began_after_effective() -> None:
     memory = await directory()
     await memory.put(team("m4", assigned(C, "2026-03-10T11:00:00-05:00")))
-    await run(memory, await opened(memory, "m4", effective="2026-03-10"), member="m4", former=C)
-    assert NOON == participants(memory, "m4")[1][1]
+    transfer = await opened(memory, "m4", effective="2026-03-10T11:30:00-05:00")
+    mistake = {"modifierExtension": [{"url": ENTERED_IN_ERROR, "valueCodeableConcept": {"text": "Began later"}}]}
+    marked = assigned(C, "2026-03-10T11:00:00-05:00") | mistake
+    await memory.put(team("m4", marked, assigned(C, "2026-03-10T12:00:00-05:00")))
+    await run(memory, transfer, member="m4", former=C)
+    assert NOON == participants(memory, "m4")[2][1]
 
 
 async def test_switch_tells_both_case_managers() -> None:
