@@ -18,12 +18,12 @@ from typing import Any
 from server.auth.access import Caller
 from server.fhir import body
 from server.fhir.definition import RESOURCE_TYPES
-from server.ledger import Change, Commit, Context, Cursor, Decide, Position, Version, View
+from server.ledger import Change, Commit, Context, Cursor, Decide, IndexRow, LateIndex, Position, Version, View
 from server.outcome import Issue, Problem
 from server.search import contained, custom, query
 from server.search.concepts import Terminology, no_terminology, resolved
 from server.search.filter import ALL, Filter
-from server.search.include import Include
+from server.search.include import ANY, Include
 from server.search.query import Query
 from server.store.engine import Follow, Named, Page, Projections, Search, Sort, Store
 
@@ -48,6 +48,7 @@ class Repository:
         self.terminology = terminology
         self._custom = custom.NONE
         self._custom_at: Position = 0
+        self._late: Sequence[LateIndex] = ()
         self._profiles: tuple[tuple[str, str], ...] = ()
         self._profiles_at: Position = 0
 
@@ -86,7 +87,7 @@ class Repository:
                 if not await self._learned():
                     raise
             else:
-                if not found.ignored or not await self._learned():
+                if not (found.ignored or _is_of_all(found)) or not await self._learned():
                     return found
         await self._learned()
         return asked(custom=self._custom)
@@ -113,7 +114,9 @@ class Repository:
         if position == self._custom_at:
             return False
         stored = await self.store.view().search(SEARCH_PARAMETER, ALL, MAX_DEFINITIONS)
-        found = custom.definitions(body.loads(version.body) for version in stored if version.body)
+        resources = [body.loads(version.body) for version in stored if version.body]
+        found = custom.definitions(resources)
+        self._late = self.projections.indexes(resources)
         self._custom = found if found.parameters or found.refused else custom.NONE
         self._custom_at = position
         return True
@@ -206,6 +209,13 @@ class Repository:
         self.projections.fill(change)
         return change
 
+    def searched(self, change: Change) -> list[IndexRow]:
+        """All rows that a condition may find a change by: those of stored parameters too, which no commit carries."""
+        if change.resource is None:
+            return []
+        late = [row for index in self._late if index.type == change.type for row in index.rows(change.resource)]
+        return [*(self.prepare(change).rows or ()), *late]
+
     async def commit(
         self,
         caller: Caller,
@@ -256,6 +266,11 @@ def _living(version: Version) -> Version:
             headers={"ETag": version.etag},
         )
     return version
+
+
+def _is_of_all(query: Query) -> bool:
+    """Whether it includes whatever references there are, those of stored parameters too."""
+    return any(each.code == ANY for each in (*query.include, *query.revinclude))
 
 
 def _search(query: Query) -> Search:

@@ -84,12 +84,20 @@ class Custom(NamedTuple):
     url: str
     kind: str
     followed: float
+    targets: frozenset[str]  # of a reference
 
 
 def _custom(server: Server, definitions: Definitions) -> tuple[Custom, ...]:
     following = server.repository.store.following() if definitions.parameters else {}
     return tuple(
-        Custom(type, code, definitions.urls[type, code], found.kind, following.get(found.index, 0.0))
+        Custom(
+            type,
+            code,
+            definitions.urls[type, code],
+            found.kind,
+            following.get(found.index, 0.0),
+            found.targets if found.kind == "reference" else frozenset(),
+        )
         for (type, code), found in sorted(definitions.parameters.items())
     )
 
@@ -137,10 +145,11 @@ def _with_stored(
 ) -> dict[str, Any]:
     """The statement with the parameters and the profiles that are stored here."""
     further: dict[str, list[dict[str, str]]] = {}
-    for type, code, url, kind, followed in custom:
-        told = "Indexed" if followed == 1 else f"Being indexed: {followed:.1%} is done"
-        row = {"name": code, "definition": url, "type": kind, "documentation": told}
-        further.setdefault(type, []).append(row)
+    for one in custom:
+        told = "Indexed" if one.followed == 1 else f"Being indexed: {one.followed:.1%} is done"
+        row = {"name": one.code, "definition": one.url, "type": one.kind, "documentation": told}
+        further.setdefault(one.type, []).append(row)
+    references = [one for one in custom if one.targets]
     supported: dict[str, list[str]] = {}
     for type, url in profiles:
         supported.setdefault(type, []).append(url)
@@ -149,6 +158,14 @@ def _with_stored(
         {
             **one,
             **_unless_empty("supportedProfile", supported.get(one["type"], [])),
+            "searchInclude": [
+                *one["searchInclude"],
+                *(f"{on.type}:{on.code}" for on in references if on.type == one["type"]),
+            ],
+            "searchRevInclude": [
+                *one["searchRevInclude"],
+                *(f"{on.type}:{on.code}" for on in references if one["type"] in on.targets),
+            ],
             "searchParam": [*one["searchParam"], *further.get(one["type"], ())],
         }
         for one in rest["resource"]

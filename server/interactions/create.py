@@ -12,10 +12,10 @@ from server.repository import new_id
 
 async def create(server: Server, request: Request) -> Response:
     """POST [base]/[type], with If-None-Exist a conditional create."""
-    return await perform(server, request, prepare(request), resolve)
+    return await perform(server, request, await prepare(server, request), resolve)
 
 
-def prepare(request: Request) -> Write:
+async def prepare(server: Server, request: Request) -> Write:
     """Read and check what the client sent."""
     body = checked(request)
     id = new_id()
@@ -23,7 +23,7 @@ def prepare(request: Request) -> Write:
     if (criteria := request.headers.get(b"if-none-exist")) is not None:
         before, mark, after = criteria.partition(b"?")  # "Patient?identifier=1" and "?identifier=1" are sent too
         asked = after if mark and b"=" not in before else criteria
-        query = condition(request.place.type, parameters(asked), request.base_url, "http.If-None-Exist")
+        query = await condition(server, request.place.type, parameters(asked), request.base_url, "http.If-None-Exist")
     return Write("POST", request.place.type, id, id, body, query)
 
 

@@ -25,12 +25,12 @@ MOST = 1000  # resources that one conditional delete takes
 
 async def delete(server: Server, request: Request) -> Response:
     """DELETE [base]/[type]/[id]. What is not there is deleted already."""
-    return await perform(server, request, prepare(request), resolve)
+    return await perform(server, request, await prepare(server, request), resolve)
 
 
 async def conditional_delete(server: Server, request: Request) -> Response:
     """DELETE [base]/[type]?[criteria]: the one that matches; where the server is set so, all that match."""
-    write = prepare_conditional(request)
+    write = await prepare_conditional(server, request)
     if server.deletes_several and write.if_match is None and not server.is_versioned(write.type):
         return await _delete_all(server, request, write)
     return await perform(server, request, write, resolve)
@@ -53,13 +53,13 @@ async def _delete_all(server: Server, request: Request, write: Write) -> Respons
     return Response.told(200, [Issue("informational", f"{made.output} deleted", severity="information")])
 
 
-def prepare(request: Request) -> Write:
+async def prepare(server: Server, request: Request) -> Write:
     if_match, if_none_match = preconditions(request)
     return Write("DELETE", request.place.type, request.place.id, if_match=if_match, if_none_match=if_none_match)
 
 
-def prepare_conditional(request: Request) -> Write:
-    query = condition(request.place.type, request.parameters, request.base_url, "http.url")
+async def prepare_conditional(server: Server, request: Request) -> Write:
+    query = await condition(server, request.place.type, request.parameters, request.base_url, "http.url")
     if_match, if_none_match = preconditions(request)
     return Write("DELETE", request.place.type, condition=query, if_match=if_match, if_none_match=if_none_match)
 

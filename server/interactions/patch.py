@@ -39,25 +39,25 @@ READ: Mapping[str, Callable[[Any], Patch]] = {  # what is no resource, by its me
 
 async def patch(server: Server, request: Request) -> Response:
     """PATCH [base]/[type]/[id]."""
-    return await perform(server, request, prepare(request), resolve)
+    return await perform(server, request, await prepare(server, request), resolve)
 
 
 async def conditional_patch(server: Server, request: Request) -> Response:
     """PATCH [base]/[type]?[criteria]: the one that matches."""
-    return await perform(server, request, prepare_conditional(request), resolve)
+    return await perform(server, request, await prepare_conditional(server, request), resolve)
 
 
-def prepare(request: Request) -> Write:
+async def prepare(server: Server, request: Request) -> Write:
     """Read the patch."""
     if_match, if_none_match = preconditions(request)
     place = request.place
     return Write("PATCH", place.type, place.id, if_match=if_match, if_none_match=if_none_match, patch=_patch(request))
 
 
-def prepare_conditional(request: Request) -> Write:
+async def prepare_conditional(server: Server, request: Request) -> Write:
     """Read the patch."""
     type = request.place.type
-    query = condition(type, request.parameters, request.base_url, "http.url")
+    query = await condition(server, type, request.parameters, request.base_url, "http.url")
     if_match, if_none_match = preconditions(request)
     return Write("PATCH", type, condition=query, if_match=if_match, if_none_match=if_none_match, patch=_patch(request))
 

@@ -48,7 +48,7 @@ from server.outcome import Issue, Problem
 from server.search.pool import Pool
 from server.search.query import Query
 
-WRITES: dict[tuple[str, str], tuple[Callable[[Request], Write], Resolve]] = {
+WRITES: dict[tuple[str, str], tuple[Callable[[Server, Request], Awaitable[Write]], Resolve]] = {
     ("POST", TYPE): (create.prepare, create.resolve),
     ("PUT", INSTANCE): (update.prepare, update.resolve),
     ("PUT", TYPE): (update.prepare_conditional, update.resolve),
@@ -88,9 +88,10 @@ async def _transact(server: Server, request: Request, entries: Sequence[body.Ent
     if key_of(request) is None:
         request.content = b""  # its fingerprint is not asked for; a large one is not kept twice
     pause = Pause()
-    found, writes = await _prepared(request, entries, pause)
+    found, writes = await _prepared(server, request, entries, pause)
     await _rehearse(server, found, OF_ITS_OWN if writes else frozenset())
-    together = Together(server, writes, found, request.base_url)
+    together = Together(server, writes, found)
+    await together.read_conditions(request.base_url)
     made = None
     if writes:
         await _foresee(server, request, together, pause)
@@ -120,7 +121,7 @@ async def _foresee(server: Server, request: Request, together: Together, pause: 
     for part in together.parts:
         if part.write.type in together.searched and part.write.body is not None:
             await pause()
-            part.rows = server.repository.prepare(part.write.change(part.write.new_id)).rows or ()
+            part.rows = server.repository.searched(part.write.change(part.write.new_id))
     with suppress(Problem):  # the head alone decides what is refused
         plan = await together.plan(server.repository.view(request.caller), pause)
         for change in plan.changes:
@@ -189,7 +190,9 @@ class Part:
         return self.made[known]
 
 
-async def _prepared(request: Request, entries: Sequence[body.Entry], pause: Pause) -> tuple[list[Entry], list[Part]]:
+async def _prepared(
+    server: Server, request: Request, entries: Sequence[body.Entry], pause: Pause
+) -> tuple[list[Entry], list[Part]]:
     """Read and check every entry. Problem with what is wrong with all of them."""
     found: list[Entry] = []
     parts: list[Part] = []
@@ -200,7 +203,7 @@ async def _prepared(request: Request, entries: Sequence[body.Entry], pause: Paus
             read = entry.read(request, index, asked.members, asked.resource)
             found.append(read)
             if read.request.method not in READS:
-                parts.append(_part(read))
+                parts.append(await _part(server, read))
         except Problem as problem:
             problems.append(entry.placed(problem, index))
     if problems:
@@ -209,7 +212,7 @@ async def _prepared(request: Request, entries: Sequence[body.Entry], pause: Paus
     return found, parts
 
 
-def _part(asked: Entry) -> Part:
+async def _part(server: Server, asked: Entry) -> Part:
     place = asked.request.place
     if place.shape in OPERATIONS:
         raise Problem.invalid(
@@ -219,13 +222,13 @@ def _part(asked: Entry) -> Part:
     if (asked.request.method, place.shape) not in WRITES:
         raise Problem.invalid(f"A transaction takes no {asked.request.method} of {place.shape}", "request.url")
     prepare, resolve = WRITES[asked.request.method, place.shape]
-    return Part(asked, prepare(asked.request), resolve)
+    return Part(asked, await prepare(server, asked.request), resolve)
 
 
 class Together:
     """The writes of one transaction. `decide` may run more than once; what it makes it keeps."""
 
-    def __init__(self, server: Server, parts: Sequence[Part], entries: Sequence[Entry], base_url: str) -> None:
+    def __init__(self, server: Server, parts: Sequence[Part], entries: Sequence[Entry]) -> None:
         self.server = server
         self.now = micros(datetime.now(UTC))
         self.parts = sorted(parts, key=lambda part: ORDER[part.write.method])
@@ -240,21 +243,21 @@ class Together:
             elif part.write.body is not None:
                 part.names = bundle.links_in(part.write.body.resource, names)
                 _check_named(part, names)
-            self._conditions(part, base_url)
         self.has_versioned = any(bundle.versioned(name) for part in self.parts for name in part.names)
-        self.searched = {query.type for query, _ in self.conditions.values()}
-        self.searched |= {part.write.type for part in self.parts if part.write.condition is not None}
+        self.searched = {part.write.type for part in self.parts if part.write.condition is not None}
         self.written: dict[str, int] = {}  # the entry of each resource, as it was planned last
 
-    def _conditions(self, part: Part, base_url: str) -> None:
-        for name in part.names - self.conditions.keys():
-            if bundle.is_conditional(name):
+    async def read_conditions(self, base_url: str) -> None:
+        """Read the conditional references. Problem where one is no condition, placed at its entry."""
+        for part in self.parts:
+            for name in filter(bundle.is_conditional, part.names - self.conditions.keys()):
                 type, _, criteria = name.partition("?")
                 try:
-                    query = condition(type, parameters(criteria.encode()), base_url, type)
+                    query = await condition(self.server, type, parameters(criteria.encode()), base_url, type)
                 except Problem as problem:
                     raise entry.placed(problem, part.entry.index) from None
                 self.conditions[name] = (query, part.entry.index)
+                self.searched.add(query.type)
 
     async def decide(self, view: View) -> Plan:
         return await self.plan(view, _no_pause)
@@ -283,7 +286,7 @@ class Together:
             target = await part.resolve(part.write, head)
             check_versioned(self.server, part.write, target)
             if part.write.patch is not None and part.write.type in self.searched:
-                part.rows = self.server.repository.prepare(part.write.change(target.id, target.current)).rows or ()
+                part.rows = self.server.repository.searched(part.write.change(target.id, target.current))
             head.place(part, target)
         except Problem as problem:
             raise entry.placed(problem, part.entry.index) from None

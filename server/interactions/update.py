@@ -27,15 +27,15 @@ from server.search.query import Query
 
 async def update(server: Server, request: Request) -> Response:
     """PUT [base]/[type]/[id]."""
-    return await perform(server, request, prepare(request), resolve)
+    return await perform(server, request, await prepare(server, request), resolve)
 
 
 async def conditional_update(server: Server, request: Request) -> Response:
     """PUT [base]/[type]?[criteria]."""
-    return await perform(server, request, prepare_conditional(request), resolve)
+    return await perform(server, request, await prepare_conditional(server, request), resolve)
 
 
-def prepare(request: Request) -> Write:
+async def prepare(server: Server, request: Request) -> Write:
     """Read and check what the client sent."""
     type, id = request.place.type, request.place.id
     if not is_id(id):
@@ -49,10 +49,10 @@ def prepare(request: Request) -> Write:
     return Write("PUT", type, id, id, body, None, if_match, if_none_match)
 
 
-def prepare_conditional(request: Request) -> Write:
+async def prepare_conditional(server: Server, request: Request) -> Write:
     """Read and check what the client sent."""
     type = request.place.type
-    query = condition(type, request.parameters, request.base_url, "http.url")
+    query = await condition(server, type, request.parameters, request.base_url, "http.url")
     body = whole(request)
     if_match, if_none_match = preconditions(request)
     return Write("PUT", type, body.id or "", body.id or new_id(), body, query, if_match, if_none_match)

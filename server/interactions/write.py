@@ -19,7 +19,6 @@ from server.interactions.patched import Patch, patched
 from server.interactions.provenance import HEADER, provenance
 from server.ledger import Change, Commit, Decide, Plan, Version, View
 from server.outcome import Issue, Problem
-from server.search import query
 from server.search.filter import ALL
 from server.search.query import Query
 from server.validation import policy
@@ -120,11 +119,11 @@ def checked(request: Request) -> Body:
     return body
 
 
-def condition(type: str, criteria: Sequence[tuple[str, str]], base_url: str, place: str) -> Query:
+async def condition(server: Server, type: str, criteria: Sequence[tuple[str, str]], base_url: str, place: str) -> Query:
     """What a conditional interaction searches for. A parameter that would not narrow it is refused."""
     if any(not value for _, value in criteria):
         raise Problem.of("precondition_failed", "A parameter of the condition has no value", place)
-    found = query.parse(type, criteria, base_url=base_url, lenient=False)
+    found = await server.repository.parsed(type, criteria, base_url=base_url, lenient=False)
     if found.contained != "false":
         raise Problem.invalid("A condition selects resources that stand alone, not what others contain", place)
     if found.asks:

@@ -5,13 +5,12 @@ https://hl7.org/fhir/R4/search.html#include
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from server.fhir.definition import RESOURCE_TYPES
-from server.ledger import Resource
 from server.outcome import Problem
-from server.search import extract
+from server.search.custom import NONE, Definitions
 from server.search.parameter import Parameter, parameters
 
 ANY = "*"  # every reference of the source type
@@ -20,53 +19,56 @@ _EXAMPLES = "CarePlan:subject, CarePlan:subject:Patient or CarePlan:*"
 
 @dataclass(frozen=True, slots=True)
 class Include:
-    """References of a source type (* is any) to follow, forward or, as _revinclude, backward."""
+    """References of a source type (* is any) to follow, forward or, as _revinclude, backward.
+
+    `stored` is the index of a parameter that is none of R4's own.
+    """
 
     source_type: str
     code: str
     target_type: str | None = None
     iterate: bool = False
+    stored: str | None = None
 
     @property
     def index(self) -> str | None:
-        """The index of the references; None is every one."""
-        return None if self.code == ANY else f"{self.source_type}.{self.code}"
+        """The index of the references; None is every one of R4's own parameters."""
+        return None if self.code == ANY else self.stored or f"{self.source_type}.{self.code}"
 
 
-def parse(value: str, searched: Sequence[str], iterate: bool, reverse: bool) -> tuple[Include, ...]:
+def parse(
+    value: str, searched: Sequence[str], iterate: bool, reverse: bool, custom: Definitions = NONE
+) -> tuple[Include, ...]:
     """Read `[source type]:[parameter]:[target type]`, the last part optional.
 
     A bare * is every reference of the searched types; backward, or where it is iterated, those of every type.
     """
     if value == ANY:
-        return (Include(ANY, ANY, None, iterate),) if iterate or reverse else tuple(Include(t, ANY) for t in searched)
+        sources = (ANY,) if iterate or reverse else searched
+        return tuple(found for source in sources for found in _every(source, None, iterate, custom))
     source, _, rest = value.partition(":")
     code, _, target = rest.partition(":")
     if source not in RESOURCE_TYPES or not code or (target and target not in RESOURCE_TYPES):
         raise Problem.invalid(f"{value!r} names no references; accepted are {_EXAMPLES}")
-    if code != ANY:
-        _check(_references(source), source, code, target, searched if reverse else ())
-    return (Include(source, code, target or None, iterate),)
+    if code == ANY:
+        return tuple(_every(source, target or None, iterate, custom))
+    known = _references(source, custom)
+    _check(known, source, code, target, searched if reverse and not iterate else ())
+    stored = known[code].index if (source, code) in custom.parameters else None
+    return (Include(source, code, target or None, iterate, stored),)
 
 
-def targets(resource: Resource, include: Include, base_url: str) -> list[str]:
-    """The resources of this server, "Type/id", that the include follows from this one."""
-    type = resource["resourceType"]
-    if include.source_type not in (type, ANY):
-        return []
-    references = _references(type)
-    followed = references.values() if include.code == ANY else (references[include.code],)
-    found = dict.fromkeys(
-        key
-        for parameter in followed
-        for _, key in extract.rows_of(resource, parameter, base_url)
-        if isinstance(key, str) and (include.target_type is None or key.startswith(f"{include.target_type}/"))
-    )
-    return list(found)
+def _every(source: str, target: str | None, iterate: bool, custom: Definitions) -> Iterator[Include]:
+    """Those of R4's own parameters at once, and each that is stored."""
+    yield Include(source, ANY, target, iterate)
+    for (type, code), parameter in custom.parameters.items():
+        if parameter.kind == "reference" and source in (type, ANY):
+            yield Include(type, code, target, iterate, parameter.index)
 
 
-def _references(type: str) -> dict[str, Parameter]:
-    return {code: parameter for code, parameter in parameters(type).items() if parameter.kind == "reference"}
+def _references(type: str, custom: Definitions) -> dict[str, Parameter]:
+    known = {**parameters(type), **custom.of(type)}
+    return {code: parameter for code, parameter in known.items() if parameter.kind == "reference"}
 
 
 def _check(references: Mapping[str, Parameter], source: str, code: str, target: str, pointed_to: Sequence[str]) -> None:

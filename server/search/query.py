@@ -246,7 +246,7 @@ class _Parser:
         modifier = name.partition(":")[2]
         if modifier not in ("", "iterate"):
             raise Problem.invalid(f":{modifier} is not known here; :iterate is")
-        found = include.parse(value, tuple(self.filters), bool(modifier), reverse)
+        found = include.parse(value, tuple(self.filters), bool(modifier), reverse, self.custom)
         new = tuple(each for each in found if each not in before)
         if len(before) + len(new) > MAX_INCLUDES:
             raise Problem.invalid(f"At most {MAX_INCLUDES} includes are taken")

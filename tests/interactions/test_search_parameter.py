@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from server.app import create_app
+from server.interactions import write
 from server.settings import Settings
 from server.store.sqlite import late, writer
 from tests.answers import ids, refusal
@@ -27,6 +28,22 @@ EYES = {
     "type": "token",
     "expression": "Patient.extension('http://a.org/eyes').value.ofType(code)",
 }
+
+
+SPONSOR = {
+    **EYES,
+    "id": "sponsor",
+    "url": "http://a.org/SearchParameter/sponsor",
+    "code": "sponsor",
+    "type": "reference",
+    "expression": "Patient.extension('http://a.org/sponsor').value.ofType(Reference)",
+    "target": ["Organization"],
+}
+
+
+def sponsored(id: str, organization: str) -> dict[str, Any]:
+    extension = {"url": "http://a.org/sponsor", "valueReference": {"reference": f"Organization/{organization}"}}
+    return {"resourceType": "Patient", "id": id, "extension": [extension]}
 
 
 def patient(id: str, color: str) -> dict[str, Any]:
@@ -84,6 +101,107 @@ async def test_stored_parameter_that_retires_is_gone(client: httpx.AsyncClient, 
     assert ["a"] == ids(await other.get("Patient?eyes=fa"))
 
 
+async def test_stored_reference_is_included_and_followed(client: httpx.AsyncClient, other: httpx.AsyncClient) -> None:
+    await put(client, {"resourceType": "Organization", "id": "o", "name": "Acme"}, sponsored("a", "o"), SPONSOR)
+    await put(client, sponsored("b", "o"), patient("c", "green"))
+    for each in (client, other):
+        assert ["a", "o"] == ids(await each.get("Patient?_id=a&_include=Patient:sponsor"))
+        assert ["a", "o"] == ids(await each.get("Patient?_id=a&_include=Patient:sponsor:Organization"))
+        assert ["a", "o"] == ids(await each.get("Patient?_id=a&_include=*"))
+        assert ["o", "a", "b"] == ids(await each.get("Organization?_revinclude=Patient:sponsor"))
+        assert ["o", "a", "b"] == ids(await each.get("Organization?_revinclude=*"))
+        assert ["a", "o", "b"] == ids(
+            await each.get("Patient?_id=a&_include=Patient:sponsor&_revinclude:iterate=Patient:sponsor")
+        )
+        assert ["a", "b"] == ids(await each.get("Patient?sponsor:Organization.name=acme"))
+        assert ["o"] == ids(await each.get("Organization?_has:Patient:sponsor:_id=b"))
+        assert ["a", "b", "c"] == ids(await each.get("Patient?_sort=sponsor"))
+    assert (400, ["invalid"]) == refusal(await client.get("Patient?_include=Patient:sponsor:Practitioner"))
+    statement = (await client.get("metadata")).json()
+    assert "Patient:sponsor" in stated(statement, "Patient")["searchInclude"]
+    assert "Patient:sponsor" in stated(statement, "Organization")["searchRevInclude"]
+
+
+async def test_stored_include_pages_as_it_was(client: httpx.AsyncClient) -> None:
+    await put(client, *({"resourceType": "Organization", "id": id, "name": "Acme"} for id in ("o", "q")))
+    await put(client, sponsored("a", "o"), sponsored("b", "q"), SPONSOR)
+    first = (await client.get("Patient?_count=1&_include=Patient:sponsor")).json()
+    await put(client, sponsored("b", "o"))
+    next = (link["url"] for link in first["link"] if link["relation"] == "next")
+    assert ["b", "q"] == ids(await client.get(*next))
+    assert ["b", "o"] == ids(await client.get("Patient?_id=b&_include=Patient:sponsor"))
+
+
+async def test_stored_parameter_decides_writes_at_the_head(
+    client: httpx.AsyncClient, other: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is indexed but what a decide itself waits for."""
+    monkeypatch.setattr(writer, "QUIET", 3600)
+    await put(client, EYES, SPONSOR, patient("a", "green"), patient("b", "blue"), patient("c", "blue"))
+    new = {name: value for name, value in patient("", "green").items() if name != "id"}
+    again = await client.post("Patient", json=new, headers={"If-None-Exist": "eyes=green"})
+    assert (200, "a") == (again.status_code, again.json()["id"])
+    several = await other.post("Patient", json=new, headers={"If-None-Exist": "eyes=blue"})
+    assert (412, ["multiple-matches"]) == refusal(several)
+    sponsor = await other.put("Patient?sponsor=Organization/o", json=sponsored("d", "o"))
+    assert (201, "d") == (sponsor.status_code, sponsor.json()["id"])
+    patched = await client.patch(
+        "Patient?sponsor=o",
+        json=[{"op": "add", "path": "/active", "value": True}],
+        headers={"Content-Type": "application/json-patch+json"},
+    )
+    assert (200, True) == (patched.status_code, patched.json()["active"])
+    assert 204 == (await client.delete("Patient?sponsor=Organization/o")).status_code
+    assert 410 == (await client.get("Patient/d")).status_code
+    assert ["a"] == ids(await client.get("Patient?eyes=green"))
+
+
+async def test_index_that_a_refused_write_waited_for_is_kept(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "QUIET", 3600)
+    monkeypatch.setattr(write, "foresee", no_foresight)
+    await put(client, SPONSOR, sponsored("a", "nowhere"), sponsored("b", "nowhere"))
+    refused = await client.delete("Patient?sponsor=Organization/nowhere")
+    assert (412, ["multiple-matches"]) == refusal(refused)
+    assert "Indexed" == (await listed(client, "sponsor"))["documentation"]
+    await put(client, patient("c", "green"))
+    assert ["a", "b"] == ids(await client.get("Patient?sponsor=Organization/nowhere"))
+    assert [] == ids(await client.get("Patient?sponsor=Patient/c"))
+
+
+async def no_foresight(*_: Any) -> None:
+    """The head is the first to ask."""
+
+
+async def test_stored_parameter_in_a_transaction_finds_what_its_entries_make(client: httpx.AsyncClient) -> None:
+    await put(client, EYES, patient("a", "blue"))
+    plan = {
+        "resourceType": "CarePlan",
+        "status": "active",
+        "intent": "plan",
+        "subject": {"reference": "Patient?eyes=green"},
+    }
+    bundle = {
+        "resourceType": "Bundle",
+        "type": "transaction",
+        "entry": [
+            {"resource": plan, "request": {"method": "POST", "url": "CarePlan"}},
+            entry_of("b"),
+        ],
+    }
+    response = await client.post("", json=bundle, headers={"Prefer": "return=representation"})
+    assert 200 == response.status_code, response.text
+    assert ["b"] == ids(await client.get("Patient?_has:CarePlan:patient:status=active"))
+    assert (412, ["multiple-matches"]) == refusal(
+        await client.post("", json=bundle | {"entry": [bundle["entry"][0], entry_of("c"), entry_of("d")]})
+    )
+
+
+def entry_of(id: str) -> dict[str, Any]:
+    return {"resource": patient(id, "green"), "request": {"method": "PUT", "url": f"Patient/{id}"}}
+
+
 async def test_statement_lists_stored_parameters_and_their_progress(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,9 +215,9 @@ async def test_statement_lists_stored_parameters_and_their_progress(
     assert ("Indexed", EYES["url"], "token") == (found["documentation"], found["definition"], found["type"])
 
 
-async def listed(client: httpx.AsyncClient) -> dict[str, Any]:
+async def listed(client: httpx.AsyncClient, code: str = "eyes") -> dict[str, Any]:
     statement = (await client.get("metadata")).json()
-    return next(found for found in stated(statement, "Patient")["searchParam"] if found["name"] == "eyes")
+    return next(found for found in stated(statement, "Patient")["searchParam"] if found["name"] == code)
 
 
 async def test_search_before_it_is_ready_is_told_how_far_it_is(

@@ -3,31 +3,10 @@ from __future__ import annotations
 import pytest
 
 from server.search import include
+from server.search.custom import definitions
 from server.search.include import Include
-from tests.search.asked import BASE, places, refused
-
-PLAN = {
-    "resourceType": "CarePlan",
-    "subject": {"reference": "Patient/1"},
-    "careTeam": [{"reference": f"{BASE}/CareTeam/2/_history/7"}, {"reference": "https://other.org/fhir/CareTeam/3"}],
-    "author": {"display": "somebody"},
-}
-
-
-@pytest.mark.parametrize(
-    ("asked", "expected"),
-    [
-        (Include("CarePlan", "subject"), ["Patient/1"]),
-        (Include("CarePlan", "subject", "Patient"), ["Patient/1"]),
-        (Include("CarePlan", "subject", "Group"), []),
-        (Include("CarePlan", "care-team"), ["CareTeam/2"]),
-        (Include("CarePlan", "*"), ["Patient/1", "CareTeam/2"]),
-        (Include("CarePlan", "*", "CareTeam"), ["CareTeam/2"]),
-        (Include("Task", "subject"), []),
-    ],
-)
-def test_targets(asked: Include, expected: list[str]) -> None:
-    assert sorted(expected) == sorted(include.targets(PLAN, asked, BASE))
+from tests.search.asked import places, refused
+from tests.search.test_custom import parameter
 
 
 @pytest.mark.parametrize(
@@ -41,6 +20,7 @@ def test_targets(asked: Include, expected: list[str]) -> None:
         ("*", True, False, Include("*", "*", None, True), None),
         ("*", False, True, Include("*", "*"), None),
         ("Task:focus", False, True, Include("Task", "focus"), "Task.focus"),
+        ("Patient:organization", True, True, Include("Patient", "organization", None, True), "Patient.organization"),
         ("Provenance:*", False, True, Include("Provenance", "*"), None),
     ],
 )
@@ -53,6 +33,17 @@ def test_parse_of_every_reference_is_of_each_type_that_is_searched() -> None:
     types = ("CarePlan", "Goal")
     assert (Include("CarePlan", "*"), Include("Goal", "*")) == include.parse("*", types, iterate=False, reverse=False)
     assert 1 == len(include.parse("Provenance:target", types, iterate=False, reverse=True))
+
+
+def test_parse_of_a_stored_parameter_names_its_own_index() -> None:
+    custom = definitions([parameter("sponsor", "Patient.generalPractitioner", "reference", target=["Organization"])])
+    index = custom.parameters["Patient", "sponsor"].index
+    (found,) = include.parse("Patient:sponsor", ("Patient",), iterate=False, reverse=False, custom=custom)
+    assert (Include("Patient", "sponsor", None, False, index), index) == (found, found.index)
+    every = include.parse("*", ("Patient",), iterate=True, reverse=False, custom=custom)
+    assert [None, index] == [each.index for each in every]
+    of_goals = include.parse("Goal:*", ("Goal",), iterate=False, reverse=False, custom=custom)
+    assert [None] == [each.index for each in of_goals]
 
 
 @pytest.mark.parametrize(

@@ -161,18 +161,19 @@ class _Finder:
     def _followed(self, follow: Follow, rids: Sequence[int]) -> Iterable[int]:
         compiler = Compiler(self.tables, self.at)
         sources = f"SELECT value AS target FROM json_each({compiler.bind(json.dumps(rids))})"
+        table = "rows"
         if follow.index is not None:
-            named = f"name = {compiler.name(follow.index)}"
+            named, table = f"name = {compiler.name(follow.index)}", compiler.table(follow.index)
         else:
             every = compiler.bind(f"{follow.source_type}.*")
             named = f"name IN (SELECT number FROM names WHERE name GLOB {every})"
         if follow.reverse:
             if follow.target_type is not None:
                 sources = f"SELECT target FROM ({sources}) WHERE {compiler.living(follow.target_type, 'target')}"
-            sql = compiler.rows("rid AS found", f"{named} AND key = target", through=sources)
+            sql = compiler.rows("rid AS found", f"{named} AND key = target", through=sources, table=table)
         else:
             test = f"rid = target AND {named} AND typeof(key) = 'integer' AND key > {TYPE_KEY}"
-            sql = compiler.rows("key AS found", test, by_rid=True, through=sources)
+            sql = compiler.rows("key AS found", test, by_rid=True, through=sources, table=table)
             if follow.target_type is not None:
                 sql = f"SELECT found FROM ({sql}) WHERE {compiler.living(follow.target_type, 'found')}"
         sql = f"SELECT DISTINCT found FROM ({sql}) ORDER BY 1"

@@ -92,6 +92,7 @@ class Writer:
         self._late = Late(self.appender, projections)
         self._follows = follows
         self._is_behind = True  # as far as is known: others may have written
+        self._has_followed = False  # anything late was made in the transaction in hand
         self._sweep = prune.Sweep(connection)
         self._until = math.inf
         connection.set_progress_handler(self._is_late, STEPS)
@@ -184,6 +185,7 @@ class Writer:
         connection = self.tables.connection
         connection.execute("BEGIN IMMEDIATE")
         before = head = self.appender.begin()
+        self._has_followed = False
         outcomes: list[Outcome] = []
         for request in group:
             if isinstance(request, Request):
@@ -192,9 +194,10 @@ class Writer:
         if head.position != before.position:
             self._is_behind = True
         searches = [request for request in group if isinstance(request, CatchUp)]
-        if is_followed := bool(searches or not group):
+        if searches or not group:
             outcomes += self._follow(searches)
-        if head.position == before.position and not is_followed:
+            self._has_followed = True
+        if head.position == before.position and not self._has_followed:
             connection.execute("ROLLBACK")  # nothing was written: all that is remembered holds
         else:
             self.appender.end(head.position)
@@ -294,9 +297,16 @@ class Writer:
                 return self.tables.find(type, filter, limit)
             except Behind as behind:
                 missing = behind
-            self._late.step(self._until, [missing.name])
+            self._bring_on(missing.name)
             if not self.tables.has_reached(missing.name, missing.position):
                 raise not_ready(self.tables, missing.name)
+
+    def _bring_on(self, name: str) -> None:
+        """What a decide waits for, in its own transaction, which is kept for that even where the decide refuses."""
+        until, self._until = self._until, math.inf  # a write that is broken off would take the transaction with it
+        self._late.step(until, [name])
+        self._until = until
+        self._has_followed = True
 
     def _is_late(self) -> bool:
         return time.monotonic() > self._until
