@@ -18,8 +18,8 @@ from server.fhir.datatype import PRIMITIVES
 from server.fhir.definition import RESOURCE_TYPES, SPECIFICATION, Element, elements, kind, lineage, page, value_set
 from server.outcome import Issue
 from server.validation import contained, narrative, reference
-from server.validation.condition import Invariant, has
 from server.validation.invariant import INVARIANTS, PROFILES
+from server.validation.invariant.condition import Invariant, has
 from server.validation.terminology import required as terminology
 
 MOST = 100  # issues reported of one resource

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from server.fhir.definition import elements
-from server.validation.condition import precede
 from server.validation.element import validate
 from server.validation.invariant import INVARIANTS
+from server.validation.invariant.condition import precede
 
 Json = dict[str, Any]
 UCUM = "http://unitsofmeasure.org"

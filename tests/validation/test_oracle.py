@@ -22,8 +22,8 @@ from pydantic import BaseModel, ValidationError
 from server.fhir.definition import PRIMITIVE_TYPES, RESOURCE_TYPES, elements
 from server.fhir.definition import _table as table
 from server.outcome import Issue
-from server.validation.condition import has
 from server.validation.element import validate
+from server.validation.invariant.condition import has
 from tests.us_core import examples
 
 MUTATIONS = 30  # of each of the 183 examples

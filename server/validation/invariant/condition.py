@@ -7,7 +7,7 @@ Each `holds` is asked only when the element's parts are right, so it may rely on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from server.fhir import datatype
@@ -67,6 +67,22 @@ def lacks(*names: str) -> Holds:
 def distinct(values: Iterable[Any]) -> bool:
     found = [value for value in values if value is not None]
     return len(set(found)) == len(found)
+
+
+def each(value: Json, *path: str) -> Iterator[Json]:
+    """What a path of arrays or objects leads to."""
+    found = [value]
+    for name in path:
+        inner = (one.get(name, ()) for one in found)
+        found = [part for one in inner for part in (one if type(one) is list else [one]) if type(part) is dict]
+    yield from found
+
+
+def below(value: Json, name: str) -> Iterator[Json]:
+    """Every item of a name, and those in it of the same name."""
+    for one in value.get(name, ()):
+        yield one
+        yield from below(one, name)
 
 
 def precede(value: Json, earlier: str, later: str) -> bool:
