@@ -555,19 +555,19 @@ def _care_plan(plan: Resource, base_url: str) -> Iterator[FactRow]:
     member = literal(plan.get("subject"), base_url, ("Patient",))
     if member is None or plan.get("status") != "active":
         return
-    yield "plan", member, [*_period(plan), list(_followed(plan))]
-    for activity in plan.get("activity", ()):
-        detail = activity.get("detail", {})
-        if detail.get("status") in _UNDER_WAY and not detail.get("doNotPerform"):
-            scheduled = detail.get("scheduledPeriod") or _bounds(detail.get("scheduledTiming"))
-            yield from _service(member, detail.get("performer", ()), scheduled.get("end"), base_url)
-
-
-def _followed(plan: Resource) -> Iterator[tuple[int, list[str]]]:
-    """Each open activity that the plan itself describes, and when it was followed up."""
+    followed: list[tuple[int, list[str]]] = []  # each open activity that the plan itself describes, and when it was
+    services: list[FactRow] = []
     for place, activity in enumerate(plan.get("activity", ())):
-        if activity.get("detail", {}).get("status") in _OPEN_ACTIVITY:
-            yield place, [note["time"] for note in activity.get("progress", ()) if "time" in note]
+        detail = activity.get("detail")
+        if detail is None or (status := detail.get("status")) not in _OPEN_ACTIVITY:
+            continue
+        progress = activity.get("progress", ())
+        followed.append((place, [note["time"] for note in progress if "time" in note]))
+        if status in _UNDER_WAY and "performer" in detail and not detail.get("doNotPerform"):
+            scheduled = detail.get("scheduledPeriod") or _bounds(detail.get("scheduledTiming"))
+            services += _service(member, detail["performer"], scheduled.get("end"), base_url)
+    yield "plan", member, [*_period(plan), followed]
+    yield from services
 
 
 _OPEN_ACTIVITY = frozenset({"not-started", "scheduled", "in-progress", "on-hold"})

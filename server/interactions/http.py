@@ -273,8 +273,8 @@ async def _received(receive: Receive, limit: int, patience: float) -> bytes:
                 if size > limit:
                     raise coding.too_large(limit)
                 chunks.append(chunk)
-                more = message.get("more_body", False)
-                deadline.reschedule(started + patience + size / SLOWEST)
+                if more := message.get("more_body", False):
+                    deadline.reschedule(started + patience + size / SLOWEST)
     except TimeoutError:
         raise Problem.of(
             "slow", f"The body did not come within {patience:g} seconds", headers={"Connection": "close"}
@@ -318,7 +318,7 @@ def _written(content: bytes, pretty: bool, packed: bytes) -> bytes:
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
 _CORRELATION_ID = re.compile(rb"[ -~]{1,256}").fullmatch
-_started, _numbers = os.urandom(6).hex(), itertools.count(1)
+_started, _numbers = os.urandom(6).hex().encode(), itertools.count(1)
 
 
 def _request_ids(headers: Headers) -> Lines:
@@ -331,7 +331,7 @@ def _request_ids(headers: Headers) -> Lines:
     if asked is not None and _REQUEST_ID(asked):
         id = asked
     else:
-        id, correlation = b"%b-%x" % (_started.encode(), next(_numbers)), correlation or asked
+        id, correlation = b"%b-%x" % (_started, next(_numbers)), correlation or asked
     if correlation and _CORRELATION_ID(correlation):
         return ((b"x-request-id", id), (b"x-correlation-id", correlation))
     return ((b"x-request-id", id),)

@@ -16,9 +16,21 @@ from server.store.sqlite.tables import Tables, one, seq_of
 _RIDS_REMEMBERED = 100_000
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), sort_keys=True, check_circular=False).encode
+
+
 def fact_text(data: Any) -> str:
     """A fact's data as it is stored."""
-    return json.dumps(data, separators=(",", ":"), sort_keys=True)
+    return _encode(data)
+
+
+# In the order of Appender._waiting.
+_INSERTS = (
+    "INSERT INTO versions VALUES (?, ?)",
+    "INSERT INTO timeline VALUES (?, ?, ?)",
+    "INSERT INTO rows VALUES (?, ?, ?, ?)",
+    "INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?)",
+)
 
 
 class Head(NamedTuple):
@@ -32,14 +44,18 @@ class Head(NamedTuple):
 class Appender:
     """Writes over the writer's connection, inside a transaction that the caller opens and ends.
 
-    Index rows wait in a buffer until something reads the index or the transaction ends: one statement for many.
+    What only a search, a past version or the facts are read from waits until one of them is read or the transaction
+    ends: one statement for many.
     """
 
     def __init__(self, tables: Tables, partition: str) -> None:
         self.tables = tables
         self.connection: apsw.Connection = tables.connection
         self.genesis = chain.genesis(partition)
+        self._new_versions: list[tuple[int, int]] = []
+        self._new_events: list[tuple[int, int, int]] = []  # of the timeline
         self._new_rows: list[tuple[int, Any, int, int]] = []
+        self._new_facts: list[tuple[int, str, int, int, str, str, int]] = []
         self._rids: dict[tuple[str, str], int] = {}
         self._next_rid = 0
 
@@ -58,7 +74,8 @@ class Appender:
 
     def forget(self) -> None:
         """The transaction was rolled back: nothing that it wrote is so."""
-        self._new_rows.clear()
+        for waiting in self._waiting():
+            waiting.clear()
         self._rids.clear()
         self.tables.forget()
 
@@ -96,26 +113,30 @@ class Appender:
         """Bring the projections from version `now` (None: the resource is new) to `version`."""
         position, type = version.position, self.number(version.type)
         seq = seq_of(position, version.ordinal)
-        if now is None:
-            rid = self._named(type, version.type, version.id, seq)
-        else:
-            rid = self.rid(version.type, version.id)
-            self.connection.execute("UPDATE resources SET seq = ? WHERE type = ? AND id = ?", (seq, type, version.id))
-        self.connection.execute("INSERT INTO versions VALUES (?, ?)", (rid, seq))
-        self.connection.execute("INSERT INTO timeline VALUES (?, ?, ?)", (type, seq, rid))
+        rid = self._stands(type, version, seq)
+        self._new_versions.append((rid, seq))
+        self._new_events.append((type, seq, rid))
         living: list[tuple[int, Any]] = [] if version.body is None else [(type, TYPE_KEY)]
         living += [(self.number(name), self.key(key)) for name, key in rows]
-        if now is None or now.body is None:
-            self._new_rows += [(name, key, rid, position) for name, key in living]
-        else:
-            self._replace_rows(rid, position, living)
-        if facts or (now is not None and now.body is not None):
-            self._replace_facts(rid, position, version.reference, facts)
+        told = [(self.number(kind), key, number, fact_text(data)) for number, (kind, key, data) in enumerate(facts)]
+        if now is not None and now.body is not None:
+            self.flush()
+            living = self._ended_rows(rid, position, living)
+            told = self._ended_facts(rid, position, version.reference, told)
+        self._new_rows += [(name, key, rid, position) for name, key in living]
+        self._new_facts += [
+            (kind, key, rid, number, version.reference, data, position) for kind, key, number, data in told
+        ]
 
     def flush(self) -> None:
-        if self._new_rows:
-            self.connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?)", self._new_rows)
-            self._new_rows.clear()
+        """Write what waits."""
+        for sql, waiting in zip(_INSERTS, self._waiting(), strict=True):
+            if waiting:
+                self.connection.executemany(sql, waiting)
+                waiting.clear()
+
+    def _waiting(self) -> tuple[list[Any], ...]:
+        return self._new_versions, self._new_events, self._new_rows, self._new_facts
 
     def number(self, name: str) -> int:
         """The number of a name, given now if it has none."""
@@ -134,27 +155,19 @@ class Appender:
                 "SELECT rid FROM resources WHERE type = ? AND id = ?", (number, id)
             ).fetchone()
             if row is None:
-                return self._give_rid(number, type, id, None)
+                row = (self._next_rid,)
+                self._next_rid += 1
+                self.connection.execute("INSERT INTO resources VALUES (?, ?, ?, NULL)", (number, id, *row))
             found = self._remember(type, id, row[0])
         return found
 
-    def _named(self, number: int, type: str, id: str, seq: int) -> int:
-        """The number of a resource whose first version is written now; it may have been referred to before."""
-        if (type, id) not in self._rids:
-            row = self.connection.execute(
-                "SELECT rid FROM resources WHERE type = ? AND id = ?", (number, id)
-            ).fetchone()
-            if row is None:
-                return self._give_rid(number, type, id, seq)
-            self._remember(type, id, row[0])
-        self.connection.execute("UPDATE resources SET seq = ? WHERE type = ? AND id = ?", (seq, number, id))
-        return self._rids[type, id]
-
-    def _give_rid(self, number: int, type: str, id: str, seq: int | None) -> int:
-        rid = self._next_rid
-        self._next_rid += 1
-        self.connection.execute("INSERT INTO resources VALUES (?, ?, ?, ?)", (number, id, rid, seq))
-        return self._remember(type, id, rid)
+    def _stands(self, number: int, version: Version, seq: int) -> int:
+        """Say which version of a resource is current, and give it a number if it was not even referred to before."""
+        sql = "INSERT INTO resources VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq RETURNING rid"
+        rid = one(self.connection, sql, (number, version.id, self._next_rid, seq))
+        if rid == self._next_rid:
+            self._next_rid += 1
+        return self._remember(version.type, version.id, rid)
 
     def _remember(self, type: str, id: str, rid: int) -> int:
         if len(self._rids) >= _RIDS_REMEMBERED:
@@ -169,42 +182,39 @@ class Appender:
         type, _, id = key.partition("/")
         return self.rid(type, id)
 
-    def _replace_rows(self, rid: int, position: Position, living: Iterable[tuple[int, Any]]) -> None:
-        self.flush()
+    def _ended_rows(self, rid: int, position: Position, living: Iterable[tuple[int, Any]]) -> list[tuple[int, Any]]:
+        """End the rows that a resource has no more. Those that it has now and did not have before."""
         stored = {
             (name, key): since
             for name, key, since in self.connection.execute("SELECT name, key, since FROM rows WHERE rid = ?", (rid,))
         }
         wanted = dict.fromkeys(living)
-        ended = [(name, key, rid, since) for (name, key), since in stored.items() if (name, key) not in wanted]
-        self.connection.executemany(
-            "INSERT INTO ended_rows VALUES (?, ?, ?, ?, ?)",
-            [(*row, position) for row in ended if row[3] < position],
-        )
-        self.connection.executemany(
-            "DELETE FROM rows WHERE name = ? AND key = ? AND rid = ?", [row[:3] for row in ended]
-        )
-        self._new_rows += [(name, key, rid, position) for name, key in wanted if (name, key) not in stored]
+        if ended := [(name, key, rid, since) for (name, key), since in stored.items() if (name, key) not in wanted]:
+            self.connection.executemany(
+                "INSERT INTO ended_rows VALUES (?, ?, ?, ?, ?)",
+                [(*row, position) for row in ended if row[3] < position],
+            )
+            self.connection.executemany(
+                "DELETE FROM rows WHERE name = ? AND key = ? AND rid = ?", [row[:3] for row in ended]
+            )
+        return [row for row in wanted if row not in stored]
 
-    def _replace_facts(self, rid: int, position: Position, source: str, facts: Sequence[FactRow]) -> None:
+    def _ended_facts(
+        self, rid: int, position: Position, source: str, told: Sequence[tuple[int, str, int, str]]
+    ) -> list[tuple[int, str, int, str]]:
+        """End the facts that are not told any more. Those that are told now and were not before."""
         stored = {
             row[:4]: row[4]
             for row in self.connection.execute("SELECT kind, key, number, data, since FROM facts WHERE rid = ?", (rid,))
         }
-        wanted = {
-            (self.number(kind), key, number, fact_text(data)): None for number, (kind, key, data) in enumerate(facts)
-        }
-        ended = [(*row, since) for row, since in stored.items() if row not in wanted]
-        self.connection.executemany(
-            "INSERT INTO ended_facts(kind, key, number, data, since, rid, source, until) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [(*row, rid, source, position) for row in ended if row[4] < position],
-        )
-        self.connection.executemany(
-            "DELETE FROM facts WHERE kind = ? AND key = ? AND rid = ? AND number = ?",
-            [(kind, key, rid, number) for kind, key, number, _, _ in ended],
-        )
-        self.connection.executemany(
-            "INSERT INTO facts(kind, key, number, data, rid, source, since) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [(*row, rid, source, position) for row in wanted if row not in stored],
-        )
+        if ended := [(*row, since) for row, since in stored.items() if row not in told]:
+            self.connection.executemany(
+                "INSERT INTO ended_facts(kind, key, number, data, since, rid, source, until) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [(*row, rid, source, position) for row in ended if row[4] < position],
+            )
+            self.connection.executemany(
+                "DELETE FROM facts WHERE kind = ? AND key = ? AND rid = ? AND number = ?",
+                [(kind, key, rid, number) for kind, key, number, _, _ in ended],
+            )
+        return [row for row in told if row not in stored]

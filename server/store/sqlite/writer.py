@@ -268,6 +268,7 @@ class Writer:
                 "This Idempotency-Key was used for another request; a key stands for one request",
                 "http.Idempotency-Key",
             )
+        self.appender.flush()
         output, places = orjson.loads(answer)
         versions = [self.tables.vread(type, id, version) for type, id, version in places]
         kept = tuple(version for version in versions if version is not None)
@@ -372,6 +373,7 @@ class HeadView:
     async def vread(self, type: str, id: str, position: Position) -> Version | None:
         place = (type, id, position)
         if place not in self._past:
+            self._writer.appender.flush()
             self._past[place] = self._tables.vread(type, id, position)
         return self._past[place]
 
@@ -381,6 +383,7 @@ class HeadView:
     async def facts(self, kind: str, keys: Iterable[str]) -> dict[str, list[Fact]]:
         known, wanted = self._facts.setdefault(kind, {}), list(keys)
         if missing := [key for key in wanted if key not in known]:
+            self._writer.appender.flush()
             known |= self._tables.facts(kind, missing)
         return {key: known[key] for key in wanted}
 

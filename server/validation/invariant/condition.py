@@ -24,6 +24,11 @@ class Invariant(NamedTuple):
     words: str
 
 
+def _named(*names: str) -> frozenset[str]:
+    """The names under which elements may be there."""
+    return frozenset(each for name in names for each in (name, f"_{name}"))
+
+
 def has(value: Json, name: str) -> bool:
     """Whether an element is there: its value, or an extension in the place of one."""
     return name in value or f"_{name}" in value
@@ -36,17 +41,20 @@ def has_any(value: Json, choice: str) -> bool:
 
 def requires(name: str, *others: str) -> Holds:
     """Where an element is, one of the others is."""
-    return lambda value: not has(value, name) or any(has(value, other) for other in others)
+    needing, needed = _named(name), _named(*others)
+    return lambda value: needing.isdisjoint(value) or not needed.isdisjoint(value)
 
 
 def excludes(name: str, *others: str) -> Holds:
     """Where an element is, none of the others is."""
-    return lambda value: not (has(value, name) and any(has(value, other) for other in others))
+    own, excluded = _named(name), _named(*others)
+    return lambda value: own.isdisjoint(value) or excluded.isdisjoint(value)
 
 
 def one_of(*names: str) -> Holds:
     """At least one of the elements is there."""
-    return lambda value: any(has(value, name) for name in names)
+    wanted = _named(*names)
+    return lambda value: not wanted.isdisjoint(value)
 
 
 def either(name: str, other: str) -> Holds:
@@ -61,7 +69,7 @@ def where(name: str, codes: Iterable[str], then: Holds) -> Holds:
 
 
 def lacks(*names: str) -> Holds:
-    return lambda value: not any(has(value, name) for name in names)
+    return _named(*names).isdisjoint
 
 
 def distinct(values: Iterable[Any]) -> bool:

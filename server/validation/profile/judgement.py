@@ -37,7 +37,9 @@ def declared(resource: Resource, place: str = "") -> list[Claim]:
 
 def claims(resource: Resource) -> bool:
     """Whether the resource, or one in it, declares a profile."""
-    return any(True for one, _ in within(resource) if "profile" in one.get("meta", ()))
+    if "meta" not in resource and "contained" not in resource and "entry" not in resource:
+        return False
+    return any("profile" in one.get("meta", ()) for one, _ in within(resource))
 
 
 def within(resource: Resource) -> Iterator[tuple[Resource, str]]:
