@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from server.coordination import area, demographics, stored
 from server.coordination.assignment import practitioners
-from server.coordination.care_manager import services
+from server.coordination.contact import services
 from server.coordination.facts import Contact
 from server.coordination.program import Program
 from server.ledger import Resource, View

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from server.coordination import assignment, care_manager, period
+from server.coordination import assignment, period
+from server.coordination.assign import Wanted, assign
 from server.coordination.assignment import Member, held
-from server.coordination.care_manager import Wanted
 from server.coordination.facts import Assignment, Transfer
 from server.coordination.handoff.party import Parties
 from server.coordination.handoff.protocol import Protocol
@@ -59,7 +59,7 @@ async def switched(
     wanted = Wanted(
         transfer.patient, protocol.program.url, transfer.receiver, text(at, protocol), None, task.get("reasonCode")
     )
-    plan = await care_manager.assign(after, wanted, now, context.derive(f"{transfer.task} team"), is_handoff=True)
+    plan = await assign(after, wanted, now, context.derive(f"{transfer.task} team"), is_handoff=True)
     return plan.changes
 
 
