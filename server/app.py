@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import multiprocessing
 import os
@@ -31,7 +32,8 @@ from server.interactions.http import Base
 from server.interactions.jobs import Jobs
 from server.interactions.routes import DISPATCH
 from server.ledger import Change, Context, FactRow, Resource, Rules, View
-from server.operations.call import Call
+from server.operations.call import LARGE, Call
+from server.operations.parameters import Inputs
 from server.operations.registry import OPERATIONS, Operation
 from server.outcome import Problem
 from server.protocol import BoundedProtocol
@@ -200,19 +202,21 @@ class Invoked:
         return self.operation.gets
 
     async def __call__(self, server: Server, request: exchange.Request) -> exchange.Response:
-        sent = request.body() if request.parsed is not None or request.content else None
+        is_large = len(request.content) >= LARGE
+        inputs = await asyncio.to_thread(self._inputs, request) if is_large else self._inputs(request)
         call = Call(
             server.repository,
             request.caller,
             request.place.type,
             request.place.id,
-            self.operation.inputs(sent, request.parameters, request.base_url),
+            inputs,
             csv=request.media_type == CSV,
             writes=request.method == "POST",
             key=write.key_of(request),
             fingerprint=write.fingerprint(request),
             base_url=request.base_url,
             gone=request.gone,
+            size=len(request.parsed.source) if request.parsed else 0,
         )
         answer = await self.operation.function(call)
         if answer.table is not None:
@@ -223,6 +227,10 @@ class Invoked:
             location = write.location_of(answer.version)
             return exchange.Response(answer.status, answer.version.body or b"", answer.version, location)
         return exchange.Response.of(answer.status, self.operation.resource(answer))
+
+    def _inputs(self, request: exchange.Request) -> Inputs:
+        sent = request.body() if request.parsed is not None or request.content else None
+        return self.operation.inputs(sent, request.parameters, request.base_url)
 
 
 @asynccontextmanager

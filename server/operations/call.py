@@ -20,6 +20,7 @@ from server.repository import Repository
 
 T = TypeVar("T")
 
+LARGE = 256 * 1024  # bytes of a body from which it is worked on beside the other requests
 MILLISECOND = 1_000  # microseconds: what an instant of ours tells apart
 
 
@@ -38,6 +39,7 @@ class Call:
     fingerprint: bytes = b""
     base_url: str = ""  # what a fullUrl begins with
     gone: Callable[[], Awaitable[None]] | None = None  # returns once the client is gone; None: it does not wait
+    size: int = 0  # characters of the body
 
     @property
     def reference(self) -> str:

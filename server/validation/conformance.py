@@ -165,7 +165,7 @@ class _Recorder(Definitions):
         return known
 
 
-_READ: dict[tuple[str, str], Any] = {}  # (type, digest) -> what was read
+_READ: dict[tuple[str, str], Any] = {}  # (type, digest) -> what was read; by several threads
 
 
 async def _known(view: View, type: str, asked: Canonical, facts: Iterable[Fact], read: Read) -> Known | None:
@@ -176,8 +176,8 @@ async def _known(view: View, type: str, asked: Canonical, facts: Iterable[Fact],
             return None
         return Known("", asked.url, resource.get("version", ""), asked.url, _kept(type, asked.url, read, resource))
     _, version, _, mark = fact.data
-    if (type, mark) in _READ:
-        return Known(fact.source, asked.url, version, mark, _READ[type, mark])
+    if (read_before := _READ.get((type, mark))) is not None:
+        return Known(fact.source, asked.url, version, mark, read_before)
     stored = await view.read(*fact.source.split("/"))
     assert stored, "a fact is of a current resource"
     assert stored.body, "a fact is of a resource that is there"
@@ -185,11 +185,12 @@ async def _known(view: View, type: str, asked: Canonical, facts: Iterable[Fact],
 
 
 def _kept(type: str, mark: str, read: Read, resource: Resource) -> Any:
-    if (type, mark) not in _READ:
+    found = _READ.get((type, mark))
+    if found is None:
         if len(_READ) >= KEPT:
             _READ.clear()
-        _READ[type, mark] = read(resource)
-    return _READ[type, mark]
+        found = _READ[type, mark] = read(resource)
+    return found
 
 
 def _chosen(type: str, asked: Canonical, facts: Iterable[Fact]) -> Fact | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -74,3 +77,21 @@ async def test_validate_the_stored_resource(client: httpx.AsyncClient) -> None:
     await store(client, NOTED)
     response = await client.get("Goal/1/$validate", params={"profile": NOTED["url"]})
     assert ["required"] == [one["code"] for one in response.json()["issue"]]
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+async def test_validate_of_what_is_large_leaves_others_their_turn(client: httpx.AsyncClient, is_stored: bool) -> None:
+    noted = {"note": [{"text": "x" * 200}]}
+    goals = [claiming(id=f"g{number}", **(noted if number % 2 else {})) for number in range(3000)]
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": goal} for goal in goals]}
+    assert 201 == (await client.put("Bundle/b", json=bundle | {"id": "b"})).status_code
+    await store(client, NOTED)
+    asked = client.get("Bundle/b/$validate") if is_stored else client.post("Bundle/$validate", json=bundle)
+    answering = asyncio.create_task(asked)
+    turns = [time.perf_counter()]
+    while not answering.done():
+        await asyncio.sleep(0.001)
+        turns.append(time.perf_counter())
+    issues = (await answering).json()["issue"]
+    assert 1500 == sum(issue["code"] == "required" for issue in issues)
+    assert max(after - before for before, after in pairwise(turns)) < (turns[-1] - turns[0]) / 2
