@@ -22,7 +22,7 @@ async def named(write: Write) -> list[Issue]:
     """An enrolment names its member and the organization that manages it: caps count for each organization."""
     issues = []
     for change in write.of_type("EpisodeOfCare"):
-        found = _program(write, tokens((change.resource or {}).get("type")))
+        found = program_of(write, tokens((change.resource or {}).get("type")))
         if found is None or change.resource is None or change.resource.get("status") in _WITHDRAWN:
             continue
         enrolment = _after(write, change)
@@ -42,7 +42,7 @@ async def past(write: Write) -> list[Issue]:
         if not (change.resource or {}).get("statusHistory"):
             continue
         enrolment = _after(write, change)
-        found = _program(write, enrolment.types) if enrolment else None
+        found = program_of(write, enrolment.types) if enrolment else None
         if enrolment is None or found is None or enrolment.status in _WITHDRAWN:
             continue
         zone = found[0].zone
@@ -68,7 +68,7 @@ async def kept(write: Write) -> list[Issue]:
     issues = []
     for member in {id(one): one for one in (await write.earlier()).values()}.values():
         for enrolment in member.enrolments:
-            found = _program(write, enrolment.types)
+            found = program_of(write, enrolment.types)
             if enrolment.episode not in deleted or found is None:
                 continue
             program, rule = found
@@ -97,7 +97,7 @@ async def care_manager(write: Write) -> list[Issue]:
     before = await _before(write)
     issues = []
     for change, enrolment in setting:
-        found = _program(write, enrolment.types)
+        found = program_of(write, enrolment.types)
         if found and enrolment.status != "entered-in-error" and before.get(change.reference) != enrolment.manager:
             issues += await _contradiction(write, change, enrolment, *found)
     return issues
@@ -125,7 +125,7 @@ async def _contradiction(
     return [refusal(program, rule, text, Place(change.reference, "EpisodeOfCare.careManager"))]
 
 
-def _program(write: Write, types: list[str]) -> tuple[Program, Rule] | None:
+def program_of(write: Write, types: list[str]) -> tuple[Program, Rule] | None:
     """The program that an episode of these types enrols in, where it has case managers."""
     for url in write.programs:
         program = write.programs.near(url, write.now)

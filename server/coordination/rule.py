@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.coordination import amendment, caseload, episode, staff, team, write
+from server.coordination import amendment, caseload, episode, modifier, staff, team, write
 from server.coordination.handoff import hold, judgement
 from server.coordination.programs import active
 from server.ledger import Change, Context, View
@@ -18,7 +18,16 @@ WATCHED = frozenset(
 )
 
 # What a commit must be for its assignments to be counted, what counting them then refuses, and what stays as it was.
-SOUND = (team.references, team.marked, team.kept, episode.named, episode.past, episode.kept, staff.kept)
+SOUND = (
+    modifier.understood,
+    team.references,
+    team.marked,
+    team.kept,
+    episode.named,
+    episode.past,
+    episode.kept,
+    staff.kept,
+)
 COUNTED = (team.exclusive, hold.kept, episode.care_manager, caseload.capped)
 PAST = (staff.same,)
 
