@@ -157,7 +157,7 @@ def server_of(settings: Settings, *, follows: bool = True) -> Server:
     several = settings.conditional_delete == "multiple"
 
     async def terminology(of: str, value: str) -> list[tuple[str, str]]:
-        return await relation.codes(store.view(None), of, value)
+        return await relation.codes(await store.view(), of, value)
 
     repository = Repository(store, derived, terminology)
     jobs = Jobs(Path(f"{settings.store.removeprefix(SQLITE)}.async"))
@@ -296,7 +296,7 @@ def _beside(server: Server, rules: Rules, settings: Settings) -> FastAPI:
     async def ready() -> JSONResponse:
         """Whether reads and writes are taken."""
         refusing = repository.store.refusing
-        told = {"live": True, "ready": refusing is None, "position": repository.store.head()}
+        told = {"live": True, "ready": refusing is None, "position": await repository.store.head()}
         return JSONResponse(told | ({"why": refusing} if refusing else {}), 200 if refusing is None else 503)
 
     @app.get("/health/live")
@@ -306,7 +306,7 @@ def _beside(server: Server, rules: Rules, settings: Settings) -> FastAPI:
 
     @app.get("/metrics", include_in_schema=False)
     async def prometheus() -> Response:
-        return Response(metrics.latest(repository.store), media_type=metrics.CONTENT_TYPE)
+        return Response(await metrics.latest(repository.store), media_type=metrics.CONTENT_TYPE)
 
     @app.get("/docs", include_in_schema=False)
     @app.get("/docs/{name:path}", include_in_schema=False)

@@ -116,11 +116,8 @@ def load_command(
 @app.command("verify")
 def verify_command() -> None:
     """Check the ledger's hash chain and every projection, and say what is wrong. The server may be running."""
-    count = 0
     with _refusals_told():
-        for finding in _store().verify():
-            count += 1
-            typer.echo(f"{finding.place}: {finding.what}")
+        count = asyncio.run(_verified(_store()))
     typer.echo(f"{count:,} findings" if count else "The ledger and its projections are whole")
     raise typer.Exit(1 if count else 0)
 
@@ -129,14 +126,23 @@ def verify_command() -> None:
 def rebuild_command() -> None:
     """Make the projections again from the ledger. The server must be stopped."""
     with _refusals_told(), steps("positions") as watch:
-        _store().rebuild(watch)
+        asyncio.run(_store().rebuild(watch))
 
 
 @app.command("backup")
 def backup_command(target: Annotated[Path, typer.Argument(help="A file that does not exist yet.")]) -> None:
     """Copy the store, as it is at one position, while the server runs."""
     with _refusals_told(), steps("pages") as watch:
-        _store().backup(str(target), watch)
+        asyncio.run(_store().backup(str(target), watch))
+
+
+async def _verified(store: Store) -> int:
+    """How many findings there were; each is told."""
+    count = 0
+    async for finding in store.verify():
+        count += 1
+        typer.echo(f"{finding.place}: {finding.what}")
+    return count
 
 
 def _store() -> Store:

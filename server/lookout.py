@@ -53,14 +53,14 @@ class _Lookout:
                 await asyncio.wait_for(stopped.wait(), interval)
                 return
             try:
-                if self.repository.store.leads("oversight"):
+                if await self.repository.store.leads("oversight"):
                     await self.look(datetime.now(UTC))
             except Exception as error:  # noqa: BLE001 - whatever it is, it is no reason to stop serving
                 logged(error)
 
     async def look(self, now: datetime) -> bool:
         """Look where something moved; whether it did."""
-        head, hour = self.repository.head(SYSTEM), now.replace(minute=0, second=0, microsecond=0)
+        head, hour = await self.repository.head(SYSTEM), now.replace(minute=0, second=0, microsecond=0)
         if self.hour == hour and not await self._moved():
             self.position = head
             return False

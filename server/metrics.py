@@ -6,12 +6,14 @@ https://prometheus.github.io/client_python/multiprocess/
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from server.ledger import Position
 from server.store.engine import Store
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -35,14 +37,14 @@ def observe(method: str, place: str, status: int, seconds: float) -> None:
     child.observe(seconds)
 
 
-def latest(store: Store) -> bytes:
+async def latest(store: Store) -> bytes:
     """All workers' metrics, in Prometheus's text format."""
     registry = CollectorRegistry()
     if DIRECTORY in os.environ:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     else:
         registry.register(_Own())
-    registry.register(_Ledger(store))
+    registry.register(_Ledger(await store.head(), await store.statistics()))
     return generate_latest(registry)
 
 
@@ -56,12 +58,13 @@ class _Own:
 class _Ledger:
     """The store, as this worker sees it."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, head: Position, statistics: Mapping[str, Any]) -> None:
+        self.head = head
+        self.statistics = statistics
 
     def collect(self) -> Iterable[Metric]:
-        yield GaugeMetricFamily("careplan_position", "The ledger's head", self.store.head())
+        yield GaugeMetricFamily("careplan_position", "The ledger's head", self.head)
         own = GaugeMetricFamily("careplan_store", "The store's own counters, of one worker", labels=["worker", "what"])
-        for name, value in self.store.statistics().items():
+        for name, value in self.statistics.items():
             own.add_metric([str(os.getpid()), name], value)
         yield own

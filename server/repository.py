@@ -52,16 +52,16 @@ class Repository:
         self._profiles: tuple[tuple[str, str], ...] = ()
         self._profiles_at: Position = 0
 
-    def read(self, caller: Caller, type: str, id: str, at: Position | None = None) -> Version:
+    async def read(self, caller: Caller, type: str, id: str, at: Position | None = None) -> Version:
         """The current version (or that at a position). Problem not_found, or gone where it was deleted."""
-        version = self.store.read(type, id, at)
+        version = await self.store.read(type, id, at)
         if version is None:
             raise Problem.not_found(f"There is no {type} with the id {id!r}")
         return _living(version)
 
-    def vread(self, caller: Caller, type: str, id: str, position: Position) -> Version:
+    async def vread(self, caller: Caller, type: str, id: str, position: Position) -> Version:
         """One version. Problem not_found, or gone where that version is the deletion."""
-        version = self.store.vread(type, id, position)
+        version = await self.store.vread(type, id, position)
         if version is None:
             raise Problem.not_found(f"{type}/{id} has no version {position}")
         return _living(version)
@@ -99,10 +99,10 @@ class Repository:
 
     async def profiles(self) -> tuple[tuple[str, str], ...]:
         """(resource type, canonical URL) of each profile that is stored and not retired; read again after a change."""
-        position = self.store.last(STRUCTURE_DEFINITION)
+        position = await self.store.last(STRUCTURE_DEFINITION)
         if position != self._profiles_at:
             asked = query.parse(STRUCTURE_DEFINITION, PROFILES, base_url="", lenient=False)
-            stored = await self.store.view().search(STRUCTURE_DEFINITION, asked.filter, MAX_DEFINITIONS)
+            stored = await (await self.store.view()).search(STRUCTURE_DEFINITION, asked.filter, MAX_DEFINITIONS)
             read = [body.loads(version.body) for version in stored if version.body]
             self._profiles = tuple(sorted({(str(one["type"]), str(one["url"])) for one in read}))
             self._profiles_at = position
@@ -110,10 +110,10 @@ class Repository:
 
     async def _learned(self) -> bool:
         """Read the stored SearchParameters again where any was written since. True where it was so."""
-        position = self.store.last(SEARCH_PARAMETER)
+        position = await self.store.last(SEARCH_PARAMETER)
         if position == self._custom_at:
             return False
-        stored = await self.store.view().search(SEARCH_PARAMETER, ALL, MAX_DEFINITIONS)
+        stored = await (await self.store.view()).search(SEARCH_PARAMETER, ALL, MAX_DEFINITIONS)
         resources = [body.loads(version.body) for version in stored if version.body]
         found = custom.definitions(resources)
         self._late = self.projections.indexes(resources)
@@ -141,7 +141,8 @@ class Repository:
                 break
             page = await self.store.search(asked, page.next)
         if query.contained == "both":
-            alone = await self.store.view(page.position).search(query.type, search.filter, MAX_COUNT + 1)
+            view = await self.store.view(page.position)
+            alone = await view.search(query.type, search.filter, MAX_COUNT + 1)
             found = list(dict.fromkeys((*alone, *found)))
         if page.next is not None or len(found) > MAX_COUNT:
             raise _too_much_contained(query.type)
@@ -183,7 +184,7 @@ class Repository:
 
         Instants are microseconds since the epoch; a period is half-open. `only` narrows it to these.
         """
-        if type is not None and id is not None and self.store.read(type, id) is None:
+        if type is not None and id is not None and await self.store.read(type, id) is None:
             raise Problem.not_found(f"There is no {type} with the id {id!r}")
         return await self.store.history(type, id, since=since, at=at, count=min(count, MAX_COUNT), page=page, only=only)
 
@@ -191,18 +192,18 @@ class Repository:
         """What the ledger has after a cursor, oldest first."""
         return await self.store.changes(after, limit)
 
-    def view(self, caller: Caller, at: Position | None = None) -> View:
+    async def view(self, caller: Caller, at: Position | None = None) -> View:
         """The state at a position (default: now), which stays as it is while others write."""
-        if at is not None and at > self.store.head():
+        if at is not None and at > await self.store.head():
             raise Problem.invalid(f"The ledger has not reached position {at}", "http.at")
-        return self.store.view(at)
+        return await self.store.view(at)
 
-    def head(self, caller: Caller) -> Position:
-        return self.store.head()
+    async def head(self, caller: Caller) -> Position:
+        return await self.store.head()
 
-    def position_at(self, caller: Caller, at: int) -> Position:
+    async def position_at(self, caller: Caller, at: int) -> Position:
         """The head's position as it was at an instant, in microseconds since the epoch."""
-        return self.store.position_at(at)
+        return await self.store.position_at(at)
 
     def prepare(self, change: Change) -> Change:
         """Fill the change's index rows and facts, so that the head of the ledger need not be held for it."""

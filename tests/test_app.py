@@ -136,7 +136,7 @@ async def test_opened_is_under_the_rules(settings: Settings) -> None:
         with pytest.raises(Problem) as raised:
             await server.repository.commit(SYSTEM, decide)
         assert 422 == raised.value.status
-        assert 0 == server.repository.head(SYSTEM)
+        assert 0 == await server.repository.head(SYSTEM)
 
 
 async def test_a_store_of_other_definitions_is_refused(settings: Settings) -> None:

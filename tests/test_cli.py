@@ -108,7 +108,7 @@ async def test_rebuild_takes_up_other_definitions(run: Run, path: Path, monkeypa
     monkeypatch.setenv("CAREPLAN_BASE_URL", elsewhere.base_url)
     assert 0 == (await asyncio.to_thread(run, "rebuild")).exit_code
     async with opened(elsewhere) as server:
-        assert 3 == server.repository.head(SYSTEM)
+        assert 3 == await server.repository.head(SYSTEM)
 
 
 @pytest.mark.usefixtures("server")
@@ -123,10 +123,12 @@ async def test_backup_of_a_store_in_use_is_whole(run: Run, server: Server, tmp_p
     assert 0 == (await asyncio.to_thread(run, "backup", copy)).exit_code
     await put(server, "later")
     async with opened(Settings(store=f"sqlite:///{copy}")) as restored:
-        assert 3 == restored.repository.head(SYSTEM)
+        assert 3 == await restored.repository.head(SYSTEM)
         for id in "abc":
-            assert server.repository.read(SYSTEM, "Patient", id) == restored.repository.read(SYSTEM, "Patient", id)
-        assert [] == list(restored.repository.store.verify())
+            assert await server.repository.read(SYSTEM, "Patient", id) == await restored.repository.read(
+                SYSTEM, "Patient", id
+            )
+        assert [] == [finding async for finding in restored.repository.store.verify()]
 
 
 @pytest.mark.usefixtures("stopped")

@@ -33,7 +33,7 @@ async def test_looks_where_what_is_counted_or_the_hour_moved(settings: Settings)
 
 async def test_one_process_leads(settings: Settings) -> None:
     async with opened(settings) as first, opened(settings) as second:
-        assert [True, True] == [first.repository.store.leads("oversight") for _ in range(2)]
-        assert [False, True] == [second.repository.store.leads(what) for what in ("oversight", "another")]
+        assert [True, True] == [await first.repository.store.leads("oversight") for _ in range(2)]
+        assert [False, True] == [await second.repository.store.leads(what) for what in ("oversight", "another")]
     async with opened(settings) as third:
-        assert third.repository.store.leads("oversight")
+        assert await third.repository.store.leads("oversight")

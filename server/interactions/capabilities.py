@@ -68,7 +68,7 @@ async def capabilities(server: Server, request: Request) -> Response:
         raise Problem.invalid(f"mode is one of {', '.join(MODES)}; {mode[:40]!r} is none", "mode")
     kind = request.parameter("_summary") or None
     summary.check(kind)
-    custom = _custom(server, await server.repository.definitions())
+    custom = await _custom(server, await server.repository.definitions())
     profiles = await server.repository.profiles()
     content, tag = _written(server, request.base_url, kind, request.parameter("_elements") or "", custom, profiles)
     if tag in {part.strip() for part in request.headers.get(b"if-none-match", b"").split(b",")}:
@@ -87,8 +87,8 @@ class Custom(NamedTuple):
     targets: frozenset[str]  # of a reference
 
 
-def _custom(server: Server, definitions: Definitions) -> tuple[Custom, ...]:
-    following = server.repository.store.following() if definitions.parameters else {}
+async def _custom(server: Server, definitions: Definitions) -> tuple[Custom, ...]:
+    following = await server.repository.store.following() if definitions.parameters else {}
     return tuple(
         Custom(
             type,

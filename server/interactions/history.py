@@ -35,7 +35,7 @@ ALWAYS = (0, 1 << 62)
 async def history(server: Server, request: Request) -> Response:
     """GET [base]/_history, [base]/[type]/_history, [base]/[type]/[id]/_history."""
     _check_known(request)
-    lists = _lists(server, request)
+    lists = await _lists(server, request)
     since, at = _moment(request, "_since"), _period(request)
     named = None if lists is None else _named(request, lists)
     page = await server.repository.history(
@@ -125,13 +125,13 @@ def _count(request: Request) -> int:
     return min(int(value), MAX_COUNT) if value else COUNT
 
 
-def _lists(server: Server, request: Request) -> list[Version] | None:
+async def _lists(server: Server, request: Request) -> list[Version] | None:
     """The Lists that _list names, which another page names in the version that it was made by; None without _list."""
     values = [value for name, value in request.parameters if name == "_list" and value]
     if not values:
         return None
     asked = [_list(value, request.base_url) for value in ",".join(values).split(",")]
-    found = (_stored(server, request, one) for one in asked)
+    found = [await _stored(server, request, one) for one in asked]
     return [version for version in found if version is not None]
 
 
@@ -142,11 +142,11 @@ def _list(value: str, base_url: str) -> Local:
     return found
 
 
-def _stored(server: Server, request: Request, asked: Local) -> Version | None:
+async def _stored(server: Server, request: Request, asked: Local) -> Version | None:
     try:
         if asked.version is None:
-            return server.repository.read(request.caller, "List", asked.id)
-        return server.repository.vread(request.caller, "List", asked.id, _position(asked.version) or 0)
+            return await server.repository.read(request.caller, "List", asked.id)
+        return await server.repository.vread(request.caller, "List", asked.id, _position(asked.version) or 0)
     except Problem as problem:
         if problem.kind not in {"not_found", "gone"}:
             raise

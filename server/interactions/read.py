@@ -16,7 +16,7 @@ from server.outcome import Problem
 
 async def read(server: Server, request: Request) -> Response:
     """GET [base]/[type]/[id], with If-None-Match or If-Modified-Since a conditional read."""
-    return _answer(request, server.repository.read(request.caller, request.place.type, request.place.id))
+    return _answer(request, await server.repository.read(request.caller, request.place.type, request.place.id))
 
 
 async def vread(server: Server, request: Request) -> Response:
@@ -24,7 +24,7 @@ async def vread(server: Server, request: Request) -> Response:
     place = request.place
     if not (place.version.isascii() and place.version.isdecimal() and len(place.version) < 19):
         raise Problem.not_found(f"{place.type}/{place.id} has no version {place.version[:40]!r}")
-    return _answer(request, server.repository.vread(request.caller, place.type, place.id, int(place.version)))
+    return _answer(request, await server.repository.vread(request.caller, place.type, place.id, int(place.version)))
 
 
 def _answer(request: Request, version: Version) -> Response:

@@ -30,7 +30,7 @@ async def search(server: Server, request: Request) -> Response:
     Or POST to _search below these, the parameters in a form, in the URL, or in both.
     """
     page = next((value for name, value in request.parameters if name == PAGE), None)
-    if page is None and (tag := _known(server, request)) is not None:
+    if page is None and (tag := await _known(server, request)) is not None:
         return Response(304, headers=((b"etag", tag),))
     criteria = [(name, value) for name, value in request.parameters if name != PAGE]
     found = await server.repository.parsed(
@@ -62,12 +62,12 @@ def _tag(request: Request, position: Position) -> bytes:
     return b'W/"%d-%08x"' % (position, zlib.crc32(asked.encode()))
 
 
-def _known(server: Server, request: Request) -> bytes | None:
+async def _known(server: Server, request: Request) -> bytes | None:
     """The ETag of the answer that the client has already: nothing at all was written since."""
     known = request.headers.get(b"if-none-match")
     if known is None or request.method == "POST":
         return None
-    tag = _tag(request, server.repository.head(request.caller))
+    tag = _tag(request, await server.repository.head(request.caller))
     return tag if tag in {part.strip() for part in known.split(b",")} else None
 
 

@@ -123,7 +123,7 @@ async def _foresee(server: Server, request: Request, together: Together, pause: 
             await pause()
             part.rows = server.repository.searched(part.write.change(part.write.new_id))
     with suppress(Problem):  # the head alone decides what is refused
-        plan = await together.plan(server.repository.view(request.caller), pause)
+        plan = await together.plan(await server.repository.view(request.caller), pause)
         for change in plan.changes:
             await pause()
             server.repository.prepare(change)
@@ -136,7 +136,7 @@ async def _answer(
     answers = [b""] * len(entries)
     if made is not None:
         for part, output in zip(together.parts, made.output, strict=True):
-            told = answer(server, part.entry.request, part.write.type, made, output)
+            told = await answer(server, part.entry.request, part.write.type, made, output)
             answers[part.entry.index] = entry.written(request.base_url, told)
     for asked in entries:
         if asked.request.method in READS:

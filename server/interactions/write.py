@@ -198,7 +198,7 @@ async def perform(server: Server, request: Request, write: Write, resolve: Resol
 
     made = await commit(server, request, decide)
     found = await _judged(server, request, write)
-    return answer(server, request, write.type, made, made.output, found)
+    return await answer(server, request, write.type, made, made.output, found)
 
 
 async def commit(server: Server, request: Request, decide: Decide) -> Commit:
@@ -249,7 +249,7 @@ async def foresee(server: Server, request: Request, write: Write, resolve: Resol
         await _foreseen(server, request, write.change(write.id))
         return
     with suppress(Problem):  # the head alone decides what is refused
-        target = await resolve(write, ViewHead(server.repository.view(request.caller)))
+        target = await resolve(write, ViewHead(await server.repository.view(request.caller)))
         if target.id and not target.keeps:
             await _foreseen(server, request, write.change(target.id, target.current))
 
@@ -257,14 +257,14 @@ async def foresee(server: Server, request: Request, write: Write, resolve: Resol
 async def _foreseen(server: Server, request: Request, change: Change) -> None:
     server.repository.prepare(change)
     if policy.claiming(server.profiles, change):
-        await policy.judged(server.repository.view(request.caller), change)
+        await policy.judged(await server.repository.view(request.caller), change)
 
 
 async def _judged(server: Server, request: Request, write: Write) -> list[Issue]:
     """What the profiles say of what was written, for a client that asks for an OperationOutcome."""
     if (request.prefer.returns or request.returns) != "OperationOutcome":
         return []
-    view = server.repository.view(request.caller)
+    view = await server.repository.view(request.caller)
     found = [change for change in write.changes.values() if policy.claiming(server.profiles, change)]
     return [issue for change in found[-1:] for issue in await policy.judged(view, change)]
 
@@ -281,17 +281,19 @@ def outcome_of(target: Target, change: int | None) -> dict[str, Any]:
     return {"status": target.status, "id": target.id, "version": target.current.position}
 
 
-def version_of(server: Server, request: Request, type: str, commit: Commit, output: dict[str, Any]) -> Version | None:
+async def version_of(
+    server: Server, request: Request, type: str, commit: Commit, output: dict[str, Any]
+) -> Version | None:
     """The version that an answer tells of."""
     if "change" in output:
         changed: int = output["change"]
         return commit.versions[changed]
     if "version" in output:
-        return server.repository.vread(request.caller, type, output["id"], output["version"])
+        return await server.repository.vread(request.caller, type, output["id"], output["version"])
     return None
 
 
-def answer(
+async def answer(
     server: Server,
     request: Request,
     type: str,
@@ -300,7 +302,7 @@ def answer(
     found: Sequence[Issue] = (),
 ) -> Response:
     """The answer to one write, from its commit alone: Prefer says what it holds. `found` is told in an outcome."""
-    version = version_of(server, request, type, commit, output)
+    version = await version_of(server, request, type, commit, output)
     status: int = output["status"]
     returns = request.prefer.returns or request.returns
     if returns == "OperationOutcome":

@@ -49,7 +49,7 @@ async def load(
     found = files(paths)
     if override is not None:
         server = replace(server, repository=_Overriding(server.repository, override))
-    loading = _Loading(server, report, server.repository.head(SYSTEM))
+    loading = _Loading(server, report, await server.repository.head(SYSTEM))
     with _executor(found, workers, server.repository.projections) as executor:
         try:
             async for chunk, prepared in _ahead(executor, _chunks(found, report, examples), 2 * workers + 1):
@@ -57,7 +57,7 @@ async def load(
                 await loading.take(chunk, prepared)
                 watch(chunk.read, report.taken + len(report.refused) - before)
             await loading.perform_again()
-            report.absent += await absent(server.repository.view(SYSTEM), filter(None, map(manifest, found)))
+            report.absent += await absent(await server.repository.view(SYSTEM), filter(None, map(manifest, found)))
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
     return report

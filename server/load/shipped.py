@@ -52,6 +52,7 @@ async def _is_new(view: View, change: Change) -> bool:
 
 async def demo(server: Server) -> Report | None:
     """Load the example population, where the store has no member yet."""
-    if await server.repository.view(SYSTEM).search("Patient", ALL, 1):
+    view = await server.repository.view(SYSTEM)
+    if await view.search("Patient", ALL, 1):
         return None
     return await load(server, [DEMO])

@@ -50,20 +50,20 @@ class Call:
         at = self.inputs.typed("at")
         now = micros(datetime.now(UTC))
         if at is None:
-            return self.repository.view(self.caller), now
+            return await self.repository.view(self.caller), now
         if at.type == "instant":
             interval = datatype.instant(at.value)
             assert interval, "validated"
             then = min(interval.high, interval.low + MILLISECOND) - 1  # what meta.lastUpdated says was written is there
-            position = self.repository.position_at(self.caller, then)
-            return self.repository.view(self.caller, position), min(now, then)
+            position = await self.repository.position_at(self.caller, then)
+            return await self.repository.view(self.caller, position), min(now, then)
         return await self.view_at(at.value, "at")
 
     async def view_at(self, position: Position, name: str) -> tuple[View, int]:
         """The state at the position that the parameter `name` gives, and what was now then."""
         if position < 0:
             raise Problem.invalid("A position is 0 or more", parameters.place(name))
-        return self.repository.view(self.caller, position), await self._written_at(position)
+        return await self.repository.view(self.caller, position), await self._written_at(position)
 
     async def _written_at(self, position: Position) -> int:
         """When a position was written."""

@@ -47,7 +47,7 @@ DATES = (
 async def everything(call: Call) -> Answer:
     """A Bundle of type searchset: a page of it, with links to the others. Problem not_found, gone or invalid."""
     if call.id:
-        await call.here(call.repository.view(call.caller))
+        await call.here(await call.repository.view(call.caller))
     types = _types(call)
     page = await call.repository.search(call.caller, _query(call, types), call.inputs.one("_page"))
     return Answer(text=await asyncio.to_thread(_searchset, call, frozenset(types), page))

@@ -51,7 +51,7 @@ class Wanted:
 
 async def expand(call: Call) -> Answer:
     """A ValueSet with its expansion. Problem too_costly (413) for more than is answered at once."""
-    given, name = named(call, value_set.read, "valueSet", "valueSetVersion")
+    given, name = await named(call, value_set.read, "valueSet", "valueSetVersion")
     wanted = Wanted.of(call.inputs)
     found, members = await answer(call, lambda definitions: _members(definitions, given, name))
     members = [member for member in members if _fits(member, wanted)]

@@ -56,7 +56,7 @@ async def match_of(call: Call) -> Answer:
             "given name, birth date and (with the birth date) postal code",
             place("resource"),
         )
-    view = call.repository.view(call.caller)
+    view = await call.repository.view(call.caller)
     candidates, issues, is_whole = await _candidates(view, searches, call.base_url)
     found = await _people(view, asked, candidates)
     if call.inputs.one("onlyCertainMatches"):

@@ -44,7 +44,7 @@ async def member_file(call: Call) -> Answer:
     """A Bundle of type document, read at one position. Problem forbidden for whoever may not see the file."""
     recipient = call.inputs.one("for")
     now = micros(datetime.now(UTC))
-    head = call.repository.view(call.caller)
+    head = await call.repository.view(call.caller)
     for who in filter(None, (call.caller.actor, recipient)):
         if not await file_access.may_see(head, call.reference, who, now):
             raise Problem.of(

@@ -31,7 +31,7 @@ async def meta(call: Call) -> Answer:
 
     Where there is none, nothing is returned: R4's JSON has no empty objects.
     """
-    view = call.repository.view(call.caller)
+    view = await call.repository.view(call.caller)
     if call.id:
         return Answer([("return", _meta(await call.here(view)))])
     found: Meta = {}

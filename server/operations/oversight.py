@@ -33,7 +33,7 @@ class Seen(NamedTuple):
 
 async def look(repository: Repository, caller: Caller, now: datetime | None = None) -> int:
     """Look at every program with limits, at every organization. How many resources were written."""
-    view = repository.view(caller)
+    view = await repository.view(caller)
     seen = await aside(view, lambda asked: _seen_by_all(asked, micros(now or datetime.now(UTC))))
     return await written(repository, caller, seen)
 

@@ -231,7 +231,7 @@ async def _apply(call: Call) -> Answer:
         program = known.chosen(call.inputs.one("program"), micros(now))
         return await application.pending(view, known, program, call.reference, some, micros(now))
 
-    new = await pending(call.repository.view(call.caller), openings)
+    new = await pending(await call.repository.view(call.caller), openings)
     opened = [opening for opening in openings if opening not in new]
     commits = 0
     for batch in _batches(new):

@@ -35,7 +35,7 @@ async def snapshot_of(call: Call) -> Answer:
 
 async def _definition(call: Call) -> Resource:
     if call.id:
-        return body.parse(call.repository.read(call.caller, call.type, call.id).body or b"").resource
+        return body.parse((await call.repository.read(call.caller, call.type, call.id)).body or b"").resource
     given, url = call.inputs.one("definition"), call.inputs.one("url")
     if (given is None) == (url is None):
         raise Problem.invalid("Either definition or url says which profile is meant", place("definition"))
@@ -45,7 +45,7 @@ async def _definition(call: Call) -> Resource:
     if known is None:
         raise Problem.not_found(f"The profile {url} is not loaded", place("url"))
     type, _, id = known.source.partition("/")
-    return body.parse(call.repository.read(call.caller, type, id).body or b"").resource
+    return body.parse((await call.repository.read(call.caller, type, id)).body or b"").resource
 
 
 def _told(element: ElementDefinition) -> dict[str, Any]:

@@ -17,7 +17,9 @@ async def subsumes(call: Call) -> Answer:
     """`outcome`: equivalent, subsumes, subsumed-by or not-subsumed. Problem not_found (404) for what is not loaded."""
     given = None
     if call.id:
-        given = code_system.read(body.parse(call.repository.read(call.caller, call.type, call.id).body or b"").resource)
+        given = code_system.read(
+            body.parse((await call.repository.read(call.caller, call.type, call.id)).body or b"").resource
+        )
     first, second = _asked(call, "A"), _asked(call, "B")
     system = first.system or (given.url if given else None)
     if system is None or (second.system or system) != system:

@@ -49,13 +49,13 @@ def coded(inputs: Inputs, version: str = "version") -> list[Coded]:
     return found
 
 
-def named(call: Call, read: Callable[[Resource], T], given: str, version: str) -> tuple[T | None, str]:
+async def named(call: Call, read: Callable[[Resource], T], given: str, version: str) -> tuple[T | None, str]:
     """The definition that is meant: the resource of the URL or of a parameter, read; or else its canonical.
 
     Problem required (400) where neither is given.
     """
     if call.id:
-        stored = call.repository.read(call.caller, call.type, call.id)
+        stored = await call.repository.read(call.caller, call.type, call.id)
         return read(body.parse(stored.body or b"").resource), ""
     resource = call.inputs.one(given)
     if resource is not None:
@@ -69,7 +69,7 @@ def named(call: Call, read: Callable[[Resource], T], given: str, version: str) -
 
 async def answer(call: Call, ask: Answering[T]) -> T:
     """The answer of a function of what is loaded."""
-    return await answered(call.repository.view(call.caller), ask)
+    return await answered(await call.repository.view(call.caller), ask)
 
 
 def not_loaded(definitions: Definitions, what: str, kind: str = "not_found") -> None:

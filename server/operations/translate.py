@@ -24,7 +24,8 @@ async def translate(call: Call) -> Answer:
         raise Problem.of("required", "A code is translated from its system")
     maps, names = await _maps(call, codes)
     matches = await answered(
-        call.repository.view(call.caller), lambda definitions: list(_matches(call, definitions, maps, names, codes))
+        await call.repository.view(call.caller),
+        lambda definitions: list(_matches(call, definitions, maps, names, codes)),
     )
     related = [match for match in matches if match.equivalence not in UNRELATED]
     message = None if related else f"No map that is loaded translates {', '.join(map(str, codes))}"
@@ -35,10 +36,10 @@ async def translate(call: Call) -> Answer:
 async def _maps(call: Call, codes: list[Coded]) -> tuple[list[ConceptMap], list[str]]:
     """The map that is named, or the canonicals of those that are of the codes' systems."""
     if call.id or call.inputs.one("url") or call.inputs.one("conceptMap"):
-        given, name = named(call, concept_map.read, "conceptMap", "conceptMapVersion")
+        given, name = await named(call, concept_map.read, "conceptMap", "conceptMapVersion")
         return ([given], []) if given else ([], [name])
     systems = sorted({one.system for one in codes if one.system})
-    return [], await maps_of(call.repository.view(call.caller), systems)
+    return [], await maps_of(await call.repository.view(call.caller), systems)
 
 
 def _matches(

@@ -29,13 +29,13 @@ async def validate(call: Call) -> Answer:
     if given is None:
         if not call.id:
             raise Problem.of("required", "resource is missing: the resource to validate", place("resource"))
-        stored = call.repository.read(call.caller, call.type, call.id).body or b""
+        stored = (await call.repository.read(call.caller, call.type, call.id)).body or b""
 
     async def find(view: View) -> list[Issue]:
         resource = given.value if given else body.parse(stored).resource
         return await _found(call, view, resource)
 
-    view = call.repository.view(call.caller)
+    view = await call.repository.view(call.caller)
     is_large = max(call.size, len(stored)) >= LARGE
     issues = [] if mode == "delete" else await (aside(view, find) if is_large else find(view))
     if not any(issue.severity in {"error", "warning"} for issue in issues):

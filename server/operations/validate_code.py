@@ -44,7 +44,7 @@ async def _of_system(call: Call, codes: list[Coded]) -> Found:
             raise Problem.of("required", "url, codeSystem or the coding's system says which code system is meant")
         given, name = None, f"{url}|{codes[0].version}" if codes[0].version else url
     else:
-        given, name = named(call, code_system.read, "codeSystem", "version")
+        given, name = await named(call, code_system.read, "codeSystem", "version")
 
     def ask(definitions: Definitions) -> Found:
         system = given or code_system.find(definitions, *name.partition("|")[::2])
@@ -57,7 +57,7 @@ async def _of_system(call: Call, codes: list[Coded]) -> Found:
 
 
 async def _of_value_set(call: Call, codes: list[Coded]) -> Found:
-    given, name = named(call, value_set.read, "valueSet", "valueSetVersion")
+    given, name = await named(call, value_set.read, "valueSet", "valueSetVersion")
 
     def ask(definitions: Definitions) -> Found:
         found = given or value_set.find(definitions, name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -139,7 +139,10 @@ class Finding(NamedTuple):
 
 
 class Store(Protocol):
-    """One partition's ledger and projections. Opened once in each process; many processes may share one store."""
+    """One partition's ledger and projections. Opened once in each process; many processes may share one store.
+
+    Whatever asks the database may wait for it; an engine whose database is in the process answers without waiting.
+    """
 
     partition: str
 
@@ -162,15 +165,15 @@ class Store(Protocol):
         """
         ...
 
-    def leads(self, what: str) -> bool:
+    async def leads(self, what: str) -> bool:
         """True where this process alone does something, from the first True on until it closes the store or ends."""
         ...
 
-    def head(self) -> Position: ...
+    async def head(self) -> Position: ...
 
-    def read(self, type: str, id: str, at: Position | None = None) -> Version | None: ...
+    async def read(self, type: str, id: str, at: Position | None = None) -> Version | None: ...
 
-    def vread(self, type: str, id: str, position: Position) -> Version | None: ...
+    async def vread(self, type: str, id: str, position: Position) -> Version | None: ...
 
     async def search(self, search: Search, page: str | None = None) -> Page: ...
 
@@ -193,26 +196,26 @@ class Store(Protocol):
 
     async def changes(self, after: Cursor, limit: int) -> list[Version]: ...
 
-    def position_at(self, at: int) -> Position:
+    async def position_at(self, at: int) -> Position:
         """The head's position as it was at an instant (microseconds since the epoch)."""
         ...
 
-    def view(self, at: Position | None = None) -> View:
+    async def view(self, at: Position | None = None) -> View:
         """The state at a position (default: now), which stays as it is while others write."""
         ...
 
-    def verify(self) -> Iterator[Finding]: ...
+    def verify(self) -> AsyncIterator[Finding]: ...
 
-    def rebuild(self, progress: Callable[[int, int], None]) -> None: ...
+    async def rebuild(self, progress: Callable[[int, int], None]) -> None: ...
 
-    def backup(self, target: str, progress: Callable[[int, int], None] = ...) -> None: ...
+    async def backup(self, target: str, progress: Callable[[int, int], None] = ...) -> None: ...
 
-    def statistics(self) -> dict[str, Any]: ...
+    async def statistics(self) -> dict[str, Any]: ...
 
-    def following(self) -> Mapping[str, float]:
+    async def following(self) -> Mapping[str, float]:
         """How much of the ledger each index that is made late has followed, from 0 to 1: "words", and custom ones."""
         ...
 
-    def last(self, type: str) -> Position:
+    async def last(self, type: str) -> Position:
         """The position of the last change to any resource of a type; 0 where there was none."""
         ...

@@ -48,14 +48,14 @@ def bundle(path: Path, kind: str, *entries: Resource) -> Path:
     return path
 
 
-def stored(server: Server, type: str, id: str) -> Resource:
-    return dict(json.loads(server.repository.read(SYSTEM, type, id).body or b""))
+async def stored(server: Server, type: str, id: str) -> Resource:
+    return dict(json.loads((await server.repository.read(SYSTEM, type, id)).body or b""))
 
 
 async def test_every_line_is_stored_under_its_id(tmp_path: Path, server: Server) -> None:
     report = await load(server, [ndjson(tmp_path / "a.ndjson", patients(3))])
     assert (3, 3, []) == (report.taken, report.written, report.refused)
-    assert "female" == stored(server, "Patient", "p2")["gender"]
+    assert "female" == (await stored(server, "Patient", "p2"))["gender"]
 
 
 async def test_bytes_of_the_client_survive(tmp_path: Path, server: Server) -> None:
@@ -63,7 +63,7 @@ async def test_bytes_of_the_client_survive(tmp_path: Path, server: Server) -> No
     code = b'"code":{"text":"\\u00e9","extension":[{"url":"urn:x","valueDecimal":1.10}]}}'
     path.write_bytes(b'{ "resourceType":"Basic", "id":"b", ' + code)
     await load(server, [path])
-    assert (server.repository.read(SYSTEM, "Basic", "b").body or b"").endswith(b", " + code)
+    assert ((await server.repository.read(SYSTEM, "Basic", "b")).body or b"").endswith(b", " + code)
 
 
 async def test_chunks_in_processes_come_in_order(
@@ -73,16 +73,16 @@ async def test_chunks_in_processes_come_in_order(
     monkeypatch.setattr(chunk, "SIZE", 10)
     report = await load(server, [ndjson(tmp_path / "a.ndjson", patients(95))], workers=2)
     assert (95, 95) == (report.taken, report.written)
-    positions = [server.repository.read(SYSTEM, "Patient", f"p{n}").position for n in range(95)]
+    positions = [(await server.repository.read(SYSTEM, "Patient", f"p{n}")).position for n in range(95)]
     assert sorted(positions) == positions
 
 
 async def test_loaded_again_nothing_is_written(tmp_path: Path, server: Server) -> None:
     path = ndjson(tmp_path / "a.ndjson", patients(3))
     await load(server, [path])
-    head = server.repository.head(SYSTEM)
+    head = await server.repository.head(SYSTEM)
     report = await load(server, [path])
-    assert (3, 0, head) == (report.taken, report.written, server.repository.head(SYSTEM))
+    assert (3, 0, head) == (report.taken, report.written, await server.repository.head(SYSTEM))
 
 
 async def test_broken_off_goes_on_where_it_stopped(
@@ -124,7 +124,7 @@ async def test_resource_that_comes_twice_has_two_versions(tmp_path: Path, server
     twice = [{"resourceType": "Patient", "id": "p", "gender": gender} for gender in ("female", "male")]
     report = await load(server, [ndjson(tmp_path / "a.ndjson", twice)])
     assert (2, 2) == (report.taken, report.written)
-    assert "male" == stored(server, "Patient", "p")["gender"]
+    assert "male" == (await stored(server, "Patient", "p"))["gender"]
 
 
 @pytest.mark.requirement("IA-04")
@@ -133,15 +133,15 @@ async def test_member_over_the_cap_is_left_out_alone(tmp_path: Path, server: Ser
     report = await load(server, [path])
     assert [["business-rule"]] == [[issue.code for issue in refusal.issues] for refusal in report.refused]
     with pytest.raises(Problem):
-        server.repository.read(SYSTEM, "CareTeam", "member-00051")
-    assert "member-00050" == stored(server, "CareTeam", "member-00050")["id"]
+        await server.repository.read(SYSTEM, "CareTeam", "member-00051")
+    assert "member-00050" == (await stored(server, "CareTeam", "member-00050"))["id"]
 
 
 async def test_as_recorded_admits_a_breach(tmp_path: Path, server: Server) -> None:
     path = ndjson(tmp_path / "a.ndjson", population([51, 4]))
     report = await load(server, [path], override=AS_RECORDED)
     assert [] == report.refused
-    assert "member-00051" == stored(server, "CareTeam", "member-00051")["id"]
+    assert "member-00051" == (await stored(server, "CareTeam", "member-00051"))["id"]
 
 
 async def test_as_recorded_holds_for_a_transaction_too(tmp_path: Path, server: Server) -> None:
@@ -173,8 +173,8 @@ async def test_collection_is_its_resources_with_their_references(tmp_path: Path,
     )
     report = await load(server, [path])
     assert 2 == report.taken
-    type, _, id = stored(server, "Goal", "g")["subject"]["reference"].partition("/")
-    assert stored(server, type, id)["active"]
+    type, _, id = (await stored(server, "Goal", "g"))["subject"]["reference"].partition("/")
+    assert (await stored(server, type, id))["active"]
 
 
 async def test_transaction_is_all_or_nothing(tmp_path: Path, server: Server) -> None:
@@ -239,7 +239,7 @@ async def test_package_is_stored_as_it_is(tmp_path: Path, server: Server) -> Non
         archive.addfile(member, io.BytesIO(data))
     report = await load(server, [path])
     assert 1 == report.taken
-    assert "collection" == stored(server, "Bundle", "example")["type"]
+    assert "collection" == (await stored(server, "Bundle", "example"))["type"]
 
 
 async def test_file_that_cannot_be_read_is_refused_and_the_others_taken(tmp_path: Path, server: Server) -> None:

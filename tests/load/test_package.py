@@ -50,17 +50,17 @@ def guide(path: Path, version: str, dependencies: Json | None = None) -> Path:
     )
 
 
-def version(server: Server, type: str, id: str) -> Any:
-    return json.loads(server.repository.read(SYSTEM, type, id).body or b"")["version"]
+async def version(server: Server, type: str, id: str) -> Any:
+    return json.loads((await server.repository.read(SYSTEM, type, id)).body or b"")["version"]
 
 
 async def test_two_versions_of_a_package_stand_beside_one_another(tmp_path: Path, server: Server) -> None:
     for number in ("1.0.0", "2.0.0", "1.0.0", "2.0.0"):
         report = await load(server, [guide(tmp_path, number)])
         assert [] == report.refused
-    assert "1.0.0" == version(server, "StructureDefinition", "noted")
-    assert "2.0.0" == version(server, "StructureDefinition", "noted-2.0.0")
-    assert "2.0.0" == version(server, "ImplementationGuide", "ig-2.0.0")
+    assert "1.0.0" == await version(server, "StructureDefinition", "noted")
+    assert "2.0.0" == await version(server, "StructureDefinition", "noted-2.0.0")
+    assert "2.0.0" == await version(server, "ImplementationGuide", "ig-2.0.0")
 
 
 async def test_loaded_again_writes_nothing(tmp_path: Path, server: Server) -> None:
@@ -72,9 +72,9 @@ async def test_loaded_again_writes_nothing(tmp_path: Path, server: Server) -> No
 async def test_examples_are_left_where_they_are_not_wanted(tmp_path: Path, server: Server) -> None:
     await load(server, [guide(tmp_path, "1.0.0")], examples=False)
     with pytest.raises(Problem):
-        server.repository.read(SYSTEM, "Patient", "a")
+        await server.repository.read(SYSTEM, "Patient", "a")
     await load(server, [guide(tmp_path, "1.0.0")])
-    assert server.repository.read(SYSTEM, "Patient", "a").body
+    assert (await server.repository.read(SYSTEM, "Patient", "a")).body
 
 
 async def test_absent_dependencies_are_named(tmp_path: Path, server: Server) -> None:

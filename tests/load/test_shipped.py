@@ -31,23 +31,23 @@ async def put(server: Server, resource: dict[str, Any]) -> None:
     await server.perform(Request("PUT", place, "", content=json.dumps(resource).encode()))
 
 
-def stored(server: Server, type: str, id: str) -> dict[str, Any]:
-    return dict(json.loads(server.repository.read(SYSTEM, type, id).body or b""))
+async def stored(server: Server, type: str, id: str) -> dict[str, Any]:
+    return dict(json.loads((await server.repository.read(SYSTEM, type, id)).body or b""))
 
 
 async def test_every_profile_is_stored(server: Server) -> None:
     await programs(server)
     for path in PROFILES.glob("*.json"):
         shipped = json.loads(path.read_text())
-        got = stored(server, shipped["resourceType"], shipped["id"])
+        got = await stored(server, shipped["resourceType"], shipped["id"])
         assert shipped == {name: got[name] for name in shipped}
 
 
 async def test_second_start_writes_nothing(server: Server) -> None:
     await programs(server)
-    head = server.repository.head(SYSTEM)
+    head = await server.repository.head(SYSTEM)
     await programs(server)
-    assert head == server.repository.head(SYSTEM)
+    assert head == await server.repository.head(SYSTEM)
 
 
 @pytest.mark.requirement("IA-02")
@@ -55,14 +55,14 @@ async def test_operators_change_is_not_undone(server: Server) -> None:
     await programs(server)
     await put(server, PROGRAM | {"title": "As our operator has it"})
     await programs(server)
-    assert "As our operator has it" == stored(server, "PlanDefinition", PROGRAM["id"])["title"]
+    assert "As our operator has it" == (await stored(server, "PlanDefinition", PROGRAM["id"]))["title"]
 
 
 async def test_operators_new_version_in_place_is_not_undone(server: Server) -> None:
     await programs(server)
     await put(server, PROGRAM | {"version": "9.0.0"})
     await programs(server)
-    assert "9.0.0" == stored(server, "PlanDefinition", PROGRAM["id"])["version"]
+    assert "9.0.0" == (await stored(server, "PlanDefinition", PROGRAM["id"]))["version"]
 
 
 async def test_deleted_program_stays_deleted(server: Server) -> None:
@@ -70,7 +70,7 @@ async def test_deleted_program_stays_deleted(server: Server) -> None:
     await server.perform(Request("DELETE", locate(PLACE), ""))
     await programs(server)
     with pytest.raises(Problem) as gone:
-        server.repository.read(SYSTEM, "PlanDefinition", PROGRAM["id"])
+        await server.repository.read(SYSTEM, "PlanDefinition", PROGRAM["id"])
     assert "gone" == gone.value.kind
 
 
@@ -78,7 +78,7 @@ async def test_program_under_another_id_is_not_doubled(server: Server) -> None:
     await put(server, PROGRAM | {"id": "ours"})
     await programs(server)
     with pytest.raises(Problem) as absent:
-        server.repository.read(SYSTEM, "PlanDefinition", PROGRAM["id"])
+        await server.repository.read(SYSTEM, "PlanDefinition", PROGRAM["id"])
     assert "not_found" == absent.value.kind
 
 
@@ -87,7 +87,7 @@ async def test_servers_own_contract_follows_the_release(server: Server) -> None:
     operation = json.loads((PROFILES / "OperationDefinition-care-manager.json").read_text())
     await put(server, operation | {"title": "An older release's"})
     await programs(server)
-    assert operation.get("title") == stored(server, "OperationDefinition", operation["id"]).get("title")
+    assert operation.get("title") == (await stored(server, "OperationDefinition", operation["id"])).get("title")
 
 
 async def test_demo_comes_into_a_store_without_members_only(server: Server) -> None:

@@ -48,7 +48,7 @@ async def put(repository: Repository, *resources: Resource) -> None:
 
 
 async def seen(repository: Repository) -> Seen:
-    return await aside(repository.view(SYSTEM), lambda view: _seen_by_all(view, micros(NOW)))
+    return await aside(await repository.view(SYSTEM), lambda view: _seen_by_all(view, micros(NOW)))
 
 
 @pytest.mark.requirement("IA-03")
@@ -60,9 +60,9 @@ async def test_what_is_due_is_counted_again_where_the_ledger_moved(settings: Set
         assert 2 == sum(len(due.changes) for _, due in found.due)
         await put(repository, team("m1", assigned("PractitionerRole/a", end="2026-03-01")))
         assert 0 == await oversight.written(repository, SYSTEM, found)
-        head = repository.head(SYSTEM)
+        head = await repository.head(SYSTEM)
         assert 0 == await oversight.look(repository, SYSTEM, NOW)
-        assert head == repository.head(SYSTEM)
+        assert head == await repository.head(SYSTEM)
 
 
 async def test_what_is_due_is_written_where_the_ledger_moved_elsewhere(settings: Settings) -> None:
@@ -91,10 +91,10 @@ async def test_flags_are_of_the_program_and_the_organization(settings: Settings)
     async with opened(settings) as server:
         await put(server.repository, *population(2))
         await oversight.look(server.repository, SYSTEM, NOW)
-        found = await server.repository.view(SYSTEM).facts("flag", ["Organization/mco"])
+        found = await (await server.repository.view(SYSTEM)).facts("flag", ["Organization/mco"])
         [fact] = found["Organization/mco"]
         assert ["active", "Organization/mco", "IA-03", 1] == [fact.data[place] for place in (0, 1, 3, 4)]
-        flag = server.repository.read(SYSTEM, *fact.source.split("/"))
+        flag = await server.repository.read(SYSTEM, *fact.source.split("/"))
         assert flag.body
         assert "2025-01-01T00:00:00-06:00" == json.loads(flag.body)["period"]["start"]
 
@@ -110,6 +110,6 @@ async def test_flags_of_a_program_that_is_taken_back_are_entered_in_error(settin
         if moved:
             await put(repository, patient("other"))
         assert 2 == await oversight.written(repository, SYSTEM, found)
-        flags = (await repository.view(SYSTEM).facts("flag", ["Organization/mco"]))["Organization/mco"]
+        flags = (await (await repository.view(SYSTEM)).facts("flag", ["Organization/mco"]))["Organization/mco"]
         assert ["entered-in-error"] == [fact.data[0] for fact in flags]
         assert 0 == await oversight.look(repository, SYSTEM, NOW)

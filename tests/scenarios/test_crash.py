@@ -163,7 +163,7 @@ class Writers:
 async def check(store: str, writers: Writers) -> None:
     """The store is whole; what was answered is there, and all that was sent is there whole and once, or not at all."""
     async with opened(Settings(store=store, base_url=BASE)) as server:
-        assert [] == list(server.repository.store.verify())
+        assert [] == [finding async for finding in server.repository.store.verify()]
         versions = await server.repository.changes(SYSTEM, Cursor(0, 0), 1_000_000)
     bodies = {version.body for version in versions}
     written = Counter((version.type, name) for version in versions for name in _names(version))

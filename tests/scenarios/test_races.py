@@ -21,6 +21,7 @@ import pytest
 from server.app import server_of
 from server.ledger import Resource
 from server.settings import Settings
+from server.store.engine import Finding
 from tests.answers import entry, ids, refusal, transaction
 from tests.coordination.memory import (
     IA_HCBS,
@@ -52,7 +53,11 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         client.put("Organization/mco", json=organization()).raise_for_status()
         yield base
         check_history(client)
-    assert [] == list(server_of(Settings(store=store)).repository.store.verify())
+    assert [] == asyncio.run(findings(store))
+
+
+async def findings(store: str) -> list[Finding]:
+    return [finding async for finding in server_of(Settings(store=store)).repository.store.verify()]
 
 
 def check_history(client: httpx.Client) -> None:

@@ -63,4 +63,5 @@ async def test_late_indexes_miss_nothing_that_was_written(tmp_path: Path) -> Non
                 assert WRITERS * EACH == found["total"]
         finally:
             killed(process)
-    assert [] == list(server_of(Settings(store=store)).repository.store.verify())
+    verified = server_of(Settings(store=store)).repository.store.verify()
+    assert [] == [finding async for finding in verified]

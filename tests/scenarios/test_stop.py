@@ -83,9 +83,9 @@ async def test_stop_answers_what_is_in_hand(tmp_path: Path, workers: int) -> Non
         assert 0 == await asyncio.to_thread(process.wait, STARTED)
     async with opened(Settings(store=store)) as server:
         assert sorted([*answered, *(each.name for each in held)]) == await names(server.repository)
-        assert [] == list(server.repository.store.verify())
+        assert [] == [finding async for finding in server.repository.store.verify()]
 
 
 async def names(repository: Repository) -> list[str]:
-    found = await repository.view(SYSTEM).search("Patient", ALL, 1_000_000)
+    found = await (await repository.view(SYSTEM)).search("Patient", ALL, 1_000_000)
     return sorted(body.loads(version.body or b"")["identifier"][0]["value"] for version in found)

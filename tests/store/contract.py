@@ -225,7 +225,7 @@ class StoreContract:
         store = make()
         await store.open()
         yield store
-        assert [] == list(store.verify())
+        assert [] == [finding async for finding in store.verify()]
         await store.close()
 
     # -- commits ---------------------------------------------------------------------------------------------------
@@ -236,14 +236,14 @@ class StoreContract:
         assert (1, 2) == (first.position, second.position)
         assert [1, 1] == [version.position for version in first.versions]
         assert [0, 1] == [version.ordinal for version in first.versions]
-        a = store.read("Patient", "a")
+        a = await store.read("Patient", "a")
         assert a is not None
         assert second.versions == (a,)
         assert 'W/"2"' == a.etag
         assert {"versionId": "2"}.items() <= body.loads(a.body or b"")["meta"].items()
-        assert first.versions[0] == store.vread("Patient", "a", 1)
-        assert store.vread("Patient", "b", 2) is None
-        assert store.read("Patient", "never") is None
+        assert first.versions[0] == await store.vread("Patient", "a", 1)
+        assert await store.vread("Patient", "b", 2) is None
+        assert await store.read("Patient", "never") is None
 
     async def test_commit_refused_leaves_nothing(self, store: Store) -> None:
         async def refuse(view: View) -> Plan:
@@ -253,8 +253,8 @@ class StoreContract:
             await store.commit(refuse, context())
         with pytest.raises(Problem, match="twice"):
             await write(store, patient("a"), patient("a"))
-        assert 0 == store.head()
-        assert store.read("Patient", "a") is None
+        assert 0 == await store.head()
+        assert await store.read("Patient", "a") is None
 
     async def test_commit_failing_spares_its_group(self, store: Store) -> None:
         async def fail(view: View) -> Plan:
@@ -265,7 +265,7 @@ class StoreContract:
             return_exceptions=True,
         )
         assert [n % 3 == 1 for n in range(9)] == [isinstance(result, ZeroDivisionError) for result in results]
-        assert 6 == store.head()
+        assert 6 == await store.head()
 
     async def test_commit_to_a_closed_store_is_refused(self, make: Callable[[], Store]) -> None:
         store = make()
@@ -283,14 +283,14 @@ class StoreContract:
         again = await write(store, patient("a", "x"))
         assert (True, False) == (first.appended, again.appended)
         assert first.versions == again.versions
-        assert 1 == store.head()
+        assert 1 == await store.head()
         half = await write(store, patient("a", "x"), patient("b"))
         assert [1, 2] == [version.position for version in half.versions]
 
     async def test_delete_then_restore(self, store: Store) -> None:
         await write(store, patient("a", "x"))
         await write(store, delete("Patient", "a"))
-        gone = store.read("Patient", "a")
+        gone = await store.read("Patient", "a")
         assert gone is not None
         assert gone.body is None
         assert [] == await ids(store, "Patient", ALL)
@@ -338,7 +338,7 @@ class StoreContract:
         await write(store, patient("a", "y"))
         again = await store.commit(writes(patient("a", "z"), output={"n": 2}), context(key), fingerprint=b"f")
         assert first == again
-        assert 2 == store.head()
+        assert 2 == await store.head()
         with pytest.raises(Problem) as refused:
             await store.commit(writes(patient("b")), context(key), fingerprint=b"g")
         assert "unprocessable" == refused.value.kind
@@ -348,7 +348,7 @@ class StoreContract:
         commits = await asyncio.gather(
             *(store.commit(writes(patient(f"p{n}")), context(key), fingerprint=b"f") for n in range(10))
         )
-        assert 1 == store.head()
+        assert 1 == await store.head()
         assert 1 == len({commit.versions for commit in commits})
 
     async def test_races_between_processes_have_one_winner(self, store: Store, make: Callable[[], Store]) -> None:
@@ -360,10 +360,10 @@ class StoreContract:
                 output for f in [pool.submit(race, make, p, rounds) for p in range(processes)] for output in f.result()
             ]
         assert rounds == made.count("created")
-        counter = store.read("Patient", "counter")
+        counter = await store.read("Patient", "counter")
         assert counter is not None
         assert processes * rounds * 4 == body.loads(counter.body or b"")["number"]
-        assert 1 + rounds + processes * rounds * 4 == store.head()
+        assert 1 + rounds + processes * rounds * 4 == await store.head()
 
     # -- reading at a position -------------------------------------------------------------------------------------
 
@@ -371,18 +371,18 @@ class StoreContract:
         await write(store, patient("a", "x"))
         await write(store, patient("a", "y"))
         await write(store, delete("Patient", "a"))
-        at = [store.read("Patient", "a", position) for position in (0, 1, 2, 3)]
+        at = [await store.read("Patient", "a", position) for position in (0, 1, 2, 3)]
         assert [None, 1, 2, 3] == [version and version.position for version in at]
 
     async def test_read_many_is_what_read_finds_of_each(self, store: Store) -> None:
         await write(store, patient("a", "x"), patient("b", "y"), plan("a", "Patient/a"))
-        view = store.view()
+        view = await store.view()
         await write(store, patient("a", "z"), delete("Patient", "b"), patient("c", "w"))
         wanted = ["Patient/a", "Patient/b", "Patient/c", "Patient/never", "CarePlan/a", "Goal/of-no-such-type-yet"]
-        for at in (view, store.view(), store.view(0)):
+        for at in (view, await store.view(), await store.view(0)):
             expected = {one: version for one in wanted if (version := await at.read(*one.split("/")))}
             assert expected == await at.read_many(wanted)
-        assert {} == await store.view().read_many([])
+        assert {} == await (await store.view()).read_many([])
 
     async def test_read_many_in_a_decide_sees_its_group_and_what_it_changes(self, store: Store) -> None:
         wanted = [f"Patient/{id}" for id in "abcd"]
@@ -406,15 +406,15 @@ class StoreContract:
 
     async def test_view_stays_while_others_write(self, store: Store) -> None:
         await write(store, patient("a", "x", title="one"))
-        view = store.view()
+        view = await store.view()
         await write(store, patient("a", "y", title="two"), patient("b", "x"))
         assert [1] == [version.position for version in await view.search("Patient", ALL, 10)]
         assert {"x": [{"title": "one"}], "y": []} == {
             key: [fact.data for fact in found] for key, found in (await view.facts("of", ["x", "y"])).items()
         }
-        now = await store.view().facts("of", ["x", "y"])
+        now = await (await store.view()).facts("of", ["x", "y"])
         assert {"x": ["Patient/b"], "y": ["Patient/a"]} == {k: [f.source for f in found] for k, found in now.items()}
-        assert [] == await store.view(0).search("Patient", ALL, 10)
+        assert [] == await (await store.view(0)).search("Patient", ALL, 10)
 
     async def test_view_stays_while_others_write_at_the_same_time(self, store: Store) -> None:
         """At every odd position `a` has the identifier x, at every even one y."""
@@ -422,7 +422,7 @@ class StoreContract:
 
         async def look() -> None:
             while writing:
-                view = store.view()
+                view = await store.view()
                 found = [version.position for version in await view.search("Patient", _X, 10)]
                 assert ([view.position] if view.position % 2 else []) == found
 
@@ -434,10 +434,10 @@ class StoreContract:
 
     async def test_position_at_an_instant(self, store: Store) -> None:
         commits = [await write(store, patient(f"p{n}")) for n in range(5)]
-        assert 0 == store.position_at(commits[0].at - 1)
-        assert 5 == store.position_at(commits[-1].at)
+        assert 0 == await store.position_at(commits[0].at - 1)
+        assert 5 == await store.position_at(commits[-1].at)
         for commit in commits:
-            assert store.position_at(commit.at) >= commit.position
+            assert await store.position_at(commit.at) >= commit.position
 
     async def test_overlay_is_the_state_after(self, store: Store) -> None:
         await write(store, patient("a", "x"), patient("b", "x"))
@@ -536,11 +536,11 @@ class StoreContract:
         self, population: Store, type: str, filter: Filter, expected: str
     ) -> None:
         assert expected.split() == await ids(population, type, filter)
-        position = population.head()
+        position = await population.head()
         first = await population.search(Search(type, filter, count=1))
         await write(population, *[delete("Patient", f"p{n}") for n in (1, 2, 3)], delete("CarePlan", "c1"))
         await write(population, patient("p1", "else"), plan("c1", "Patient/p3"), plan("c5", "Patient/p1", title="x"))
-        then = await population.view(position).search(type, filter, 10)
+        then = await (await population.view(position)).search(type, filter, 10)
         assert sorted(expected.split()) == sorted(version.id for version in then)
         paged, page = list(first.matches), first
         while page.next:
@@ -562,7 +562,7 @@ class StoreContract:
         await write(store, delete("Patient", "p1"))
         assert [] == await ids(store, "Patient", said)
         for position, expected in enumerate([[], ["p1"], [], ["p1"], []]):
-            then = await store.view(position).search("Patient", said, 10)
+            then = await (await store.view(position)).search("Patient", said, 10)
             assert expected == [version.id for version in then]
 
     async def test_search_by_words_within_a_decide_sees_its_own_group(self, store: Store) -> None:
@@ -586,7 +586,7 @@ class StoreContract:
         anna, name = Range("Patient.title@t", b"anna", b"annb"), "Patient.title@t"
         await write(population, definition("t"))
         assert ["p1", "p2"] == await ids(population, "Patient", anna)
-        assert 1 == population.following()[name]
+        assert 1 == (await population.following())[name]
         assert ["p3"] == await ids(population, "Patient", Equal(f"{name}:end", (b"bob",)))
         await write(population, patient("p4", title="annabelle", subject={"reference": "Patient/p1"}))
         await write(population, patient("p1", title="joe"), delete("Patient", "p2"))
@@ -596,7 +596,7 @@ class StoreContract:
         assert ["p1", "p3"] == await ids(population, "Patient", Not(anna))
         assert ["p4", "p3", "p1"] == await ids(population, "Patient", ALL, sort=(Sort(name),))
         for position, expected in enumerate(["", "p1 p2", "p1 p2", "p1 p2", "p1 p2 p4", "p4"]):
-            then = await population.view(position).search("Patient", anna, 10)
+            then = await (await population.view(position)).search("Patient", anna, 10)
             assert expected.split() == [version.id for version in then]
 
     async def test_search_by_a_definition_that_is_gone_and_comes_again(self, population: Store) -> None:
@@ -609,7 +609,7 @@ class StoreContract:
             with pytest.raises(Problem) as refused:
                 await ids(population, "Patient", anna)
             assert "throttled" == refused.value.kind
-            assert "Patient.title@t" not in population.following()
+            assert "Patient.title@t" not in await population.following()
 
     async def test_search_by_a_stored_definition_from_another_opening(
         self, population: Store, make: Callable[[], Store]
@@ -620,7 +620,7 @@ class StoreContract:
         assert ["p1"] == await ids(other, "Patient", Equal("Patient.title@t", (b"anna",)))
         await write(other, patient("p9", title="anna"))
         assert ["p1", "p9"] == await ids(population, "Patient", Equal("Patient.title@t", (b"anna",)))
-        assert (5, 3) == (population.last("Patient") + 1, population.last("SearchParameter"))
+        assert (5, 3) == (await population.last("Patient") + 1, await population.last("SearchParameter"))
         await other.close()
 
     async def test_search_sorts_and_pages(self, population: Store) -> None:
@@ -685,23 +685,23 @@ class StoreContract:
         assert ["c30"] == await ids(store, "CarePlan", below)
         assert ["c5"] == await ids(store, "CarePlan", above)
         assert ["elsewhere", "c5"] == await ids(store, "CarePlan", Not(below), sort=(Sort("_id", descending=True),))
-        position = store.head()
+        position = await store.head()
         await write(store, patient("p0", subject={"reference": "Patient/p39"}))
         assert ["c30", "c5"] == sorted(await ids(store, "CarePlan", below))
         assert ["c30", "c5"] == sorted(await ids(store, "CarePlan", above))
         await write(store, patient("p0"), delete("Patient", "p20"))
         assert [] == await ids(store, "CarePlan", below)
         for filter, expected in ((below, ["c30"]), (above, ["c5"])):
-            assert expected == [one.id for one in await store.view(position).search("CarePlan", filter, 10)]
+            assert expected == [one.id for one in await (await store.view(position)).search("CarePlan", filter, 10)]
 
     @pytest.mark.parametrize("type", ["Patient", "CarePlan"])
     @pytest.mark.parametrize("filter", LARGEST, ids=lambda filter: filter.__class__.__name__)
     async def test_search_answers_the_most_that_is_asked(self, population: Store, type: str, filter: Filter) -> None:
-        position = population.head()
+        position = await population.head()
         await write(population, patient("p1", "else", title="anna"))
         for asked in (filter, Not(filter), And((filter, Present(f"{type}.title")))):
             now = await ids(population, type, asked, sort=(Sort(f"{type}.title"),), total=True)
-            then = await population.view(position).search(type, asked, 10)
+            then = await (await population.view(position)).search(type, asked, 10)
             assert sorted(now) == sorted(version.id for version in then)
 
     async def test_search_refuses_a_page_of_its_own_making(self, population: Store) -> None:

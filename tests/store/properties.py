@@ -51,7 +51,7 @@ async def opened(fresh: Fresh, projections: Projections) -> AsyncIterator[Store]
         await store.open()
         try:
             yield store
-            assert [] == list(store.verify())
+            assert [] == [finding async for finding in store.verify()]
         finally:
             await store.close()
 
@@ -234,8 +234,8 @@ class StoreProperties:
                 check_pages(state, search, found, run.replay.current(first.position))
                 await check_ways_back(store, search, found)
             for type, filter in data.draw(st.lists(st.sampled_from(TYPES).flatmap(asked), max_size=5)):
-                for position in range(store.head() + 1):
-                    found_at = await ids(store.view(position), type, filter)
+                for position in range(await store.head() + 1):
+                    found_at = await ids(await store.view(position), type, filter)
                     assert run.replay.at(position).ids(type, filter) == found_at
 
     @held
@@ -244,16 +244,16 @@ class StoreProperties:
         async with opened(fresh, PROJECTIONS) as store:
             run = Run(store)
             await run.write(written)
-            for position in range(store.head() + 1):
+            for position in range(await store.head() + 1):
                 current = run.replay.current(position)
                 for type, id in [(type, id) for type in TYPES for id in IDS]:
-                    assert current.get(f"{type}/{id}") == store.read(type, id, position)
-                facts = await store.view(position).facts("of", VALUES)
+                    assert current.get(f"{type}/{id}") == await store.read(type, id, position)
+                facts = await (await store.view(position)).facts("of", VALUES)
                 assert said(run.replay.at(position).facts("of", VALUES)) == said(facts)
             for version in run.replay.versions:
-                assert version == store.vread(version.type, version.id, version.position)
+                assert version == await store.vread(version.type, version.id, version.position)
             for type, id in [(type, id) for type in TYPES for id in IDS]:
-                assert run.replay.current(store.head()).get(f"{type}/{id}") == store.read(type, id)
+                assert run.replay.current(await store.head()).get(f"{type}/{id}") == await store.read(type, id)
 
     @held
     @given(histories)
@@ -306,13 +306,13 @@ class StoreProperties:
                 sent = [(name, value) for name, value, *_ in parameters]
                 query = parse(type, [*sent, ("_sort", sort)], base_url=naive.BASE, lenient=False)
                 page = await repository.search(SYSTEM, query)
-                state = replay.at(store.head())
+                state = replay.at(await store.head())
                 expected = satisfying(state, type, parameters)
                 assert sorted(expected) == sorted(version.id for version in page.matches)
                 keys = [sort_key(state.standing[version.reference].resource, sort) for version in page.matches]
                 assert in_order(keys, sort.startswith("-")) == keys
-                for position in range(store.head()):
-                    found = await ids(store.view(position), type, told(query.filter))
+                for position in range(await store.head()):
+                    found = await ids(await store.view(position), type, told(query.filter))
                     assert satisfying(replay.at(position), type, parameters) == found
 
 

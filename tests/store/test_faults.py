@@ -66,10 +66,10 @@ async def test_kill_loses_nothing_acknowledged(tmp_path: Path) -> None:
         acknowledged |= await asyncio.to_thread(_killed_while_writing, path, round, chance)
         store = SqliteStore(path, PROJECTIONS)
         await store.open()
-        assert [] == list(store.verify())
+        assert [] == [finding async for finding in store.verify()]
         for id, position in acknowledged.items():
             for type in ("Patient", "CarePlan"):
-                version = store.read(type, id)
+                version = await store.read(type, id)
                 assert version is not None, f"{id} was acknowledged and is gone"
                 assert position == version.position
         await store.close()
@@ -124,12 +124,12 @@ async def test_failed_sync_stops_the_writes(tmp_path: Path, disk: FaultyDisk) ->
     with pytest.raises(Problem) as refused:
         await write(store, patient("later", "x"))
     assert "unavailable" == refused.value.kind
-    assert store.read("Patient", "kept") is not None
+    assert await store.read("Patient", "kept") is not None
     await store.close()
     again = SqliteStore(tmp_path / "careplan.db", PROJECTIONS)
     await again.open()
     await write(again, patient("later", "x"))
-    assert [] == list(again.verify())
+    assert [] == [finding async for finding in again.verify()]
     await again.close()
 
 
@@ -141,11 +141,11 @@ async def test_full_disk_refuses_and_reading_goes_on(tmp_path: Path, disk: Fault
     with pytest.raises(Problem) as refused:
         await write(store, patient("lost", "x"))
     assert ("no_store", 507) == (refused.value.kind, refused.value.status)
-    assert store.read("Patient", "lost") is None
+    assert await store.read("Patient", "lost") is None
     disk.failing.clear()
     await write(store, patient("later", "x"))
-    assert 2 == store.head()
-    assert [] == list(store.verify())
+    assert 2 == await store.head()
+    assert [] == [finding async for finding in store.verify()]
     await store.close()
 
 
@@ -160,7 +160,7 @@ async def test_store_held_by_another_program_refuses_and_goes_on(tmp_path: Path)
     assert ("unavailable", None) == (refused.value.kind, store.refusing)
     other.execute("ROLLBACK")
     await write(store, patient("later", "x"))
-    assert 1 == store.head()
+    assert 1 == await store.head()
     await store.close()
 
 

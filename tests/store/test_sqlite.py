@@ -91,11 +91,11 @@ async def test_rebuild_makes_the_same_projections(make: Callable[[], Store], tmp
     await store.open()
     await _some_history(store)
     with pytest.raises(Problem, match="stop the server"):
-        store.rebuild(lambda done, of: None)
+        await store.rebuild(lambda done, of: None)
     await store.close()
     before = _dump(tmp_path / "careplan.db")
     steps: list[tuple[int, int]] = []
-    store.rebuild(lambda done, of: steps.append((done, of)))
+    await store.rebuild(lambda done, of: steps.append((done, of)))
     assert before == _dump(tmp_path / "careplan.db")
     assert (24, 24) == steps[-1]
 
@@ -115,11 +115,11 @@ async def test_rebuild_that_was_broken_off_is_asked_for_again(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        store.rebuild(stop)
+        await store.rebuild(stop)
     with pytest.raises(Problem, match="position 10 of 24"):
         await make().open()
-    assert "applied" in [finding.place for finding in store.verify()]
-    store.rebuild(lambda done, of: None)
+    assert "applied" in [finding.place async for finding in store.verify()]
+    await store.rebuild(lambda done, of: None)
     assert before == _dump(tmp_path / "careplan.db")
 
 
@@ -132,7 +132,7 @@ async def test_backup_that_was_broken_off_leaves_no_file(make: Callable[[], Stor
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        store.backup(str(tmp_path / "copy.db"), stop)
+        await store.backup(str(tmp_path / "copy.db"), stop)
     await store.close()
     assert ["careplan.db", "careplan.db.lock", "careplan.db.open"] == sorted(_names(tmp_path))
 
@@ -151,7 +151,7 @@ async def test_open_refuses_other_definitions_until_rebuilt(make: Callable[[], S
     )
     with pytest.raises(Problem, match="careplan rebuild"):
         await other.open()
-    other.rebuild(lambda done, of: None)
+    await other.rebuild(lambda done, of: None)
     await other.open()
     assert "a" in await ids(other, "Patient", Equal("Patient.other", (b"1",)))
     await other.close()
@@ -199,12 +199,12 @@ async def test_verify_says_what_is_wrong(make: Callable[[], Store], tmp_path: Pa
     store = make()
     await store.open()
     await _some_history(store)
-    assert [] == list(store.verify())
+    assert [] == [finding async for finding in store.verify()]
     await store.close()
     connection = apsw.Connection(str(tmp_path / "careplan.db"))
     connection.execute(damage)
     connection.close()
-    assert place in [finding.place for finding in store.verify()]
+    assert place in [finding.place async for finding in store.verify()]
 
 
 async def test_verify_sees_every_flipped_bit(make: Callable[[], Store], tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ async def test_verify_sees_every_flipped_bit(make: Callable[[], Store], tmp_path
         damaged[place] ^= 1 << chance.randrange(8)
         path.write_bytes(damaged)
         try:
-            found = list(store.verify())
+            found = [finding async for finding in store.verify()]
         except Problem as problem:  # not even its schema can be read
             found = [Finding("file", str(problem))]
         seen += bool(found)
@@ -240,17 +240,17 @@ async def test_backup_of_a_live_store_is_whole(make: Callable[[], Store], tmp_pa
 
     writing = asyncio.create_task(keep_writing())
     await asyncio.sleep(0.02)
-    await asyncio.to_thread(store.backup, str(tmp_path / "copy.db"))
+    await store.backup(str(tmp_path / "copy.db"))
     await writing
     with pytest.raises(Problem, match="exists"):
-        store.backup(str(tmp_path / "copy.db"))
+        await store.backup(str(tmp_path / "copy.db"))
     await store.close()
     assert {0o600} == _modes(tmp_path)
     copy = make_store(str(tmp_path / "copy.db"))
     await copy.open()
-    assert [] == list(copy.verify())
+    assert [] == [finding async for finding in copy.verify()]
     found = await copy.search(Search("Patient", ALL, count=1, total=True))
-    assert copy.head() == found.total
+    assert await copy.head() == found.total
     await copy.close()
 
 
@@ -307,8 +307,8 @@ async def test_search_of_a_decide_that_takes_too_long_is_refused_alone(
     assert isinstance(refused, Problem)
     assert "timeout" == refused.kind
     assert (True, True) == (isinstance(before, Commit), isinstance(after, Commit))
-    assert 3 == store.head()
-    assert [] == list(store.verify())
+    assert 3 == await store.head()
+    assert [] == [finding async for finding in store.verify()]
     await store.close()
 
 
@@ -325,8 +325,8 @@ async def test_ended_rows_are_pruned_and_older_pages_are_gone(tmp_path: Path, mo
     assert "gone" == gone.value.kind
     ended = apsw.Connection(str(tmp_path / "careplan.db")).execute("SELECT count(*) FROM ended_rows").fetchall()
     assert [(0,)] == ended
-    assert {"x": 1} == {key: len(found) for key, found in (await store.view(5).facts("of", ["x"])).items()}
-    assert [] == list(store.verify())
+    assert {"x": 1} == {key: len(found) for key, found in (await (await store.view(5)).facts("of", ["x"])).items()}
+    assert [] == [finding async for finding in store.verify()]
     await store.close()
 
 
@@ -351,16 +351,16 @@ async def test_older_pages_are_right_or_gone_while_a_sweep_is_under_way(
                 assert ["b"] == [version.id for version in (await store.search(search, page)).matches]
                 right += 1
     assert 10 <= right < len(searches) * (len(searches) + 1) // 2  # the rest are gone
-    assert [] == list(store.verify())
+    assert [] == [finding async for finding in store.verify()]
     await store.close()
 
 
-def test_keeping_a_store_that_is_not_there_makes_none(tmp_path: Path) -> None:
+async def test_keeping_a_store_that_is_not_there_makes_none(tmp_path: Path) -> None:
     store = make_store(str(tmp_path / "none.db"))
-    for keep in (lambda: list(store.verify()), lambda: store.rebuild(print), lambda: store.backup(str(tmp_path / "b"))):
+    for keep in (anext(store.verify()), store.rebuild(print), store.backup(str(tmp_path / "b"))):
         with pytest.raises(Problem, match="no store"):
-            keep()
-    assert [] == list(tmp_path.iterdir())
+            await keep
+    assert [] == _names(tmp_path)
 
 
 async def test_words_are_made_late_and_go_on_after_a_restart(
@@ -375,7 +375,7 @@ async def test_words_are_made_late_and_go_on_after_a_restart(
     for number in range(20):
         await write(store, patient(f"p{number}", title="Anna"))
     await write(store, definition("t"))
-    assert 0 == store.statistics()["followed"]
+    assert 0 == (await store.statistics())["followed"]
     impatient = SqliteStore(store.path, PROJECTIONS, search_timeout=0)  # type: ignore[attr-defined]
     await impatient.open()
     with pytest.raises(Problem) as refused:
@@ -385,13 +385,13 @@ async def test_words_are_made_late_and_go_on_after_a_restart(
         await impatient.search(Search("Patient", Equal("Patient.title@t", (b"Anna",))))
     assert "throttled" == refused.value.kind
     await impatient.close()
-    assert [] == list(store.verify())
+    assert [] == [finding async for finding in store.verify()]
     await store.close()
     again = make()
     await again.open()
     assert 20 == len((await again.search(said)).matches)
     assert 20 == len((await again.search(Search("Patient", Equal("Patient.title@t", (b"Anna",))))).matches)
-    assert 1 == again.statistics()["followed"]
+    assert 1 == (await again.statistics())["followed"]
     await again.close()
 
 
@@ -400,10 +400,10 @@ async def test_words_are_made_when_nobody_writes(make: Callable[[], Store]) -> N
     await store.open()
     await write(store, *(patient(f"p{number}", title="Anna") for number in range(200)))
     for _ in range(200):
-        if store.statistics()["followed"] == 1:
+        if (await store.statistics())["followed"] == 1:
             break
         await asyncio.sleep(0.05)
-    assert 1 == store.statistics()["followed"]
+    assert 1 == (await store.statistics())["followed"]
     await store.close()
 
 
@@ -418,7 +418,7 @@ async def test_words_that_ended_are_pruned_with_the_rest(make: Callable[[], Stor
             late.Late(Appender(Tables(connection), "default"), PROJECTIONS).prune(4)
         assert [(4, 5), (5, None)] == list(connection.execute("SELECT since, until FROM texts ORDER BY since"))
         prune.Sweep(connection).step(4)
-    assert [] == list(store.verify())
+    assert [] == [finding async for finding in store.verify()]
     await store.close()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -113,7 +113,7 @@ class SqliteStore:
             os.close(held)
         self._led.clear()
 
-    def leads(self, what: str) -> bool:
+    async def leads(self, what: str) -> bool:
         """By a lock on a file beside the store, which the kernel gives back whatever ends the process."""
         if what in self._led:
             return True
@@ -139,16 +139,16 @@ class SqliteStore:
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
-    def head(self) -> Position:
+    async def head(self) -> Position:
         return self.readers.point.head()
 
-    def read(self, type: str, id: str, at: Position | None = None) -> Version | None:
+    async def read(self, type: str, id: str, at: Position | None = None) -> Version | None:
         return self.readers.point.read(type, id, at)
 
-    def vread(self, type: str, id: str, position: Position) -> Version | None:
+    async def vread(self, type: str, id: str, position: Position) -> Version | None:
         return self.readers.point.vread(type, id, position)
 
-    def position_at(self, at: int) -> Position:
+    async def position_at(self, at: int) -> Position:
         return self.readers.point.position_at(at)
 
     async def search(self, search: Search, page: str | None = None) -> Page:
@@ -187,18 +187,19 @@ class SqliteStore:
     async def changes(self, after: Cursor, limit: int) -> list[Version]:
         return await self.readers.on_thread(lambda tables: tables.changes(after, limit))
 
-    def view(self, at: Position | None = None) -> View:
-        return PinnedView(self.readers, self.head() if at is None else at, self._followed)
+    async def view(self, at: Position | None = None) -> View:
+        return PinnedView(self.readers, self.readers.point.head() if at is None else at, self._followed)
 
     # -- keeping ---------------------------------------------------------------------------------------------------
 
-    def verify(self) -> Iterator[Finding]:
+    async def verify(self) -> AsyncIterator[Finding]:
         """Everything that is wrong with ledger and projections, at one position; the store may be open elsewhere."""
         with closing(self._kept()) as connection:
             connection.pragma("query_only", True)
-            yield from verify.findings(Tables(connection), self.partition, self.projections)
+            for finding in verify.findings(Tables(connection), self.partition, self.projections):
+                yield finding
 
-    def rebuild(self, progress: Callable[[int, int], None]) -> None:
+    async def rebuild(self, progress: Callable[[int, int], None]) -> None:
         """Make the projections again from the ledger. Problem unavailable while the store is open anywhere."""
         self._check_exists()
         share = os.open(f"{self.path}.open", os.O_RDWR | os.O_CREAT, 0o600)
@@ -211,8 +212,11 @@ class SqliteStore:
         finally:
             os.close(share)
 
-    def backup(self, target: str, progress: Callable[[int, int], None] = lambda done, of: None) -> None:
+    async def backup(self, target: str, progress: Callable[[int, int], None] = lambda done, of: None) -> None:
         """A consistent copy of the live store, in a new file; none where it cannot be finished."""
+        await asyncio.to_thread(self._backed_up, target, progress)
+
+    def _backed_up(self, target: str, progress: Callable[[int, int], None]) -> None:
         with closing(self._kept()) as source:
             try:
                 os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -238,19 +242,19 @@ class SqliteStore:
         if not self.path.exists():
             raise Problem.of("unavailable", f"There is no store at {self.path}")
 
-    def statistics(self) -> dict[str, Any]:
+    async def statistics(self) -> dict[str, Any]:
         return {
             **self.writer.counted,
             **self.readers.counted,
             "waiting": self.writer.waiting,
-            "position": self.head(),
-            "followed": min(self.following().values()),
+            "position": self.readers.point.head(),
+            "followed": min(self.readers.point.following().values()),
         }
 
-    def following(self) -> Mapping[str, float]:
+    async def following(self) -> Mapping[str, float]:
         return self.readers.point.following()
 
-    def last(self, type: str) -> Position:
+    async def last(self, type: str) -> Position:
         return self.readers.point.last(type)
 
 
