@@ -3,7 +3,8 @@
 https://hl7.org/fhir/R4/careteam.html
 
 A participant whose role is that of a program's managers is an assignment. One that has begun stays: it can be closed,
-and a mistake is marked as one (the modifier extension entered-in-error, with a reason, on the participant or the team).
+and a mistake is marked as one, with a reason: by the modifier extension entered-in-error on the participant or the
+team, or by the team's status and the reason of the commit's Provenance.
 """
 
 from __future__ import annotations
@@ -160,7 +161,8 @@ async def kept(write: Write) -> list[Issue]:
             who = f"{stored.manager} was {stored.member}'s case manager from {stored.start or 'the beginning'} on"
             text = (
                 f"{change.reference}: {who}, and {text}. An assignment is closed (participant.period.end) and never "
-                f"overwritten; a mistake is marked with its reason (modifierExtension {ENTERED_IN_ERROR})."
+                f"overwritten; a mistake is marked with its reason (modifierExtension {ENTERED_IN_ERROR}; or the "
+                "team's status entered-in-error, and a Provenance with the reason in the header X-Provenance)."
             )
             place = Place(change.reference, path)
             issues.append(refusal(*write.programs.assigning(stored.roles, write.now), text, place))
@@ -189,7 +191,7 @@ def _loss(write: Write, change: Change, stored: Assignment) -> tuple[str, str] |
 
 
 def _change_of(write: Write, stored: Assignment, now: Assignment) -> tuple[str, str] | None:
-    if now.error:
+    if now.error or (now.status == "entered-in-error" and write.context.override):
         return None
     if now.status in _NEVER_HELD:
         return "CareTeam.status", f"the team's status would now be {now.status}"

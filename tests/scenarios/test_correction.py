@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -90,17 +91,38 @@ async def test_mistaken_assignment_is_marked_and_the_right_one_made_from_its_sta
 
 
 @pytest.mark.requirement("IA-27")
+async def test_mistaken_team_is_one_by_its_status_with_the_reason_of_a_provenance(iowa: httpx.AsyncClient) -> None:
+    mistaken = team("m1", assigned(ANN, "2025-02-01"), status="entered-in-error")
+    grounds = {
+        "resourceType": "Provenance",
+        "recorded": "2026-01-01T00:00:00Z",
+        "agent": [{"who": {"reference": BOB}}],
+    }
+    answer = await iowa.put("CareTeam/m1", json=mistaken, headers={"X-Provenance": json.dumps(grounds)})
+    assert (422, ["CareTeam.status"]) == (answer.status_code, places(answer))
+    grounds |= {"reason": [{"text": "Another Ann was meant"}]}
+    answer = await iowa.put("CareTeam/m1", json=mistaken, headers={"X-Provenance": json.dumps(grounds)})
+    assert 200 == answer.status_code, answer.text
+    assert [] == await managers(iowa, "m1", "2025-02-01")
+    assert 2 == await counted(iowa, ANN)
+    kept_with = (await iowa.get("Provenance", params={"target": "CareTeam/m1"})).json()
+    assert "Another Ann was meant" == kept_with["entry"][0]["resource"]["reason"][0]["text"]
+    assert 201 == (await assign(iowa, "m1", BOB, "2025-02-01")).status_code
+
+
+@pytest.mark.requirement("IA-27")
 @pytest.mark.parametrize(
     "without",
     [
         team("m1"),
         team("m1", assigned(BOB, "2025-02-01")),
         team("m1", assigned(ANN, "2025-02-01"), status="proposed"),
+        team("m1", assigned(ANN, "2025-02-01"), status="entered-in-error"),
         team("m1", assigned(ANN, "2025-02-01", modifierExtension=[{"url": ENTERED_IN_ERROR}])),
         team("m1", assigned(ANN, "2025-02-01", extension=MISTAKE["modifierExtension"])),
         team("m1", assigned(ANN, "2025-02-01"), extension=MISTAKE["modifierExtension"]),
     ],
-    ids=["dropped", "overwritten", "never held", "no reason", "no modifier", "team, no modifier"],
+    ids=["dropped", "overwritten", "never held", "status, no reason", "no reason", "no modifier", "team, no modifier"],
 )
 async def test_mistake_is_not_corrected_in_silence(iowa: httpx.AsyncClient, without: Json) -> None:
     answer = await iowa.put("CareTeam/m1", json=without)
