@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
-from server.coordination import assignment, breach, census, demographics, period
+from server.coordination import assignment, breach, census, demographics, period, stored
 from server.coordination.assignment import Member
 from server.coordination.breach import Breach
 from server.coordination.census import Census, Served
@@ -18,7 +18,6 @@ from server.coordination.facts import BASE, Assignment, Role
 from server.coordination.period import Interval, Step
 from server.coordination.program import Program
 from server.coordination.programs import Programs
-from server.fhir import body
 from server.ledger import Resource, View
 
 CAREER_START = f"{BASE}/StructureDefinition/cm-career-start"
@@ -110,7 +109,7 @@ async def reports(
     found, members = await census.census(view, reported.union(beside), programs, wanted)
     own = [one for organization, one in sorted(found.items()) if organization in reported]
     staff = await _staff(view, {person for one in own for person in one.managers}, members, wanted)
-    known = _Known(staff, {})
+    known = _Known(staff, await stored.read_many(view, staff))
     every = [await _report(view, one, programs, wanted, at, window, known) for one in own]
     return Reports(every, _total(found.values(), at), list(found.values()))
 
@@ -131,7 +130,7 @@ class _Known(NamedTuple):
     """What the reports of one answer share: each person's roles and whom they serve, and the Practitioners read."""
 
     staff: Mapping[str, _Staff]
-    persons: dict[str, Resource]
+    persons: Mapping[str, Resource]
 
 
 async def _report(
@@ -151,7 +150,7 @@ async def _report(
         peak = max(step.number for step in period.within(steps, window))
         there = [each for each in served if period.holds(each.times, at)]
         if peak or breaches or there:
-            line = await _line(view, person, served, there, made, known)
+            line = _line(person, served, there, made, known)
             line.steps, line.peak, line.breaches = steps, peak, breaches
             made.lines.append(line)
     averages = breach.caps(programs, wanted.url, "average")
@@ -159,9 +158,7 @@ async def _report(
     return made
 
 
-async def _line(
-    view: View, person: str, served: list[Served], there: list[Served], made: Report, known: _Known
-) -> Line:
+def _line(person: str, served: list[Served], there: list[Served], made: Report, known: _Known) -> Line:
     wanted, at = made.program, made.at
     staff = known.staff[person]
     own = [role for role in staff.roles if role.organization in {None, made.organization}]
@@ -175,9 +172,7 @@ async def _line(
         individuals=_individuals(there, others, wanted, at),
         serving=partial(_serving, served, others, wanted),
     )
-    if person not in known.persons:
-        known.persons[person] = await _read(view, person)
-    resource = known.persons[person]
+    resource = known.persons.get(person, {})
     line.name = _name(resource)
     employed = min((role.start for role in own if role.start), default=None)
     line.employment_days = _days(employed, wanted, at)
@@ -241,11 +236,6 @@ async def _staff(
                 patient = members[one.member].patient if one.member in members else one.member
                 served.setdefault(role, []).append((patient, one))
     return {person: _Staff(roles, served) for person, roles in found.items()}
-
-
-async def _read(view: View, reference: str) -> Resource:
-    version = await view.read(*reference.split("/"))
-    return body.parse(version.body).resource if version and version.body else {}
 
 
 def career_start(person: Resource) -> str | None:

@@ -9,11 +9,10 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
-from server.coordination import facts, period
+from server.coordination import facts, period, stored
 from server.coordination.period import Interval
 from server.coordination.plan_definition import parse
 from server.coordination.program import Program, Rule
-from server.fhir import body
 from server.ledger import View
 from server.outcome import Issue, Problem
 
@@ -123,11 +122,9 @@ async def active(view: View) -> Programs:
     cached = _PROGRAMS.get(known)
     if cached is None:
         read = []
+        plans = await stored.read_many(view, [source for source, _ in known])
         for source, _ in known:
-            version = await view.read(*source.split("/"))
-            assert version, "a fact is of a current resource"
-            assert version.body, "a fact is of a resource that is there"
-            program, issues = parse(body.parse(version.body).resource)
+            program, issues = parse(plans[source])
             if program is None:
                 raise Problem.of("internal", f"{source} is active, and no program: {issues[0].diagnostics}")
             read.append(program)

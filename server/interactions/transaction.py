@@ -317,9 +317,10 @@ class Together:
         return changes
 
     async def _check_reads(self, after: View) -> None:
-        for asked in self.reads:
-            place = asked.request.place
-            version = await after.read(place.type, place.id)
+        places = [asked.request.place for asked in self.reads]
+        versions = await after.read_many([f"{place.type}/{place.id}" for place in places])
+        for asked, place in zip(self.reads, places, strict=True):
+            version = versions.get(f"{place.type}/{place.id}")
             if version is None or (version.body is None and place.shape == INSTANCE):
                 raise entry.placed(
                     Problem.not_found(f"There is no {place.type}/{place.id} to read", "request.url"), asked.index

@@ -9,12 +9,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from server.coordination import period
+from server.coordination import period, stored
 from server.coordination.facts import BASE
 from server.coordination.program import Program
 from server.coordination.programs import active
 from server.coordination.unassigned import ORDER, Finding, findings
-from server.fhir import body
 from server.ledger import Resource, View
 from server.operations.call import Answer, Call, aside
 from server.operations.parameters import place
@@ -63,11 +62,12 @@ async def _bundle(view: View, found: Sequence[Finding], count: int, program: Pro
     reasons: dict[str, list[Resource]] = {}
     for one in shown:
         reasons.setdefault(one.reference, []).append(_attention(one, program))
-    entries = []
-    for reference, extensions in reasons.items():
-        resource = await _read(view, reference)
-        if resource:
-            entries.append(_entry(f"{base_url}/{reference}", resource, extensions))
+    resources = await stored.read_many(view, reasons)
+    entries = [
+        _entry(f"{base_url}/{reference}", resources[reference], extensions)
+        for reference, extensions in reasons.items()
+        if reference in resources
+    ]
     if totals:
         told = outcome(_told(why, totals[why], count) for why in ORDER if totals[why])
         entries.append({"resource": told, "search": {"mode": "outcome"}})
@@ -95,8 +95,3 @@ def _told(why: str, total: int, count: int) -> Issue:
     more = f", of which these are the first {count}" if total > count else ""
     details: dict[str, Any] = {"coding": [{"system": CODES, "code": why}], "text": f"{total} {why}"}
     return Issue("informational", f"{total} of {why}{more}", severity="information", details=details)
-
-
-async def _read(view: View, reference: str) -> Resource | None:
-    version = await view.read(*reference.split("/"))
-    return body.parse(version.body).resource if version and version.body else None

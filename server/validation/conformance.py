@@ -136,9 +136,15 @@ class Definitions:
         wanted, self._lacking = wanted or self._lacking, {}
         self._reads.update(wanted)
         found = await view.facts(FACT, sorted({canonical.parse(name).url for _, name in wanted}))
-        for (type, name), read in wanted.items():
+        chosen = {key: _chosen(key[0], canonical.parse(key[1]), found[canonical.parse(key[1]).url]) for key in wanted}
+        contents = await _contents(view, {_mark(fact): (fact, wanted[key]) for key, fact in chosen.items() if fact})
+        for (type, name), fact in chosen.items():
             asked = canonical.parse(name)
-            self._known[type, name] = await _known(view, type, asked, found[asked.url], read)
+            if fact is None:
+                self._known[type, name] = _published(type, asked, wanted[type, name])
+            else:
+                made = contents[_mark(fact)]
+                self._known[type, name] = Known(fact.source, asked.url, fact.data[1], fact.data[3], made)
 
 
 class Made(NamedTuple):
@@ -168,20 +174,29 @@ class _Recorder(Definitions):
 _READ: dict[tuple[str, str], Any] = {}  # (type, digest) -> what was read; by several threads
 
 
-async def _known(view: View, type: str, asked: Canonical, facts: Iterable[Fact], read: Read) -> Known | None:
-    fact = _chosen(type, asked, facts)
-    if fact is None:
-        resource = published.find(type, *asked)
-        if resource is None:
-            return None
-        return Known("", asked.url, resource.get("version", ""), asked.url, _kept(type, asked.url, read, resource))
-    _, version, _, mark = fact.data
-    if (read_before := _READ.get((type, mark))) is not None:
-        return Known(fact.source, asked.url, version, mark, read_before)
-    stored = await view.read(*fact.source.split("/"))
-    assert stored, "a fact is of a current resource"
-    assert stored.body, "a fact is of a resource that is there"
-    return Known(fact.source, asked.url, version, mark, _kept(type, mark, read, body.parse(stored.body).resource))
+async def _contents(view: View, wanted: Mapping[tuple[str, str], tuple[Fact, Read]]) -> dict[tuple[str, str], Any]:
+    """What is read of each stored definition, at one question for all that were not read before."""
+    found = {mark: read for mark in wanted if (read := _READ.get(mark)) is not None}
+    unread = {mark: asked for mark, asked in wanted.items() if mark not in found}
+    stored = await view.read_many([fact.source for fact, _ in unread.values()]) if unread else {}
+    for mark, (fact, read) in unread.items():
+        content = stored[fact.source].body
+        assert content, "a fact is of a resource that is there"
+        found[mark] = _kept(*mark, read, body.parse(content).resource)
+    return found
+
+
+def _published(type: str, asked: Canonical, read: Read) -> Known | None:
+    """A definition that comes with the server."""
+    resource = published.find(type, *asked)
+    if resource is None:
+        return None
+    return Known("", asked.url, resource.get("version", ""), asked.url, _kept(type, asked.url, read, resource))
+
+
+def _mark(fact: Fact) -> tuple[str, str]:
+    """A definition's type, and what tells its content from others."""
+    return fact.data[0], fact.data[3]
 
 
 def _kept(type: str, mark: str, read: Read, resource: Resource) -> Any:

@@ -34,6 +34,9 @@ class Stored:
         self.reads += 1
         return Version(type, id, 1, 0, "PUT", 0, body.dumps(self.resources[f"{type}/{id}"]))
 
+    async def read_many(self, references: Iterable[str]) -> dict[str, Version]:
+        return {one: found for one in references if (found := await self.read(*one.split("/")))}
+
     async def facts(self, kind: str, keys: Iterable[str]) -> dict[str, list[Fact]]:
         self.questions += 1
         found: dict[str, list[Fact]] = {key: [] for key in keys}

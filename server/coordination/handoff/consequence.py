@@ -44,7 +44,8 @@ async def of(progress: Progress, completing: Sequence[Part]) -> list[Change]:
 
 async def _missing(progress: Progress, made: Sequence[Change]) -> list[Change]:
     """Those that are not there yet."""
-    return [change for change in made if await progress.after.read(change.type, change.id) is None]
+    known = await progress.after.read_many([change.reference for change in made])
+    return [change for change in made if change.reference not in known]
 
 
 # The transfer
