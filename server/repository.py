@@ -35,7 +35,10 @@ MAX_COUNT = 1000
 SEARCH_PARAMETER = "SearchParameter"
 MAX_DEFINITIONS = 10_000
 STRUCTURE_DEFINITION = "StructureDefinition"
-PROFILES = (("derivation", "constraint"), ("kind", "resource"), ("status", "active,draft"))
+CODE_SYSTEM = "CodeSystem"
+IMPLEMENTATION_GUIDE = "ImplementationGuide"
+IN_USE = (("status", "active,draft"),)
+PROFILES = (("derivation", "constraint"), ("kind", "resource"), *IN_USE)
 MAX_CONTAINERS = 10_000  # that are looked into for what they contain
 
 
@@ -49,8 +52,7 @@ class Repository:
         self._custom = custom.NONE
         self._custom_at: Position = 0
         self._late: Sequence[LateIndex] = ()
-        self._profiles: tuple[tuple[str, str], ...] = ()
-        self._profiles_at: Position = 0
+        self._listed: dict[str, tuple[Position, tuple[tuple[str, str], ...]]] = {}  # by type, and as of when
 
     async def read(self, caller: Caller, type: str, id: str, at: Position | None = None) -> Version:
         """The current version (or that at a position). Problem not_found, or gone where it was deleted."""
@@ -98,15 +100,31 @@ class Repository:
         return self._custom
 
     async def profiles(self) -> tuple[tuple[str, str], ...]:
-        """(resource type, canonical URL) of each profile that is stored and not retired; read again after a change."""
-        position = await self.store.last(STRUCTURE_DEFINITION)
-        if position != self._profiles_at:
-            asked = query.parse(STRUCTURE_DEFINITION, PROFILES, base_url="", lenient=False)
-            stored = await (await self.store.view()).search(STRUCTURE_DEFINITION, asked.filter, MAX_DEFINITIONS)
+        """(resource type, canonical URL) of each profile that is stored and not retired."""
+        return await self._in_use(STRUCTURE_DEFINITION, PROFILES, ("type", "url"))
+
+    async def guides(self) -> tuple[tuple[str, str], ...]:
+        """(canonical URL, version) of each ImplementationGuide that is stored and not retired."""
+        return await self._in_use(IMPLEMENTATION_GUIDE, IN_USE, ("url", "version"))
+
+    async def code_systems(self) -> tuple[tuple[str, str], ...]:
+        """(URL, version) of each CodeSystem that is stored with codes and not retired."""
+        return await self._in_use(
+            CODE_SYSTEM, (("content-mode", "complete,fragment,example"), *IN_USE), ("url", "version")
+        )
+
+    async def _in_use(
+        self, type: str, criteria: Sequence[tuple[str, str]], names: tuple[str, str]
+    ) -> tuple[tuple[str, str], ...]:
+        """Two elements of each definition of a type that fits, in order; read again after a change."""
+        position = await self.store.last(type)
+        if self._listed.get(type, (0, ()))[0] != position:
+            asked = query.parse(type, criteria, base_url="", lenient=False)
+            stored = await (await self.store.view()).search(type, asked.filter, MAX_DEFINITIONS)
             read = [body.loads(version.body) for version in stored if version.body]
-            self._profiles = tuple(sorted({(str(one["type"]), str(one["url"])) for one in read}))
-            self._profiles_at = position
-        return self._profiles
+            found = {tuple(str(one.get(name, "")) for name in names) for one in read}
+            self._listed[type] = position, tuple(sorted((first, second) for first, second in found))
+        return self._listed.get(type, (0, ()))[1]
 
     async def _learned(self) -> bool:
         """Read the stored SearchParameters again where any was written since. True where it was so."""

@@ -27,6 +27,16 @@ def find(resource_type: str, url: str, version: str = "") -> dict[str, Any] | No
 
 
 @cache
+def systems() -> tuple[tuple[str, str], ...]:
+    """(URL, version) of each CodeSystem of R4's whose codes are known."""
+    read = (json.loads(line) for line in _lines("CodeSystem").values())
+    return tuple(sorted((one["url"], one.get("version", "")) for one in read if one["content"] in _WITH_CODES))
+
+
+_WITH_CODES = frozenset({"complete", "fragment", "example"})
+
+
+@cache
 def _lines(resource_type: str) -> Mapping[str, bytes]:
     text = files("server.fhir").joinpath(f"r4/{_FILES[resource_type]}.json").read_bytes()
     return dict(_split(text))

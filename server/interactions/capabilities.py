@@ -1,4 +1,4 @@
-"""capabilities: what this server can do, made from the tables that make it do so.
+"""capabilities: what this server can do, made from the tables that make it do so, and what is loaded.
 
 https://hl7.org/fhir/R4/http.html#capabilities, https://hl7.org/fhir/R4/capabilitystatement.html
 """
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from server.fhir import body, summary
 from server.fhir.definition import BASE as CANONICAL
 from server.fhir.definition import RESOURCE_TYPES, search_parameters
+from server.interactions import terminology_capabilities
 from server.interactions.exchange import (
     BASE,
     INSTANCE,
@@ -62,15 +63,15 @@ STARTED = datetime.now(UTC).replace(microsecond=0).isoformat()
 async def capabilities(server: Server, request: Request) -> Response:
     """GET [base]/metadata, whole or as _summary or _elements asks for it."""
     mode = request.parameter("mode") or "full"
-    if mode == "terminology":
-        raise Problem.of("not_implemented", "This server states its capabilities in the mode full alone", "mode")
     if mode not in MODES:
         raise Problem.invalid(f"mode is one of {', '.join(MODES)}; {mode[:40]!r} is none", "mode")
     kind = request.parameter("_summary") or None
     summary.check(kind)
-    custom = await _custom(server, await server.repository.definitions())
-    profiles = await server.repository.profiles()
-    content, tag = _written(server, request.base_url, kind, request.parameter("_elements") or "", custom, profiles)
+    if mode == "terminology":
+        whole = _terminology(server, request.base_url, await server.repository.code_systems())
+    else:
+        whole = _statement(server, request.base_url, await _stored(server))
+    content, tag = _part(whole, kind, request.parameter("_elements") or "")
     if tag in {part.strip() for part in request.headers.get(b"if-none-match", b"").split(b",")}:
         return Response(304, headers=((b"etag", tag),))
     return Response(200, content, headers=((b"etag", tag),))
@@ -102,18 +103,38 @@ async def _custom(server: Server, definitions: Definitions) -> tuple[Custom, ...
     )
 
 
+class Stored(NamedTuple):
+    """What a statement has of what is stored: parameters, (type, URL) of profiles, (URL, version) of guides."""
+
+    parameters: tuple[Custom, ...]
+    profiles: tuple[tuple[str, str], ...]
+    guides: tuple[tuple[str, str], ...]
+
+
+async def _stored(server: Server) -> Stored:
+    repository = server.repository
+    custom = await _custom(server, await repository.definitions())
+    return Stored(custom, await repository.profiles(), await repository.guides())
+
+
+# Made once, for monitors ask for them again and again
+
+
+@lru_cache(2)
+def _statement(server: Server, base_url: str, stored: Stored) -> bytes:
+    return body.dumps(_with_stored(statement(server, base_url), stored))
+
+
+@lru_cache(2)
+def _terminology(server: Server, base_url: str, systems: tuple[tuple[str, str], ...]) -> bytes:
+    told = terminology_capabilities.told(server.operations["expand"], systems)
+    return body.dumps({"resourceType": "TerminologyCapabilities", **_of_all(base_url), **told})
+
+
 @lru_cache(8)
-def _written(
-    server: Server,
-    base_url: str,
-    kind: str | None,
-    elements: str,
-    custom: tuple[Custom, ...],
-    profiles: tuple[tuple[str, str], ...],
-) -> tuple[bytes, bytes]:
-    """The statement's JSON and its ETag; made once, for monitors ask for it again and again."""
-    whole = _with_stored(statement(server, base_url), custom, profiles)
-    content = subset(body.dumps(whole), kind, elements.split(","))
+def _part(whole: bytes, kind: str | None, elements: str) -> tuple[bytes, bytes]:
+    """What is asked for of a statement, and its ETag."""
+    content = subset(whole, kind, elements.split(","))
     return content, b'W/"%08x"' % zlib.crc32(content)
 
 
@@ -121,13 +142,7 @@ def statement(server: Server, base_url: str) -> dict[str, Any]:
     """The CapabilityStatement of a server, as seen at this base URL."""
     return {
         "resourceType": "CapabilityStatement",
-        "name": "CareplanServer",
-        "title": "careplan-server: care coordination over FHIR R4",
-        "status": "active",
-        "date": STARTED,
-        "kind": "instance",
-        "software": {"name": "careplan-server", "version": version("careplan-server")},
-        "implementation": {"description": "careplan-server", "url": base_url},
+        **_of_all(base_url),
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "application/fhir+xml", "json", "xml"],
         "patchFormat": [
@@ -140,18 +155,29 @@ def statement(server: Server, base_url: str) -> dict[str, Any]:
     }
 
 
-def _with_stored(
-    statement: dict[str, Any], custom: Sequence[Custom], profiles: Sequence[tuple[str, str]]
-) -> dict[str, Any]:
-    """The statement with the parameters and the profiles that are stored here."""
+def _of_all(base_url: str) -> dict[str, Any]:
+    """What every statement of this server begins with."""
+    return {
+        "name": "CareplanServer",
+        "title": "careplan-server: care coordination over FHIR R4",
+        "status": "active",
+        "date": STARTED,
+        "kind": "instance",
+        "software": {"name": "careplan-server", "version": version("careplan-server")},
+        "implementation": {"description": "careplan-server", "url": base_url},
+    }
+
+
+def _with_stored(statement: dict[str, Any], stored: Stored) -> dict[str, Any]:
+    """The statement with the parameters, the profiles and the guides that are stored here."""
     further: dict[str, list[dict[str, str]]] = {}
-    for one in custom:
+    for one in stored.parameters:
         told = "Indexed" if one.followed == 1 else f"Being indexed: {one.followed:.1%} is done"
         row = {"name": one.code, "definition": one.url, "type": one.kind, "documentation": told}
         further.setdefault(one.type, []).append(row)
-    references = [one for one in custom if one.targets]
+    references = [one for one in stored.parameters if one.targets]
     supported: dict[str, list[str]] = {}
-    for type, url in profiles:
+    for type, url in stored.profiles:
         supported.setdefault(type, []).append(url)
     rest = statement["rest"][0]
     resources = [
@@ -170,7 +196,12 @@ def _with_stored(
         }
         for one in rest["resource"]
     ]
-    return {**statement, "rest": [{**rest, "resource": resources}]}
+    guides = [f"{url}|{number}" if number else url for url, number in stored.guides]
+    return {
+        **statement,
+        **_unless_empty("implementationGuide", guides),
+        "rest": [{**rest, "resource": resources}],
+    }
 
 
 @lru_cache(2)

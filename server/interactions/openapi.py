@@ -18,7 +18,7 @@ from server.fhir.definition import RESOURCE_TYPES
 from server.fhir.json_patch import MEDIA_TYPE as JSON_PATCH
 from server.fhir.merge_patch import MEDIA_TYPE as MERGE_PATCH
 from server.fhir.summary import KINDS
-from server.interactions.capabilities import is_for, search_parameters_of
+from server.interactions.capabilities import MODES, is_for, search_parameters_of
 from server.interactions.exchange import (
     ASYNC,
     ASYNC_OUTPUT,
@@ -141,13 +141,13 @@ QUERY = {
     "_revinclude": "What refers to the matches: Provenance:target",
     "_total": "none, estimate or accurate",
     "_type": "The types that are searched",
-    "mode": "full",
+    "mode": "full, normative, or terminology: TerminologyCapabilities",
 }
 INTEGERS = frozenset({"_count"})
 ENUMS: Mapping[str, JSON] = {
     "_summary": {"type": "string", "enum": list(KINDS)},
     "_total": {"type": "string", "enum": ["none", "estimate", "accurate"]},
-    "mode": {"type": "string", "enum": ["full", "normative"]},
+    "mode": {"type": "string", "enum": list(MODES)},
 }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fhir.resources.R4B.terminologycapabilities import TerminologyCapabilities
 
 from server.fhir.definition import RESOURCE_TYPES, search_parameters
 from server.validation.element import validate
@@ -71,6 +72,24 @@ async def test_statement_lists_the_profiles_that_are_loaded(client: httpx.AsyncC
     assert [] == await listed()
 
 
+async def test_statement_lists_the_guides_that_are_loaded(client: httpx.AsyncClient) -> None:
+    assert "implementationGuide" not in (await client.get("metadata")).json()
+    guide = {
+        "resourceType": "ImplementationGuide",
+        "id": "g",
+        "url": "urn:example:guide",
+        "version": "1.2.0",
+        "name": "Guide",
+        "status": "active",
+        "packageId": "example.guide",
+        "fhirVersion": ["4.0.1"],
+    }
+    assert 201 == (await client.put("ImplementationGuide/g", json=guide)).status_code
+    assert ["urn:example:guide|1.2.0"] == (await client.get("metadata")).json()["implementationGuide"]
+    await client.delete("ImplementationGuide/g")
+    assert "implementationGuide" not in (await client.get("metadata")).json()
+
+
 async def test_server_takes_every_parameter_that_it_lists(client: httpx.AsyncClient, statement: dict[str, Any]) -> None:
     for type in ("Patient", "CarePlan", "CareTeam", "Task", "Observation"):
         for parameter in resource(statement, type)["searchParam"]:
@@ -102,8 +121,39 @@ async def test_modes(client: httpx.AsyncClient, mode: str) -> None:
     assert 200 == (await client.get(f"metadata?mode={mode}")).status_code
 
 
-async def test_mode_that_is_not_written(client: httpx.AsyncClient) -> None:
-    assert (501, ["not-supported"]) == refusal(await client.get("metadata?mode=terminology"))
+async def test_mode_terminology(client: httpx.AsyncClient) -> None:
+    response = await client.get("metadata?mode=terminology")
+    found = response.json()
+    assert [] == validate(found)
+    TerminologyCapabilities.model_validate(found)
+    systems = {one["uri"]: [each["code"] for each in one.get("version", ())] for one in found["codeSystem"]}
+    assert ["4.0.1"] == systems["http://hl7.org/fhir/goal-status"]
+    assert {"url", "filter", "count", "offset"} <= {one["name"] for one in found["expansion"]["parameter"]}
+    known = await client.get("metadata?mode=terminology", headers={"If-None-Match": response.headers["etag"]})
+    assert 304 == known.status_code
+    assert {"resourceType", "meta", "status", "date", "kind"} >= (
+        await client.get("metadata?mode=terminology&_elements=kind")
+    ).json().keys()
+
+
+async def test_mode_terminology_tells_which_version_counts(client: httpx.AsyncClient) -> None:
+    url = "http://hl7.org/fhir/goal-status"
+    for version in ("5.0.0", "10.0.0"):
+        system = {
+            "resourceType": "CodeSystem",
+            "url": url,
+            "version": version,
+            "status": "active",
+            "content": "complete",
+        }
+        assert 201 == (await client.post("CodeSystem", json=system)).status_code
+    found = (await client.get("metadata?mode=terminology")).json()["codeSystem"]
+    assert [[("10.0.0", True), ("4.0.1", False), ("5.0.0", False)]] == [
+        sorted((each["code"], each["isDefault"]) for each in one["version"]) for one in found if one["uri"] == url
+    ]
+
+
+async def test_mode_that_is_not_there(client: httpx.AsyncClient) -> None:
     assert (400, ["invalid"]) == refusal(await client.get("metadata?mode=nothing"))
 
 
