@@ -104,6 +104,7 @@ KINDS: Mapping[str, Kind] = {
             "due-days": Parameter("integer"),
             "majority": Parameter("integer", default=18),
             "former-access": Parameter("boolean", default=False),
+            "same-organization": Parameter("boolean", default=False),
             "opened": Parameter("Coding"),
             "completed": Parameter("Coding"),
         },

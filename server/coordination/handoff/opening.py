@@ -199,6 +199,8 @@ def _receiver(found: Opening) -> list[Issue]:
         why = f"There is no {receiver}, or it names no Practitioner of this server."
     elif not all(parties.is_active(receiver, at) for at in (found.begins, max(found.now, found.begins))):
         why = f"{receiver} is not active then."
+    elif found.protocol.rule.parameters["same-organization"] and role.organization not in (None, found.organization):
+        why = f"{receiver} is of {role.organization}, and the member of {found.organization}: no transfer leaves it."
     elif role.practitioner in found.serving:
         why = f"{receiver} is the member's case manager already; a transfer is to somebody else."
     else:

@@ -87,6 +87,20 @@ async def test_opening_refuses(kind: str, place: str, more: dict[str, Any]) -> N
     assert place in {expression[0], "Task.for"}
 
 
+async def test_opening_stays_inside_the_organization_where_the_program_says_so() -> None:
+    memory = await directory()
+    free = {name: value for name, value in role("free", "c", telecom=TELECOM).items() if name != "organization"}
+    await memory.put(role("there", "c", "other", telecom=TELECOM), free)
+    assert ("business_rule", ("Task.owner",)) == await refused(memory, to="PractitionerRole/there")
+    await opened(memory, to="PractitionerRole/free")
+    program = memory.get("PlanDefinition/ia-hcbs")
+    [rule] = [one for one in program["action"] if one["id"] == "IA-07"]
+    kept = [one for one in rule["extension"] if "same-organization" not in str(one)]
+    rules = [one | {"extension": kept} if one is rule else one for one in program["action"]]
+    await memory.put(program | {"action": rules})
+    await opened(memory, "m2", to="PractitionerRole/there", id="t2")
+
+
 async def test_opening_takes_the_person_as_the_role_that_may() -> None:
     memory = await directory()
     await opened(memory, actor="Practitioner/lea")
