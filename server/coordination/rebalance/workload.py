@@ -20,6 +20,7 @@ from ortools.linear_solver import pywraplp
 from server.coordination.rebalance import columns
 from server.coordination.rebalance.columns import Bounds, Columns, Optimum, Prices
 from server.coordination.rebalance.cost import Costs, Flags, Integers, Numbers
+from server.coordination.rebalance.excess import worth
 from server.coordination.rebalance.situation import NOBODY
 
 SMALL = 1e-6
@@ -47,6 +48,9 @@ def optimum(costs: Costs, bounds: Bounds, taken: Columns, until: float) -> Optim
     found, taken = columns.optimum(costs, bounds, taken, relaxed, until, CLOSE)
     if not _is_placed(found):
         return found
+    prices = found.prices
+    least = worth(costs, bounds, prices)
+    found = found._replace(bound=max(found.bound, math.ceil(least.bound - CLOSE)))
     slack = _slack(costs, bounds, taken, found)
     tried = []
     for step in STEPS:
@@ -58,8 +62,10 @@ def optimum(costs: Costs, bounds: Bounds, taken: Columns, until: float) -> Optim
     if not _is_placed(best) and len(taken.active) * len(bounds.receivers) <= FEW:
         whole = columns.whole(costs, bounds)
         best = min(best, _Program(costs, bounds, whole, whole.active, nobody, "SCIP").solve(), key=_rank)
-    best = best._replace(prices=found.prices, bound=min(found.bound, best.cost))
-    return _proven(costs, bounds, best, until) if _is_placed(best) else best
+    best = best._replace(prices=least.prices, bound=min(found.bound, best.cost))
+    if _is_placed(best):
+        best = _proven(costs, bounds, best, until)
+    return best._replace(prices=prices)
 
 
 def _proven(costs: Costs, bounds: Bounds, best: Optimum, until: float) -> Optimum:
