@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
 
-from server.coordination import assignment, caseload, period
+from server.coordination import assignment, caseload, period, stored
 from server.coordination.assignment import Member
 from server.coordination.facts import Assignment, Need, Role
 from server.coordination.kind import KINDS
@@ -23,7 +23,6 @@ from server.coordination.program import Program, Rule
 from server.coordination.programs import Programs
 from server.coordination.rebalance.situation import NOBODY, UNKNOWN, Manager, Situation, Weights
 from server.coordination.rebalance.whereabouts import Whereabouts
-from server.fhir import body
 from server.ledger import Resource, View
 
 CHUNK = 5_000  # members that are read at a time
@@ -262,9 +261,7 @@ class _Reader:
         locations |= {hire.location for hire in self.made.asked.hires if hire.location}
         locations |= {one.location for one in self.made.asked.enrolling if one.location}
         await self.where.locations(self.view, locations)
-        for person in sorted(persons):
-            version = await self.view.read(*person.split("/"))
-            self.names[person] = _name(body.parse(version.body).resource) if version and version.body else person
+        self.names = {person: _name(one) for person, one in (await stored.read_many(self.view, persons)).items()}
 
     async def _elsewhere(self, persons: Collection[str]) -> None:
         """Where a cap counts the members of every program, those of the others keep their places."""
