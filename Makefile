@@ -31,6 +31,15 @@ bench: .venv/dev.stamp  ## the workload of docs/benchmarks.md, at a server of it
 r4: .venv/dev.stamp  ## make the tables of R4's definitions again from HL7's published package (needs mvn)
 	$(BIN)/python scripts/make_r4.py
 
+us-core:  ## fetch US Core 6.1.0 for the tests: npm's registry has to have FHIR packages; or FROM=file.tgz
+	@mkdir -p .cache
+	@cd .cache && npm pack --loglevel=error $(FROM)
+	@echo "$(US_CORE_SHA256)  .cache/hl7.fhir.us.core-6.1.0.tgz" | sha256sum --check --quiet - || \
+		{ rm .cache/hl7.fhir.us.core-6.1.0.tgz; exit 1; }
+
+FROM = hl7.fhir.us.core@6.1.0
+US_CORE_SHA256 := 4c4e7fbb07ef2fdb35bdfc3f5d09a417ee0d8644ea17cb3692ca6d03c4358b1d
+
 lock: $(UV)  ## resolve the dependencies again into requirements.lock and requirements-dev.lock
 	$(UV) pip compile pyproject.toml $(LOCK) --group build --output-file requirements.lock
 	$(UV) pip compile pyproject.toml $(LOCK) --group build --group dev --constraints requirements.lock \
@@ -39,7 +48,7 @@ lock: $(UV)  ## resolve the dependencies again into requirements.lock and requir
 LOCK := --quiet --universal --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
 help:  ## this list
-	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .venv/dev.stamp: requirements-dev.lock .venv/serve.stamp
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.lock
@@ -63,5 +72,5 @@ $(UV):
 	@$(PYTHON) -m venv .cache/lock
 	@.cache/lock/bin/pip install --quiet --disable-pip-version-check uv
 
-.PHONY: serve test lint formatted types tests requirements bench r4 lock help
+.PHONY: serve test lint formatted types tests requirements bench r4 us-core lock help
 .DELETE_ON_ERROR:

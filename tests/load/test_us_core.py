@@ -5,8 +5,10 @@ https://hl7.org/fhir/us/core/STU6.1/CapabilityStatement-us-core-server.html
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -21,7 +23,7 @@ from fhirpathpy.models import models
 
 from server.fhir.definition import SearchParameter, search_parameters
 from tests.process import serving
-from tests.us_core import PACKAGE
+from tests.us_core import PACKAGE, ROOT, needed
 
 Resource = dict[str, Any]
 
@@ -36,11 +38,15 @@ OWN = {
 
 @cache
 def package() -> dict[str, bytes]:
-    if not PACKAGE.exists():
-        pytest.skip("the package of US Core 6.1.0 is not beside the repository")
-    with tarfile.open(PACKAGE) as archive:
+    with tarfile.open(needed()) as archive:
         read = {member.name: archive.extractfile(member) for member in archive if member.isfile()}
         return {name: file.read() for name, file in read.items() if file and name.endswith(".json")}
+
+
+def test_package_is_the_one_that_make_fetches() -> None:
+    named = re.search(r"^US_CORE_SHA256 := (\w{64})$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert named
+    assert named[1] == hashlib.sha256(needed().read_bytes()).hexdigest()
 
 
 def examples() -> dict[str, bytes]:
