@@ -1,8 +1,8 @@
 """Lookout: one worker of all looks from time to time whether a limit is broken, and keeps the Flags and Tasks.
 
 It looks only where something moved that a number may depend on: a commit, or the hour, since days end at other hours in
-other zones. The counting is done beside the requests; a look that fails is logged, and the next one is made in its
-time.
+other zones. Where few are counted that is within a second or two, where a look takes long it is at the interval. The
+counting is done beside the requests; a look that fails is logged, and the next one is made in its time.
 """
 
 from __future__ import annotations
@@ -11,32 +11,43 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from time import perf_counter
 
 from server.auth.access import SYSTEM
 from server.interactions.exchange import logged
 from server.ledger import Cursor, Position
 from server.operations import oversight
 from server.repository import Repository
+from server.search.filter import ALL
 
 COUNTED = frozenset(
     {"CareTeam", "EpisodeOfCare", "Flag", "Organization", "Patient", "PlanDefinition", "PractitionerRole"}
 )
-FEW = 500  # changes that are looked through before a look: of more, one is taken to count
+FEW = 500  # changes that are looked through before a look: of more, one is taken to count. Episodes of a small store
+SOONEST = 1.0  # seconds between two looks
+PATIENCE = 100  # a look is followed by a pause of so many times what it took, where the interval is longer
 
 
 @asynccontextmanager
 async def watching(repository: Repository, interval: float) -> AsyncIterator[None]:
-    """Look every `interval` seconds, until the end; never where that is 0."""
+    """Look every `interval` seconds, or sooner where that costs little, until the end; never where that is 0."""
     if not interval:
         yield
         return
     stopped = asyncio.Event()
-    running = asyncio.create_task(_Lookout(repository).run(interval, stopped))
+    first = SOONEST if await _is_small(repository) else interval
+    running = asyncio.create_task(_Lookout(repository).run(interval, first, stopped))
     try:
         yield
     finally:
         stopped.set()
         await running
+
+
+async def _is_small(repository: Repository) -> bool:
+    """True where a first look takes no time that anybody would notice."""
+    view = await repository.view(SYSTEM)
+    return len(await view.search("EpisodeOfCare", ALL, FEW)) < FEW
 
 
 class _Lookout:
@@ -47,14 +58,17 @@ class _Lookout:
         self.position: Position | None = None
         self.hour: datetime | None = None
 
-    async def run(self, interval: float, stopped: asyncio.Event) -> None:
+    async def run(self, interval: float, first: float, stopped: asyncio.Event) -> None:
+        pause = first
         while not stopped.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(stopped.wait(), interval)
+                await asyncio.wait_for(stopped.wait(), min(pause, interval))
                 return
             try:
                 if await self.repository.store.leads("oversight"):
-                    await self.look(datetime.now(UTC))
+                    started = perf_counter()
+                    if await self.look(datetime.now(UTC)):
+                        pause = max(SOONEST, PATIENCE * (perf_counter() - started))
             except Exception as error:  # noqa: BLE001 - whatever it is, it is no reason to stop serving
                 logged(error)
 

@@ -24,7 +24,7 @@ hypothesis.settings.load_profile("suite")
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(store=f"sqlite:///{tmp_path}/careplan.db", demo=False, log_level="error")
+    return Settings(store=f"sqlite:///{tmp_path}/careplan.db", demo=False, log_level="error", oversight_interval=0)
 
 
 @pytest.fixture

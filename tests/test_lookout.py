@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from server.app import opened
 from server.auth.access import SYSTEM
 from server.ledger import Plan, View
-from server.lookout import _Lookout
+from server.lookout import FEW, _is_small, _Lookout
 from server.settings import Settings
-from tests.coordination.memory import change, patient
+from tests.coordination.memory import change, episode, patient
 
 NOW = datetime(2026, 3, 10, 18, 30, tzinfo=UTC)
 
@@ -29,6 +29,17 @@ async def test_looks_where_what_is_counted_or_the_hour_moved(settings: Settings)
         assert [True, False] == [await lookout.look(NOW) for _ in range(2)]
         assert not await lookout.look(NOW.replace(minute=59))
         assert await lookout.look(NOW.replace(hour=19))
+
+
+async def test_few_episodes_are_counted_at_once(settings: Settings) -> None:
+    async with opened(settings) as server:
+        assert await _is_small(server.repository)
+
+        async def decide(view: View) -> Plan:
+            return Plan([change(one) for n in range(FEW) for one in (patient(f"{n}"), episode(f"{n}"))])
+
+        await server.repository.commit(SYSTEM, decide)
+        assert not await _is_small(server.repository)
 
 
 async def test_one_process_leads(settings: Settings) -> None:

@@ -315,8 +315,9 @@ def test_a_load_flags_what_it_admitted_as_recorded(tmp_path: Path) -> None:
 
 
 @pytest.mark.requirement("IA-03")
-def test_one_worker_looks_from_time_to_time(tmp_path: Path) -> None:
-    settings = {"store": f"sqlite:///{tmp_path}/careplan.db", "workers": 2, "oversight_interval": 0.2}
+@pytest.mark.parametrize("interval", [0.2, 300])
+def test_one_worker_looks_soon_where_that_costs_little(tmp_path: Path, interval: float) -> None:
+    settings = {"store": f"sqlite:///{tmp_path}/careplan.db", "workers": 2, "oversight_interval": interval}
     with serving(**settings) as base:
         asyncio.run(_flagged_by_the_lookout(base))
 
