@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from server.ledger import Resource
 from server.outcome import Problem
 from server.search import concepts, extract, match, query
@@ -9,6 +11,7 @@ from server.search.filter import Filter
 from tests.search import naive
 
 BASE = "https://care.example.org/fhir"
+MORE = int(os.environ.get("SEARCH_EXAMPLES", "1"))  # times as many random searches as the suite tries by itself
 UPDATED = 1_700_000_000_123_456  # 2023-11-14T22:13:20.123456Z
 
 

@@ -112,7 +112,7 @@ def _codes(element: Any) -> Iterator[tuple[str | None, str | None]]:
         yield "http://terminology.hl7.org/CodeSystem/special-values", str(element).lower()
     elif isinstance(element, str):
         yield None, element
-        yield "http://hl7.org/fhir/administrative-gender", element
+        yield GENDER if element in ("male", "female") else None, element
     elif "coding" in element or "text" in element:
         yield from ((coding.get("system"), coding.get("code")) for coding in element.get("coding", []))
     else:
@@ -372,6 +372,11 @@ def _either(*selects: Callable[[Json], Iterable[Any]]) -> Callable[[Json], list[
     return lambda resource: [element for select in selects for element in select(resource)]
 
 
+def _patients(name: str) -> Callable[[Json], list[Any]]:
+    """What refers to a Patient: a parameter that is of no other type."""
+    return lambda resource: [each for each in _at(name)(resource) if "Patient/" in each.get("reference", "")]
+
+
 PARAMETERS: dict[tuple[str, str], tuple[str, Callable[[Json], list[Any]]]] = {
     ("Patient", "name"): ("string", _at("name")),
     ("Patient", "family"): ("string", lambda r: [(family,) for family in _at("name", "family")(r)]),
@@ -398,6 +403,28 @@ PARAMETERS: dict[tuple[str, str], tuple[str, Callable[[Json], list[Any]]]] = {
     ("Patient", "_profile"): ("uri", _at("meta", "profile")),
     ("Patient", "_source"): ("uri", _at("meta", "source")),
     ("QuestionnaireResponse", "questionnaire"): ("reference", _at("questionnaire")),
+    ("Patient", "link"): ("reference", _at("link", "other")),
+    ("Patient", "organization"): ("reference", _at("managingOrganization")),
+    ("Observation", "patient"): ("reference", _patients("subject")),
+    ("Observation", "encounter"): ("reference", _at("encounter")),
+    ("Observation", "has-member"): ("reference", _at("hasMember")),
+    ("Encounter", "status"): ("token", _at("status")),
+    ("Encounter", "subject"): ("reference", _at("subject")),
+    ("Encounter", "patient"): ("reference", _patients("subject")),
+    ("Encounter", "part-of"): ("reference", _at("partOf")),
+    ("Encounter", "location"): ("reference", _at("location", "location")),
+    ("Encounter", "service-provider"): ("reference", _at("serviceProvider")),
+    ("Location", "name"): ("string", _at("name")),
+    ("Location", "partof"): ("reference", _at("partOf")),
+    ("Location", "organization"): ("reference", _at("managingOrganization")),
+    ("Organization", "name"): ("string", _at("name")),
+    ("Organization", "active"): ("token", _at("active")),
+    ("Organization", "partof"): ("reference", _at("partOf")),
+    ("List", "status"): ("token", _at("status")),
+    ("List", "subject"): ("reference", _at("subject")),
+    ("List", "patient"): ("reference", _patients("subject")),
+    ("List", "encounter"): ("reference", _at("encounter")),
+    ("List", "item"): ("reference", _at("entry", "item")),
     ("RiskAssessment", "probability"): (
         "number",
         _either(_at("prediction", "probabilityDecimal"), _at("prediction", "probabilityRange")),

@@ -170,17 +170,19 @@ ASKED["code-value-quantity"] = [
 MORE: dict[str, list[tuple[str, Strategy]]] = {
     "Patient.identifier": [(":of-type", st.builds("{}|{}|{}".format, SYSTEMS, CODES, CODES))],
     "Observation.subject": [(":identifier", TOKENS), (":Patient", some("1", "2")), (":Group", some("1"))],
+    "Encounter.status": [(modifier, some("planned", "finished")) for modifier in ("", ":not")],
+    "List.status": [(modifier, some("current", "retired")) for modifier in ("", ":not")],
     "QuestionnaireResponse.questionnaire": [("", CANONICALS), (":below", CANONICALS)],
 }
 
 
 CONCEPTS = {"Patient._tag", "Patient.gender", "Patient.language", "Observation.code", "Observation.combo-code"}
-PAIRS = sorted(naive.PARAMETERS)  # (type, code)
+PAIRS = sorted(pair for pair in naive.PARAMETERS if pair[0] in RESOURCES)  # (type, code)
 
 
 def single(type: str) -> list[str]:
     """The codes of a type's parameters that are not composite: those that have an order, and operators."""
-    return [code for of, code in PAIRS if of == type and not code.endswith("code-value-quantity")]
+    return [code for of, code in sorted(naive.PARAMETERS) if of == type and not code.endswith("code-value-quantity")]
 
 
 @st.composite

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from server.search.filter import ALL, And, Chain, Contains, Equal, Has, Hierarchy, Ids, Not, Or, Present, Range, Updated
 from server.search.match import matches
 from tests.search import naive
-from tests.search.asked import finds
+from tests.search.asked import MORE, finds
 from tests.search.strategies import searches
 
 
-@settings(max_examples=1000)
+@settings(max_examples=1000 * MORE)
 @given(searches())
 def test_matches_as_the_specification_reads(search: tuple[dict[str, Any], str, str]) -> None:
     resource, name, value = search

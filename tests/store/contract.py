@@ -677,6 +677,13 @@ class StoreContract:
         page = await population.search(Search("CarePlan", Ids(("c1",)), follow=around))
         assert ["p1", "c2"] == [version.id for version in page.included]
 
+    async def test_include_goes_no_further_from_what_is_not_there(self, population: Store) -> None:
+        await write(population, plan("c6", "Patient/nowhere"))
+        on = (Follow("CarePlan.subject", "CarePlan"), Follow(None, "*", iterate=True, reverse=True))
+        for id, expected in (("c4", []), ("c3", ["p2"])):
+            page = await population.search(Search("CarePlan", Ids((id,)), follow=on))
+            assert expected == [version.id for version in page.included]
+
     async def test_search_along_a_hierarchy_goes_all_the_way_and_round_a_ring(self, store: Store) -> None:
         await write(store, *[patient(f"p{n}", subject={"reference": f"Patient/p{n - 1}"}) for n in range(1, 40)])
         await write(store, plan("c5", "Patient/p5"), plan("c30", "Patient/p30"), plan("elsewhere", "Patient/x"))

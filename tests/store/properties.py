@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
+from random import Random
 from typing import Any
 
 import pytest
@@ -23,13 +24,13 @@ from server.repository import Repository
 from server.search import extract
 from server.search.filter import Filter
 from server.search.parameter import parameters
-from server.search.query import parse
+from server.search.query import Query, parse
 from server.store.engine import Named, Page, Projections, Search, Store
-from tests.search import naive
-from tests.search.asked import terminology, told
-from tests.search.strategies import RESOURCES, Asks, asked_of, expressions, resource, single, stepping
-from tests.store.contract import PROJECTIONS, context, put, write
-from tests.store.replay import Replay, Standing, State
+from tests.search import linked, naive, world
+from tests.search.asked import MORE, terminology, told
+from tests.search.strategies import RESOURCES, asked_of, expressions, resource, single, stepping
+from tests.store.contract import PROJECTIONS, context, delete, put, write
+from tests.store.replay import Replay, State
 from tests.store.strategies import HOUR, IDS, TYPES, VALUES, Write, asked, histories, moments, named, searches
 
 Fresh = Callable[[Projections], AbstractContextManager[Store]]
@@ -292,7 +293,7 @@ class StoreProperties:
                 after = Cursor(version.position, version.ordinal)
                 assert run.replay.versions[run.replay.versions.index(version) + 1 :] == await store.changes(after, 1000)
 
-    @settings(held, max_examples=200)
+    @settings(held, max_examples=200 * MORE)
     @given(st.lists(stored, min_size=3, max_size=10), st.lists(fhir_searches(), min_size=1, max_size=8))
     async def test_any_fhir_search_is_as_the_specification_reads(
         self, fresh: Fresh, written: list[Change], asked_for: list[FhirSearch]
@@ -315,31 +316,64 @@ class StoreProperties:
                     found = await ids(await store.view(position), type, told(query.filter))
                     assert satisfying(replay.at(position), type, parameters) == found
 
+    @pytest.mark.parametrize("seed", range(100 * MORE))
+    async def test_any_search_across_resources_is_as_the_specification_reads(self, fresh: Fresh, seed: int) -> None:
+        """Chains, `_has`, hierarchies, lists, compartments, includes; pages that are read on after a further write."""
+        chance = Random(seed)
+        async with opened(fresh, FHIR) as store:
+            replay = Replay(FHIR)
+            for changes in ([put(one) for one in linked.population(chance)], *([change(chance)] for _ in range(4))):
+                replay.add((await write(store, *changes)).versions)
+            repository, around = Repository(store, FHIR, terminology), world_of(replay.at(store.head()))
+            asked = [linked.search(around, chance) for _ in range(30)]
+            queries = [await parsed(repository, search) for search in asked]
+            first = [await repository.search(SYSTEM, query) for query in queries]
+            await write(store, change(chance))
+            for search, query, page in zip(asked, queries, first, strict=True):
+                found = [page]
+                while found[-1].next is not None:
+                    found.append(await repository.search(SYSTEM, query, found[-1].next))
+                check_linked(around, search, found)
+            for position in range(store.head()):
+                then = world_of(replay.at(position))
+                for search, query in zip(asked, queries, strict=True):
+                    expected = world.found(then, search.type, search.criteria, search.within)
+                    assert expected == await ids(store.view(position), search.type, told(query.filter))
+
+
+def change(chance: Random) -> Change:
+    """Of a resource that names others, or that others name."""
+    type, id, resource = linked.changed(chance)
+    return delete(type, id) if resource is None else put(resource)
+
+
+async def parsed(repository: Repository, search: linked.Search) -> Query:
+    sent = [*search.criteria, *search.includes, ("_count", str(search.count)), ("_total", "accurate")]
+    return await repository.parsed(search.type, sent, base_url=naive.BASE, lenient=False, within=search.within)
+
+
+def check_linked(around: world.World, search: linked.Search, found: list[Page]) -> None:
+    """Together the pages are the matches, each once; each has what its own matches include."""
+    matches = [version.id for page in found for version in page.matches]
+    assert sorted(world.found(around, search.type, search.criteria, search.within)) == sorted(matches)
+    for page in found:
+        own = [version.reference for version in page.matches]
+        included = sorted(version.reference for version in page.included)
+        assert sorted(world.included(around, own, search.includes)) == included
+        assert len(matches) == page.total
+
 
 def satisfying(state: State, type: str, parameters: Iterable[tuple[Any, ...]]) -> set[str]:
     """The ids of the resources that a search finds, as the specification's words have it."""
-    return {
-        each.id
-        for each in state.standing.values()
-        if each.type == type and all(_satisfies(state, each, *parameter) for parameter in parameters)
-    }
+    asked = [(name, value) for name, value, *says in parameters if not says]
+    expressions = [says for _, _, *expression in parameters for says in expression]
+    around = world_of(state)
+    matches = world.found(around, type, asked)
+    return {id for id in matches if all(says(around[f"{type}/{id}"]) for says in expressions)}
 
 
-def _satisfies(state: State, one: Standing, name: str, value: str, says: Asks | None = None) -> bool:
-    if says is not None:
-        return says(one.resource)
-    chain, has = name.partition("subject:Patient."), name.partition("_has:Observation:subject:")
-    if chain[1]:
-        linked = [each for each in state.standing.values() if each.type == "Patient" and _names(one, each)]
-        return any(naive.satisfies(each.resource, chain[2], value) for each in linked)
-    if has[1]:
-        linked = [each for each in state.standing.values() if each.type == "Observation" and _names(each, one)]
-        return any(naive.satisfies(each.resource, has[2], value) for each in linked)
-    return naive.satisfies(one.resource, name, value)
-
-
-def _names(observation: Standing, patient: Standing) -> bool:
-    return naive.satisfies(observation.resource, "subject", f"Patient/{patient.id}")
+def world_of(state: State) -> world.World:
+    return {reference: each.resource for reference, each in state.standing.items()}
 
 
 def sort_key(resource: dict[str, Any], sort: str) -> bytes | None:

@@ -115,6 +115,10 @@ class Compiler:
         """A condition that holds where the resource is one of `type` and not deleted."""
         return f"EXISTS ({self.rows('1', f'name = {self.name(type)} AND key = {TYPE_KEY} AND rid = {rid}')})"
 
+    def standing(self, rid: str) -> str:
+        """A condition that holds where the resource, of whatever type, is there and not deleted."""
+        return f"EXISTS ({self.rows('1', f'rid = {rid} AND key = {TYPE_KEY}', by_rid=True)})"
+
     def name(self, name: str) -> str:
         return self.bind(self.lookup.number(name))
 

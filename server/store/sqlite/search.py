@@ -174,8 +174,9 @@ class _Finder:
         else:
             test = f"rid = target AND {named} AND typeof(key) = 'integer' AND key > {TYPE_KEY}"
             sql = compiler.rows("key AS found", test, by_rid=True, through=sources, table=table)
-            if follow.target_type is not None:
-                sql = f"SELECT found FROM ({sql}) WHERE {compiler.living(follow.target_type, 'found')}"
+            of_type = follow.target_type
+            there = compiler.standing("found") if of_type is None else compiler.living(of_type, "found")
+            sql = f"SELECT found FROM ({sql}) WHERE {there}"  # what is not there leads nowhere
         sql = f"SELECT DISTINCT found FROM ({sql}) ORDER BY 1"
         return self.tables.rids(sql, compiler.bindings)
 
