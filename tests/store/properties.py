@@ -324,7 +324,7 @@ class StoreProperties:
             replay = Replay(FHIR)
             for changes in ([put(one) for one in linked.population(chance)], *([change(chance)] for _ in range(4))):
                 replay.add((await write(store, *changes)).versions)
-            repository, around = Repository(store, FHIR, terminology), world_of(replay.at(store.head()))
+            repository, around = Repository(store, FHIR, terminology), world_of(replay.at(await store.head()))
             asked = [linked.search(around, chance) for _ in range(30)]
             queries = [await parsed(repository, search) for search in asked]
             first = [await repository.search(SYSTEM, query) for query in queries]
@@ -334,7 +334,7 @@ class StoreProperties:
                 while found[-1].next is not None:
                     found.append(await repository.search(SYSTEM, query, found[-1].next))
                 check_linked(around, search, found)
-            for position in range(store.head()):
+            for position in range(await store.head()):
                 then = world_of(replay.at(position))
                 for search, query in zip(asked, queries, strict=True):
                     expected = world.found(then, search.type, search.criteria, search.within)
