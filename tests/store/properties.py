@@ -338,7 +338,7 @@ class StoreProperties:
                 then = world_of(replay.at(position))
                 for search, query in zip(asked, queries, strict=True):
                     expected = world.found(then, search.type, search.criteria, search.within)
-                    assert expected == await ids(store.view(position), search.type, told(query.filter))
+                    assert expected == await ids(await store.view(position), search.type, told(query.filter))
 
 
 def change(chance: Random) -> Change:
