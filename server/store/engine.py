@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -129,6 +130,14 @@ class Projections(NamedTuple):
 async def no_rules(context: Context, before: View, changes: Sequence[Change], after: View) -> Sequence[Change]:
     """The Rules of a store that has none."""
     return ()
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), sort_keys=True, check_circular=False).encode
+
+
+def fact_text(data: Any) -> str:
+    """A fact's data as it is stored."""
+    return _encode(data)
 
 
 class Finding(NamedTuple):

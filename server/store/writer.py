@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from server.ledger import Change, Context, Decide, Rules, Version, View
+import orjson
+
+from server.ledger import Change, Context, Decide, Position, Rules, Version, View
 from server.outcome import Problem
 from server.store.engine import Projections
 
@@ -61,3 +63,13 @@ def _is_new(change: Change, now: Version | None) -> bool:
     if change.resource is None:
         return now is not None and now.body is not None
     return now is None or now.body is None or change.stamped(now.position, now.at) != now.body
+
+
+def answer(position: Position, made: Decided) -> bytes:
+    """What a repeated key answers from: the output, and which versions the commit answered with."""
+    places = [
+        (change.type, change.id, position if is_new or now is None else now.position)
+        for change, now, is_new in made.changes
+        if is_new or now is not None
+    ]
+    return orjson.dumps([made.output, places])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -10,18 +9,12 @@ import apsw
 
 from server.ledger import Change, Context, FactRow, IndexRow, Position, Version
 from server.store import chain
+from server.store.engine import fact_text
+from server.store.seq import seq_of
 from server.store.sqlite.compile import TYPE_KEY
-from server.store.sqlite.tables import Tables, one, seq_of
+from server.store.sqlite.tables import Tables, one
 
 _RIDS_REMEMBERED = 100_000
-
-
-_encode = json.JSONEncoder(separators=(",", ":"), sort_keys=True, check_circular=False).encode
-
-
-def fact_text(data: Any) -> str:
-    """A fact's data as it is stored."""
-    return _encode(data)
 
 
 # In the order of Appender._waiting.

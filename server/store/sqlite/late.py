@@ -21,9 +21,9 @@ from server.search.custom import MARK
 from server.search.filter import ALL
 from server.store import chain
 from server.store.engine import Projections
+from server.store.seq import ORDINAL_BITS
 from server.store.sqlite.append import Appender
 from server.store.sqlite.compile import WORDS
-from server.store.sqlite.schema import ORDINAL_BITS
 from server.store.sqlite.tables import Tables, one
 
 DEFINED_BY = "SearchParameter"

@@ -10,10 +10,11 @@ import apsw
 from server.fhir import body
 from server.ledger import Position, Version
 from server.store.engine import Projections
+from server.store.seq import seq_of
 from server.store.sqlite import schema
 from server.store.sqlite.append import Appender
 from server.store.sqlite.late import Late
-from server.store.sqlite.tables import JOIN_COMMIT, VERSION, Tables, seq_of, version_of
+from server.store.sqlite.tables import JOIN_COMMIT, VERSION, Tables, version_of
 
 _CHUNK = 500  # commits that one transaction takes
 _LATE = 1.0  # seconds of what is made late that one takes

@@ -16,8 +16,6 @@ from server.store.sqlite.compile import DISTANCE
 
 SCHEMA = 1
 APPLICATION = 0x43504C4E  # "CPLN"
-ORDINAL_BITS = 20
-MAX_CHANGES = 1 << ORDINAL_BITS
 STEPS = 20_000  # of SQLite's machine between two looks at a search's time limit
 OLDEST_SQLITE = (3, 51, 3)  # 3.7.0 to 3.51.2 can corrupt a WAL database that two connections write or checkpoint
 

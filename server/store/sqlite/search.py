@@ -18,13 +18,14 @@ import apsw
 
 from server.ledger import Position, Version
 from server.outcome import Issue
+from server.store import token
 from server.store.engine import Follow, Page, Search
-from server.store.sqlite import order, token
+from server.store.include import INCLUDE_LIMIT, NOT_ALL
+from server.store.sqlite import order
 from server.store.sqlite.compile import TYPE_KEY, Compiler, plan
 from server.store.sqlite.tables import UNKNOWN, Tables, one
-from server.store.sqlite.token import AFTER, BEFORE, LAST, OFFSET, Token
+from server.store.token import AFTER, BEFORE, LAST, OFFSET, Token
 
-INCLUDE_LIMIT = 1000  # included resources a page
 TOLD = 8  # types, and statements, of a plan
 
 
@@ -148,14 +149,7 @@ class _Finder:
             found += frontier
             first = False
             if len(found) > INCLUDE_LIMIT:
-                issue = Issue(
-                    "incomplete",
-                    f"More than {INCLUDE_LIMIT} resources would be included; the rest is left out. Ask for fewer "
-                    "matches a page (_count) or search for the included resources directly",
-                    ("http._include",),
-                    "warning",
-                )
-                return tuple(self.tables.versions(found[:INCLUDE_LIMIT], self.at)), (issue,)
+                return tuple(self.tables.versions(found[:INCLUDE_LIMIT], self.at)), (NOT_ALL,)
         return tuple(self.tables.versions(found, self.at)), ()
 
     def _followed(self, follow: Follow, rids: Sequence[int]) -> Iterable[int]:

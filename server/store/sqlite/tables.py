@@ -14,11 +14,12 @@ from server.ledger import Cursor, Fact, Position, Version
 from server.outcome import Problem
 from server.search.custom import MARK
 from server.search.filter import Filter
+from server.store import token
 from server.store.engine import Named, Page
-from server.store.sqlite import prune, token
+from server.store.seq import MASK, ORDINAL_BITS, seq_of
+from server.store.sqlite import prune
 from server.store.sqlite.compile import Compiler
-from server.store.sqlite.schema import ORDINAL_BITS
-from server.store.sqlite.token import AFTER, Token
+from server.store.token import AFTER, Token
 
 UNKNOWN = -1  # the number of a name, or of a resource, that no row has
 
@@ -26,7 +27,6 @@ VERSION = "c.seq, c.method, c.type, c.id, k.at, c.body"
 JOIN_COMMIT = f"JOIN commits k ON k.position = c.seq >> {ORDINAL_BITS}"
 _READ = f"SELECT {VERSION} FROM resources r JOIN changes c ON c.seq = r.seq {JOIN_COMMIT} WHERE r.type = ? AND r.id = ?"
 _STOOD = "seq = (SELECT max(v.seq) FROM versions v WHERE v.rid = t.rid AND v.seq < ?)"  # the version before a seq
-_MASK = (1 << ORDINAL_BITS) - 1
 
 
 _LATE = "SELECT seq FROM late WHERE name = ?"
@@ -41,10 +41,6 @@ class Behind(Exception):  # noqa: N818 - not an error: the search waits
         self.position = position
 
 
-def seq_of(position: Position, ordinal: int = 0) -> int:
-    return (position << ORDINAL_BITS) + ordinal  # an ordinal of -1 is before all of the position
-
-
 def one(connection: apsw.Connection, sql: str, bindings: Sequence[Any] = ()) -> int:
     """The one number that a query answers with."""
     value: int = connection.execute(sql, bindings).fetchall()[0][0]  # type: ignore[assignment]
@@ -54,7 +50,7 @@ def one(connection: apsw.Connection, sql: str, bindings: Sequence[Any] = ()) -> 
 def version_of(row: Sequence[Any]) -> Version:
     """A row of the columns VERSION."""
     seq, method, type, id, at, body = row
-    return Version(type, id, seq >> ORDINAL_BITS, seq & _MASK, method, at, body)
+    return Version(type, id, seq >> ORDINAL_BITS, seq & MASK, method, at, body)
 
 
 class Tables:
@@ -120,7 +116,7 @@ class Tables:
         return one(self.connection, sql, (self.number(type),)) >> ORDINAL_BITS
 
     def before(self, at: int) -> int:
-        return seq_of(self.position_at(at - 1), _MASK)
+        return seq_of(self.position_at(at - 1), MASK)
 
     def position_at(self, at: int) -> Position:
         """The last position whose instant is not after `at`; a binary search, since instants never fall."""

@@ -17,13 +17,12 @@ from server.fhir import body
 from server.ledger import LateIndex, Position, Resource, Version
 from server.outcome import Problem
 from server.store import chain
-from server.store.engine import Finding, Projections
+from server.store.engine import Finding, Projections, fact_text
+from server.store.seq import ORDINAL_BITS, seq_of
 from server.store.sqlite import prune, schema
-from server.store.sqlite.append import fact_text
 from server.store.sqlite.compile import TYPE_KEY, WORDS
 from server.store.sqlite.late import defined, digest_of, family
-from server.store.sqlite.schema import ORDINAL_BITS
-from server.store.sqlite.tables import JOIN_COMMIT, VERSION, Tables, one, seq_of, version_of
+from server.store.sqlite.tables import JOIN_COMMIT, VERSION, Tables, one, version_of
 
 _LAST = "SELECT coalesce(max(position), 0) FROM commits"
 

@@ -25,12 +25,13 @@ from server.ledger import Change, Commit, Context, Decide, Fact, Position, Rules
 from server.outcome import Problem
 from server.store.engine import Projections
 from server.store.overlay import Overlay
+from server.store.seq import MAX_CHANGES
 from server.store.sqlite import prune
 from server.store.sqlite.append import Appender, Head
 from server.store.sqlite.late import Late, not_ready
-from server.store.sqlite.schema import MAX_CHANGES, STEPS
+from server.store.sqlite.schema import STEPS
 from server.store.sqlite.tables import Behind, Tables, too_deep
-from server.store.writer import Decided, decided
+from server.store.writer import Decided, answer, decided
 
 GROUP = 128  # commits that share one fsync
 SWEEP_EVERY = 64  # groups
@@ -245,10 +246,8 @@ class Writer:
         if not new and request.fingerprint is None:
             kept = tuple(now for _, now, _ in made.changes if now is not None)
             return head, Commit(head.position, context.commit_id, head.at, kept, made.output, appended=False)
-        answer = None
-        if request.fingerprint is not None:
-            answer = _answer(head.position + 1, made)
-        head, written = self.appender.append(head, at, context, new, request.fingerprint, answer)
+        kept_answer = None if request.fingerprint is None else answer(head.position + 1, made)
+        head, written = self.appender.append(head, at, context, new, request.fingerprint, kept_answer)
         fresh = iter(written)
         versions = [next(fresh) if is_new else now for _, now, is_new in made.changes]
         kept = tuple(version for version in versions if version is not None)
@@ -400,16 +399,6 @@ def _driven(decision: Coroutine[Any, Any, T]) -> T:
         return result
     decision.close()
     raise RuntimeError("a decide waited for something that is not its view")
-
-
-def _answer(position: Position, made: Decided) -> bytes:
-    """What a repeated key answers from: the output, and which versions the commit answered with."""
-    places = [
-        (change.type, change.id, position if is_new or now is None else now.position)
-        for change, now, is_new in made.changes
-        if is_new or now is not None
-    ]
-    return orjson.dumps([made.output, places])
 
 
 def _deliver(writer: Writer, outcomes: list[Outcome]) -> None:
