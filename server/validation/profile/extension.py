@@ -20,7 +20,9 @@ MODIFIER = "modifierExtension"
 
 def check(item: Item, run: Run) -> None:
     """Every extension of a resource. Those of the resources in it are theirs."""
-    for path, names, extension in _extensions(item, (item.type,)):
+    for path, names, extension in _extensions(
+        item, (*lineage(item.type), "Element")
+    ):  # by which R4 means resources too
         _check(Item(extension.value, None, "Extension", extension.path), path, names, run)
 
 

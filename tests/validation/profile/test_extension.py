@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.validation.loaded import BASE, Loaded, found, profile
 
 Json = dict[str, Any]
@@ -43,6 +45,14 @@ def test_extension_beside_a_primitive_and_in_an_extension_is_found() -> None:
 def test_extension_where_it_may_not_stand_is_refused() -> None:
     misplaced = {"resourceType": "Patient", "address": [{"extension": [RIGHT]}]}
     assert [("extension", ("Patient.address[0].extension[0]",))] == codes(misplaced, WEIGHT)
+
+
+@pytest.mark.parametrize("context", ["Patient", "DomainResource", "Resource", "Element"])
+def test_extension_of_what_a_resource_is_may_stand_in_it(context: str) -> None:
+    weight = WEIGHT | {"context": [{"type": "element", "expression": context}]}
+    assert [] == codes({"resourceType": "Patient", "extension": [RIGHT]}, weight)
+    in_a_name = codes({"resourceType": "Patient", "name": [{"extension": [RIGHT]}]}, weight)
+    assert (context == "Element") == (in_a_name == [])
 
 
 def test_unknown_extension_may_stand() -> None:
