@@ -24,6 +24,7 @@ from server.operations.caseload_report import caseload_report
 from server.operations.document import document
 from server.operations.everything import everything
 from server.operations.expand import expand
+from server.operations.graph import graph
 from server.operations.handoff import handoff
 from server.operations.lastn import last
 from server.operations.lookup import lookup
@@ -79,6 +80,7 @@ _ROWS = (
     _row("document", document, gets=True),
     _row("everything", everything),
     _row("expand", expand),
+    _row("graph", graph),
     _row("handoff", handoff),
     _row("lastn", last, searches=True),
     _row("lookup", lookup),

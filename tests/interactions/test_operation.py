@@ -95,4 +95,4 @@ async def test_operations_are_listed(client: httpx.AsyncClient) -> None:
     listed = {found["type"]: {one["name"] for one in found.get("operation", ())} for found in resources}
     assert {"assign-care-manager", "care-manager", "validate"} <= listed["Patient"]
     assert {"caseload", "validate"} <= listed["PractitionerRole"]
-    assert {"meta", "meta-add", "meta-delete", "validate"} == listed["Basic"]
+    assert {"graph", "meta", "meta-add", "meta-delete", "validate"} == listed["Basic"]
