@@ -25,7 +25,7 @@ COUNTED = frozenset(
 )
 FEW = 500  # changes that are looked through before a look: of more, one is taken to count. Episodes of a small store
 SOONEST = 1.0  # seconds between two looks
-PATIENCE = 100  # a look is followed by a pause of so many times what it took, where the interval is longer
+PATIENCE = 20  # a look is followed by a pause of so many times what it took, where the interval is longer
 
 
 @asynccontextmanager
