@@ -67,7 +67,7 @@ async def test_handoff_opens_five_steps_and_holds_the_place(iowa: httpx.AsyncCli
         for one in task.get("input", ())
         if "text" in one["type"]
     }
-    assert {"IA-11", "IA-16", "IA-17", "IA-18", "IA-19", "IA-21", "IA-22", "IA-23", "IA-24"} == needs.keys()
+    assert {"IA-11", "IA-15", "IA-16", "IA-17", "IA-18", "IA-19", "IA-21", "IA-22", "IA-23", "IA-24"} == needs.keys()
 
 
 @pytest.mark.requirement("IA-07", "IA-16", "IA-17", "IA-18", "IA-19", "IA-21", "IA-23")

@@ -47,7 +47,7 @@ async def at(until: int, **more: Any) -> Memory:
 @pytest.mark.requirement("IA-16")
 async def test_considerations_are_given_with_the_transfer_or_the_step() -> None:
     memory = await at(1)
-    assert ["asked-for"] == [one["valueCode"] for one in (await steps(memory, "Task/t"))["2"]["input"]]
+    assert ["asked-for", "optional"] == [one["valueCode"] for one in (await steps(memory, "Task/t"))["2"]["input"]]
     await step(
         memory,
         "Task/t",
@@ -58,6 +58,21 @@ async def test_considerations_are_given_with_the_transfer_or_the_step() -> None:
     assert [CONSIDERED, coding("ia-reassign-consideration", "long-term-relationship")] == given
     memory = await at(1, considerations=(CONSIDERED,))
     await step(memory, "Task/t", "2")
+
+
+@pytest.mark.requirement("IA-12")
+async def test_the_decision_may_show_what_it_rests_on() -> None:
+    memory = await at(1)
+    flag = {
+        "resourceType": "Flag",
+        "id": "needs",
+        "status": "active",
+        "code": coding("cm-flag", "continuity-required"),
+        "subject": {"reference": MEMBER},
+    }
+    await step(memory, "Task/t", "2", flag, told("meeting", LEA, A, B))
+    given = (await steps(memory, "Task/t"))["2"]["output"]
+    assert ["Flag/needs", "Communication/meeting"] == [one["valueReference"]["reference"] for one in given]
 
 
 @pytest.mark.requirement("IA-16")
