@@ -7,7 +7,7 @@ A MeasureReport for each Measure and organization, in a Bundle; on the type, of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 
 from server.coordination import census, period
@@ -43,10 +43,20 @@ Found = list[tuple[str, list[Indicator]]]  # by organization
 
 async def outcome_indicators(call: Call) -> Answer:
     """A summary of each; with detail subject-lists, which name the Communications, Tasks and plans behind them."""
+    return await answered(call, _bundle)
+
+
+def _bundle(reports: list[Resource]) -> Resource:
+    entries = {"entry": [{"resource": one} for one in reports]} if reports else {}
+    return {"resourceType": "Bundle", "type": "collection", **entries}
+
+
+async def answered(call: Call, written: Callable[[list[Resource]], Resource]) -> Answer:
+    """The reports, put together by `written`; or a table."""
     view, now = await call.view()
     if call.id:
         await call.here(view)
-    over = call.inputs.one("period")
+    over = call.inputs.one("period") or {}
     known = await active(view)
     canonical = call.inputs.one("program")
     url = known.meant(canonical)
@@ -55,6 +65,7 @@ async def outcome_indicators(call: Call) -> Answer:
         raise Problem.invalid("The period ends before it starts", place("period"))
     as_of = call.inputs.one("asOf")
     at = known.instant(url, as_of, now) if as_of else max(window.low, min(now, window.high - 1))
+    told = over or {"end": period.text(at, known.near(url, now).zone)}
     hours = _window(call, "answerHours")
     asked = Asked(
         *(known.chosen(canonical, at), at, window),
@@ -75,9 +86,8 @@ async def outcome_indicators(call: Call) -> Answer:
         if call.csv:
             return Answer(table=table(NAMES, _rows(found)))
         detail = bool(call.inputs.one("detail"))
-        reports = [_report(organization, one, over, now, detail) for organization, every in found for one in every]
-        entries = {"entry": [{"resource": one} for one in reports]} if reports else {}
-        return Answer(text=body.dumps({"resourceType": "Bundle", "type": "collection", **entries}))
+        reports = [_report(organization, one, told, now, detail) for organization, every in found for one in every]
+        return Answer(text=body.dumps(written(reports)))
 
     return await aside(view, answer)
 

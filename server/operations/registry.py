@@ -22,6 +22,7 @@ from server.operations.care_manager import care_manager
 from server.operations.caseload import caseload
 from server.operations.caseload_report import caseload_report
 from server.operations.document import document
+from server.operations.evaluate_measure import evaluate_measure
 from server.operations.everything import everything
 from server.operations.expand import expand
 from server.operations.graph import graph
@@ -78,6 +79,7 @@ _ROWS = (
     _row("caseload-report", caseload_report, gets=True),
     _row("outcome-indicators", outcome_indicators),
     _row("document", document, gets=True),
+    _row("evaluate-measure", evaluate_measure),
     _row("everything", everything),
     _row("expand", expand),
     _row("graph", graph),

@@ -15,8 +15,9 @@ from fhir.resources.R4B.measurereport import MeasureReport
 
 from server.fhir import body
 from server.validation.element import validate
-from tests.answers import refusal
+from tests.answers import places, refusal
 from tests.coordination.memory import (
+    BASE,
     IA_HCBS,
     assigned,
     coding,
@@ -398,6 +399,46 @@ async def test_indicators_say_how_members_reach_their_managers_and_how_plans_are
         for row in table
         if (row["measure"], row["practitioner"]) == ("contact-answer", "")
     )
+
+
+@pytest.mark.requirement("IA-05", "IA-26")
+async def test_a_measure_is_evaluated_by_the_name_that_fhir_has_for_it(iowa: httpx.AsyncClient) -> None:
+    over = {"periodStart": "2026-02-01", "periodEnd": "2026-02-28", "subject": f"Organization/{MCO}"}
+    for measure in ("caseload", "contact-answer", "contact-unanswered", "plan-review", "plan-follow-up"):
+        response = await iowa.get(f"Measure/{measure}/$evaluate-measure", params=over)
+        assert (200, f"{BASE}/Measure/{measure}") == (response.status_code, response.json()["measure"])
+        assert ("summary", period("2026-02-01", "2026-02-28")) == (response.json()["type"], response.json()["period"])
+    asked = over | {"measure": f"{BASE}/Measure/caseload|1.0.0", "reportType": "subject-list", "program": IA_HCBS}
+    found = (await iowa.get("Measure/$evaluate-measure", params=asked)).json()
+    over_period = parameters(
+        program=("valueCanonical", IA_HCBS),
+        period=("valuePeriod", period("2026-02-01", "2026-02-28")),
+        detail=("valueBoolean", True),
+    )
+    report = (await iowa.post(f"Organization/{MCO}/$caseload-report", json=over_period)).json()
+    assert (report["group"], "subject-list") == (found["group"], found["type"])
+    indicators = await iowa.get(f"Organization/{MCO}/$outcome-indicators", params={"program": IA_HCBS})
+    assert ["end"] == list(indicators.json()["entry"][0]["resource"]["period"])
+
+
+@pytest.mark.parametrize(
+    ("measure", "more", "status", "name"),
+    [
+        ("Measure", {}, 400, "measure"),
+        ("Measure/other", {}, 422, "measure"),
+        ("Measure/caseload", {"subject": "Patient/ann-0"}, 400, "subject"),
+        ("Measure/caseload", {"subject": "Ann"}, 400, "subject"),
+        ("Measure/caseload", {"reportType": "tale"}, 400, "reportType"),
+        ("Measure/caseload", {"program": f"{BASE}/PlanDefinition/none"}, 422, "program"),
+    ],
+)
+async def test_a_measure_that_cannot_be_evaluated_says_why(
+    iowa: httpx.AsyncClient, measure: str, more: dict[str, str], status: int, name: str
+) -> None:
+    over = {"periodStart": "2026-02-01", "periodEnd": "2026-02-28", "subject": f"Organization/{MCO}"}
+    response = await iowa.get(f"{measure}/$evaluate-measure", params=over | more)
+    place = f"Parameters.parameter.where(name='{name}')"
+    assert (status, [place]) == (response.status_code, places(response))
 
 
 def _indicator(group: Json) -> tuple[int, int, float, int | None]:
