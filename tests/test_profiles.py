@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import importlib
 import json
 from pathlib import Path
@@ -81,6 +83,27 @@ def test_considerations_and_modes_are_those_of_the_requirements() -> None:
     assert considerations == [one["code"] for one in read("CodeSystem-ia-reassign-consideration")["concept"]]
     modes = ["in-person-both", "phone-both", "phone-notice-current-cm"]
     assert modes == [one["code"] for one in read("CodeSystem-ia-handoff-mode")["concept"]]
+
+
+@pytest.mark.requirement("NY-01", "NY-15")
+def test_new_york_has_two_kinds_of_plan_and_three_needs() -> None:
+    programs = {concept["code"] for concept in read("CodeSystem-cm-program")["concept"]}
+    assert {"ny-mltcp", "ny-map", "ny-health-home"} <= programs
+    assert ["ltss", "behavioral-health", "other"] == [
+        one["code"] for one in read("CodeSystem-ny-primary-need")["concept"]
+    ]
+
+
+@pytest.mark.requirement("NY-07", "ADJ-10")
+@pytest.mark.parametrize("program", ["ny-mltcp", "ny-map"])
+def test_new_york_programs_have_the_hashes_of_the_texts_that_stand_in(program: str) -> None:
+    rule = next(one for one in read(f"PlanDefinition-{program}")["action"] if one["id"] == "NY-06")
+    documents = rule["action"][0]["action"]
+    expected = [
+        base64.b64encode(hashlib.sha1((ROOT / "examples" / name).read_bytes()).digest()).decode()
+        for name in ("ny-asa.txt", "ny-statement-and-certification.txt")
+    ]
+    assert expected == [one["extension"][0]["extension"][1]["valueString"] for one in documents]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ Records of one person that Patient.link merges are one Member. All functions rea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from server.coordination import period
@@ -211,10 +211,17 @@ def reserved(member: Member, transfer: Transfer, program: Program) -> dict[str, 
 
 def enrolled_at(member: Member, program: Program, statuses: frozenset[str] = COUNTED) -> dict[str, list[Interval]]:
     """When a member is enrolled in a program, for each organization."""
+    return enrolled_as(member, program.types, program.zone, statuses)
+
+
+def enrolled_as(
+    member: Member, types: Collection[str], zone: str, statuses: frozenset[str] = COUNTED
+) -> dict[str, list[Interval]]:
+    """When a member has an episode of one of these types (tokens), for each organization."""
     found: dict[str, list[Interval]] = {}
     for enrolment in member.enrolments:
-        if enrolment.organization and not program.types.isdisjoint(enrolment.types):
-            found.setdefault(enrolment.organization, []).extend(enrolled(enrolment, program.zone, statuses))
+        if enrolment.organization and not set(types).isdisjoint(enrolment.types):
+            found.setdefault(enrolment.organization, []).extend(enrolled(enrolment, zone, statuses))
     return {organization: times for organization, one in found.items() if (times := period.union(one))}
 
 

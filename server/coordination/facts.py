@@ -28,6 +28,8 @@ rows beside the search index, and `View.facts` finds them by kind and key.
     need          Patient/1                 a Flag that the member needs continuity; a RiskAssessment's levels
     place         Patient/1, Organization/3, HealthcareService/4   where it is: a position, an address, or Locations
     staff         Organization/3            a PractitionerRole there
+    agreement     Organization/3, Contract/2   a Contract between organizations
+    designation   Patient/1, Task/5, QuestionnaireResponse/4, Contract/2   a proposal of a member's lead
     program       *                         an active program, by the digest of its content
 
 References are kept as "Patient/1" whatever form they came in: versioned and absolute ones are the same person.
@@ -51,6 +53,8 @@ RULE_KIND = f"{BASE}/CodeSystem/rule-kind"
 TASK = f"{BASE}/CodeSystem/cm-task"
 TRANSFER, STEP = f"{TASK}|case-manager-transfer", f"{TASK}|case-manager-transfer-step"  # Task.code
 REVIEW = f"{TASK}|service-plan-review"
+DESIGNATION = f"{TASK}|lead-designation"
+DESIGNATION_TERM = f"{BASE}/CodeSystem/cm-designation"  # the type of Task.input and Task.output: lead, form, since …
 TRANSFER_INPUT = f"{BASE}/CodeSystem/cm-transfer-input"  # Task.input.type: from, to, organization, effective
 ALL_PROGRAMS = "*"
 CONTINUITY = f"{BASE}/CodeSystem/cm-flag|continuity-required"
@@ -368,6 +372,60 @@ class Need(NamedTuple):
         return cls(fact.source, *fact.data)
 
 
+class Agreement(NamedTuple):
+    """A Contract of a coded type between organizations. `template` is what it is an instance of."""
+
+    contract: str
+    types: list[str]  # tokens
+    status: str
+    organizations: list[str]
+    template: str | None
+    start: str | None
+    end: str | None
+    signers: list[str]  # organizations and PractitionerRoles who signed, or in whose name somebody did
+
+    @classmethod
+    def of(cls, fact: Fact) -> Agreement:
+        return cls(fact.source, *fact.data)
+
+
+class Designation(NamedTuple):
+    """A Task by which one organization (`proposer`) proposes a member's lead to another (`answerer`).
+
+    `program` is the url without the version; `organization` is the lead's; `since` is from when on the lead leads,
+    once it is accepted.
+    """
+
+    task: str
+    program: str
+    patient: str
+    proposer: str | None
+    answerer: str | None
+    status: str
+    lead: str | None
+    organization: str | None
+    form: str | None
+    agreement: str | None
+    effective: str | None
+    needs: list[str]  # tokens
+    since: str | None
+    opened: str | None
+
+    @property
+    def is_open(self) -> bool:
+        """True until it is answered or withdrawn; a draft is none yet."""
+        return self.status in OPEN
+
+    @property
+    def terms(self) -> tuple[Any, ...]:
+        """What was proposed, to whom."""
+        return self[1:5] + self[6:9] + (self.effective, self.needs)
+
+    @classmethod
+    def of(cls, fact: Fact) -> Designation:
+        return cls(fact.source, *fact.data)
+
+
 # A function for each type
 
 
@@ -598,6 +656,8 @@ def _task(task: Resource, base_url: str) -> Iterator[FactRow]:
         yield from _step(task, base_url)
     elif REVIEW in codes:
         yield from _review(task, base_url)
+    elif DESIGNATION in codes:
+        yield from _designation(task, base_url)
 
 
 def _review(task: Resource, base_url: str) -> Iterator[FactRow]:
@@ -647,6 +707,44 @@ def transfer_inputs(task: Resource) -> dict[str, Any]:
     }
 
 
+def _designation(task: Resource, base_url: str) -> Iterator[FactRow]:
+    own, member = f"Task/{task['id']}", literal(task.get("for"), base_url, ("Patient",))
+    given = [*_terms(task.get("input", ())), *_terms(task.get("output", ()))]
+    named = {name: one.get("valueReference") for name, one in given}
+    needs = [one.get("valueCodeableConcept", {}) for name, one in given if name == "primary-need"]
+    times = {name: one.get("valueDate") or one.get("valueDateTime") for name, one in given}
+    form = literal(named.get("form"), base_url, ("QuestionnaireResponse",))
+    agreement = literal(named.get("agreement"), base_url, ("Contract",))
+    data = [
+        task.get("instantiatesCanonical", "").partition("|")[0],
+        member,
+        literal(task.get("requester"), base_url, ("Organization",)),
+        literal(task.get("owner"), base_url, ("Organization",)),
+        task.get("status", ""),
+        literal(named.get("lead"), base_url, ("PractitionerRole",)),
+        literal(named.get("organization"), base_url, ("Organization",)),
+        form,
+        agreement,
+        times.get("effective"),
+        sorted(tokens(needs or [task.get("reasonCode", {})])),
+        times.get("since"),
+        task.get("authoredOn"),
+    ]
+    if member:
+        yield "subject", own, member
+    for key in (own, member, form, agreement):
+        if key:
+            yield "designation", key, data
+
+
+def _terms(values: Iterable[Resource]) -> Iterator[tuple[str, Resource]]:
+    """Task.input or Task.output by the codes of cm-designation."""
+    for given in values:
+        for coding in given["type"].get("coding", ()):
+            if coding.get("system") == DESIGNATION_TERM and "code" in coding:
+                yield coding["code"], given
+
+
 def _step(task: Resource, base_url: str) -> Iterator[FactRow]:
     own = f"Task/{task['id']}"
     wholes = [found for link in task.get("partOf", ()) if (found := literal(link, base_url, ("Task",)))]
@@ -672,6 +770,35 @@ def _communication(communication: Resource, base_url: str) -> Iterator[FactRow]:
         member,
         [sender, recipients, communication.get("sent"), communication.get("received"), answered],
     )
+
+
+def _contract(contract: Resource, base_url: str) -> Iterator[FactRow]:
+    types = tokens([contract["type"]]) if "type" in contract else []
+    if not types:
+        return
+    organizations = list(_parties(contract.get("subject", ()), base_url, ("Organization",)))
+    signing = [
+        link
+        for signer in contract.get("signer", ())
+        for link in (signer["party"], *(one["onBehalfOf"] for one in signer["signature"] if "onBehalfOf" in one))
+    ]
+    applies = contract.get("applies", {})
+    data = [
+        types,
+        contract.get("status", ""),
+        organizations,
+        contract.get("instantiatesUri"),
+        applies.get("start"),
+        applies.get("end"),
+        list(_parties(signing, base_url, ("Organization", "PractitionerRole"))),
+    ]
+    for key in (f"Contract/{contract['id']}", *organizations):
+        yield "agreement", key, data
+
+
+def _parties(links: Iterable[Resource], base_url: str, types: tuple[str, ...]) -> Iterable[str]:
+    found = (literal(link, base_url, types) for link in links)
+    return dict.fromkeys(one for one in found if one)
 
 
 def _flag(flag: Resource, base_url: str) -> Iterator[FactRow]:
@@ -705,6 +832,7 @@ _FACTS: dict[str, Callable[[Resource, str], Iterator[FactRow]]] = {
     "CarePlan": _care_plan,
     "CareTeam": _care_team,
     "Communication": _communication,
+    "Contract": _contract,
     "EpisodeOfCare": _episode,
     "Flag": _flag,
     "HealthcareService": _healthcare_service,

@@ -112,6 +112,29 @@ KINDS: Mapping[str, Kind] = {
         once=True,
         levels=(_STEP, _EVIDENCE),
     ),
+    "agreement": Kind(
+        {"type": Parameter("Coding", required=True)},
+        ("block",),
+        once=True,
+        levels=(
+            Level("template", {"uri": Parameter("canonical", required=True)}),
+            Level("document", {"hash": Parameter("string", required=True, repeats=True)}),
+        ),
+    ),
+    "lead": Kind(
+        {
+            "role": Parameter("Coding", required=True),
+            "partner": Parameter("Coding", required=True),
+            "need": Parameter("Coding", required=True, repeats=True),
+            "form": Parameter("canonical", required=True),
+            "form-lead": Parameter("string", required=True),
+            "form-need": Parameter("string", required=True),
+            "reason": Parameter("Coding", repeats=True),
+            "notice-text": Parameter("string", repeats=True),
+        },
+        ("block",),
+        once=True,
+    ),
     "rebalance": Kind(
         {
             "move": Parameter("integer", default=100),

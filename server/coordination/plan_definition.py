@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from server.coordination import facts, period, transfer_rule
+from server.coordination import facts, period, template, transfer_rule
 from server.coordination.kind import KINDS, Level, Parameter
 from server.coordination.period import Interval
 from server.coordination.program import Override, Part, Program, Rule
@@ -120,6 +120,12 @@ class _Reader:
                 "A caseload cap counts assignments: the program needs a rule of that kind, which names the role",
                 "PlanDefinition.action",
             )
+        if "lead" in kinds and "agreement" not in kinds:
+            self.wrong(
+                "required",
+                "A lead is named under an agreement: the program needs a rule of that kind",
+                "PlanDefinition.action",
+            )
         if "transfer" in kinds and "assignment" not in kinds:
             self.wrong(
                 "required",
@@ -155,6 +161,15 @@ class _Reader:
                 f"{place}.extension('{RULE_SEVERITY}')",
             )
         parts = self.parts(action, KINDS[kind].levels, place)
+        if kind == "agreement" and not (parts and all(part.parts for part in parts)):
+            self.wrong(
+                "required",
+                "An agreement has a template, and each template its documents, whose hashes tell an altered one",
+                f"{place}.action",
+            )
+        if kind == "lead":
+            for why in filter(None, map(template.wrong, parameters["notice-text"])):
+                self.wrong("value", f"notice-text: {why}", place)
         if kind == "transfer":
             for found in transfer_rule.wrong(parts):
                 self.wrong(found.code, found.why, f"{place}{found.place}")

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.coordination import amendment, caseload, episode, modifier, staff, team, write
+from server.coordination import agreement, amendment, caseload, episode, modifier, staff, team, write
 from server.coordination.handoff import hold, judgement
-from server.coordination.programs import active
+from server.coordination.lead import judgement as designation
+from server.coordination.lead import kept as lead
+from server.coordination.programs import Programs, active
 from server.ledger import Change, Context, View
-from server.outcome import Problem
+from server.outcome import Issue, Problem
 
-WATCHED = frozenset(
-    {"CareTeam", "EpisodeOfCare", "Patient", "PlanDefinition", "Practitioner", "PractitionerRole", "Task"}
-)
+ASSIGNING = frozenset({"CareTeam", "EpisodeOfCare", "Patient", "Practitioner", "PractitionerRole"})
+WATCHED = ASSIGNING | {"Contract", "PlanDefinition", "QuestionnaireResponse", "Task"}
+
+DESIGNED = "designation"  # the kind of fact that is kept under a form, too
 
 # What a commit must be for its assignments to be counted, what counting them then refuses, and what stays as it was.
 SOUND = (
@@ -46,8 +49,10 @@ def _concerns(change: Change) -> bool:
         return change.resource is None
     if change.method == "POST" and change.type in {"Patient", "PractitionerRole"}:
         return change.type == "Patient" and _is_linked(change)
-    if change.type == "Task" and change.method == "POST":
-        return bool(change.facts)
+    if change.type == "QuestionnaireResponse":
+        return change.method != "POST"
+    if change.type == "Contract" or (change.type == "Task" and change.method == "POST"):
+        return bool(change.facts) or change.resource is None
     return change.type in WATCHED
 
 
@@ -56,14 +61,17 @@ def _is_linked(change: Change) -> bool:
 
 
 async def _concerned(before: View, changes: list[Change]) -> list[Change]:
-    """Patients that are no part of a merge, Tasks that are none of a transfer, and were none, concern no rule."""
+    """Patients that are no part of a merge, Tasks of no transfer or designation, and forms of none, concern no rule."""
     unlinked = [change.reference for change in changes if change.type == "Patient" and not _is_linked(change)]
     loose = [change.reference for change in changes if change.type == "Task" and not change.facts]
     apart: set[str] = set()
-    for kind, references in (("member", unlinked), ("subject", loose)):
+    forms = [change.reference for change in changes if change.type == "QuestionnaireResponse"]
+    for kind, references in (("member", unlinked), ("subject", loose), (DESIGNED, forms)):
         if references:
             found = await before.facts(kind, references)
-            apart |= {one for one in references if all(fact.source != one for fact in found[one])}
+            apart |= {
+                one for one in references if not any(kind == "designation" or fact.source == one for fact in found[one])
+            }
     return [change for change in changes if change.reference not in apart] if apart else changes
 
 
@@ -75,20 +83,39 @@ async def _judged(context: Context, before: View, changes: Sequence[Change], aft
     if len(written) == len(changes):
         return further
     programs = await active(after)
+    await _documents(context, before, changes, after, programs)
     tasks = [change for change in changes if change.type == "Task"]
     opened: list[Change] = []
     if tasks:
+        proposals, tasks = await designation.told_apart(before, tasks)
+        further = [*further, *await designation.judged(context, before, proposals, after, programs)]
         transfers = await judgement.judged(context, before, tasks, after, programs)
         further, opened = [*further, *transfers.further], transfers.opened
-    if not programs.roles or (len(tasks) == len(changes) and not opened):
+    assigning = [change for change in changes if change.type in ASSIGNING] + opened
+    if not assigning or not (programs.roles or programs.leads):
         return further
-    assigning = [change for change in changes if change.type != "Task"] + opened
     commit = await write.read(context, before, assigning, after, programs)
-    further += await team.closings(commit)
+    _refuse(await lead.kept(commit))
+    further += [*await lead.lapses(commit), *await team.closings(commit)]
     if further:
         return further
     for kinds in (SOUND, COUNTED, PAST):
-        issues = [issue for kind in kinds for issue in await kind(commit)]
-        if issues:
-            raise Problem.with_issues("business_rule", issues)
+        _refuse([issue for kind in kinds for issue in await kind(commit)])
     return ()
+
+
+def _refuse(issues: Sequence[Issue]) -> None:
+    if issues:
+        raise Problem.with_issues("business_rule", issues)
+
+
+async def _documents(
+    context: Context, before: View, changes: Sequence[Change], after: View, programs: Programs
+) -> None:
+    """What leads rest on: the agreements, and the forms."""
+    contracts = [change for change in changes if change.type == "Contract"]
+    forms = [change for change in changes if change.type == "QuestionnaireResponse"]
+    if contracts:
+        _refuse(await agreement.sound(context, before, contracts, after, programs))
+    if forms:
+        _refuse(await lead.forms(context, before, forms, after, programs))

@@ -28,13 +28,16 @@ from server.operations.expand import expand
 from server.operations.graph import graph
 from server.operations.handoff import handoff
 from server.operations.lastn import last
+from server.operations.lead import lead
 from server.operations.lookup import lookup
 from server.operations.match import match_of
 from server.operations.member_file import member_file
 from server.operations.meta import meta, meta_add, meta_delete
 from server.operations.outcome_indicators import outcome_indicators
 from server.operations.parameters import Inputs
+from server.operations.propose_lead import propose_lead
 from server.operations.rebalance import rebalance
+from server.operations.respond import respond
 from server.operations.snapshot import snapshot_of
 from server.operations.subsumes import subsumes
 from server.operations.translate import translate
@@ -85,6 +88,7 @@ _ROWS = (
     _row("graph", graph),
     _row("handoff", handoff),
     _row("lastn", last, searches=True),
+    _row("lead", lead),
     _row("lookup", lookup),
     _row("match", match_of),
     _row("member-file", member_file),
@@ -94,7 +98,9 @@ _ROWS = (
     _row("snapshot", snapshot_of),
     _row("subsumes", subsumes),
     _row("translate", translate),
+    _row("propose-lead", propose_lead),
     _row("rebalance", rebalance),
+    _row("respond", respond),
     _row("unassigned", unassigned),
     _row("validate", validate),
     _row("validate-code", validate_code),

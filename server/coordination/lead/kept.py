@@ -1,0 +1,164 @@
+"""Kept: who leads is what both organizations agreed on: nobody else's write says so, and it ends where they part.
+
+A CareTeam's lead is changed by an accepted designation alone. Where the enrolment at one of the two organizations ends
+(disenrollment, transfer to another Health Home, death), the lead lapses at that instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from server.coordination import period
+from server.coordination.assignment import Member
+from server.coordination.facts import Assignment, Designation
+from server.coordination.lead.form import wrong
+from server.coordination.lead.naming import closed, written
+from server.coordination.lead.terms import Terms, every, is_enrolled, leading, leads, pairs
+from server.coordination.period import Interval
+from server.coordination.programs import Programs
+from server.coordination.stored import read
+from server.coordination.write import AS_RECORDED, Place, Write, refusal
+from server.ledger import Change, Context, Resource, View, micros
+from server.outcome import Issue, Problem
+
+
+async def kept(write: Write) -> list[Issue]:
+    """Refuse what a CareTeam's writer says about leads, unless it was said before."""
+    if write.context.override is AS_RECORDED or not write.programs.leads:
+        return []
+    issues: list[Issue] = []
+    own = [change for change in write.of_type("CareTeam") if not change.is_derived]
+    for terms in every(write.programs, write.now):
+        for change in own:
+            issues += await _changed(write, terms, change)
+        issues = issues or _together(write, terms)
+    return issues
+
+
+async def _changed(write: Write, terms: Terms, change: Change) -> list[Issue]:
+    now = _said(write.distinct(), terms, change.reference)
+    earlier = {id(one): one for one in (await write.earlier()).values()}.values() if write.stored else ()
+    was = _said(earlier, terms, change.reference)
+    if was == now:
+        return []
+    why = (
+        f"{change.reference} changes who leads. A lead is named by both organizations (Patient/$propose-lead, "
+        "Task/$respond), whose CareTeams then say so, and ends as the next one is named or the member leaves one of "
+        "them; leave its participants of this role as they are."
+    )
+    places = [one for one in (*now.values(), *was.values()) if one.team == change.reference][:1]
+    path = f"CareTeam.participant[{places[0].place}]" if places[0] in now.values() else "CareTeam.participant"
+    return [refusal(terms.program, terms.rule, why, Place(change.reference, path))]
+
+
+def _said(members: Iterable[Member], terms: Terms, team: str) -> dict[tuple[str, str, Interval], Assignment]:
+    """What a team says about the leads of members of the program: of whom, who, when."""
+    found = (one for member in members if is_enrolled(member, terms) for one in leads(member, terms))
+    return {(one.member, one.manager, leading(one, terms.zone)): one for one in found if one.team == team}
+
+
+def _together(write: Write, terms: Terms) -> list[Issue]:
+    """One lead at a time from now on, whatever was merged."""
+    issues = []
+    for member in write.distinct():
+        found = leads(member, terms) if is_enrolled(member, terms) else []
+        both = _two(found, terms, write.now)
+        if both:
+            why = (
+                f"{member.patient} would have two leads: {both[0].manager} and {both[1].manager}. Name one for both "
+                "records first (Patient/$propose-lead)."
+            )
+            issues.append(refusal(terms.program, terms.rule, why, *write.places(both)))
+    return issues
+
+
+def _two(found: Sequence[Assignment], terms: Terms, now: int) -> tuple[Assignment, Assignment] | None:
+    for index, one in enumerate(found):
+        for other in found[index + 1 :]:
+            low = max(leading(one, terms.zone).low, leading(other, terms.zone).low, now)
+            high = min(leading(one, terms.zone).high, leading(other, terms.zone).high)
+            if one.manager != other.manager and low < high:
+                return one, other
+    return None
+
+
+# Where they part
+
+
+async def lapses(write: Write) -> list[Change]:
+    """Leads end where one of the two organizations has the member no more. Problem for one whom nobody named."""
+    if write.context.override is AS_RECORDED or not write.of_type("EpisodeOfCare"):
+        return []
+    teams: dict[str, Resource] = {}
+    for terms in every(write.programs, write.now):
+        for member in write.distinct():
+            coming = [one for one in leads(member, terms) if leading(one, terms.zone).high > write.now]
+            if coming and is_enrolled(member, terms):
+                await _lapsed(write, terms, member, coming, teams)
+    closing = [written(team) for team in teams.values()]
+    for change in closing:
+        change.is_derived = True
+    return closing
+
+
+async def _lapsed(
+    write: Write, terms: Terms, member: Member, coming: Sequence[Assignment], teams: dict[str, Resource]
+) -> None:
+    named = await accepted(write.after, member)
+    for one in coming:
+        low, high = leading(one, terms.zone)
+        parties = _parties(one, named, terms)
+        if parties is None:
+            why = (
+                f"{one.team} names {one.manager} as {one.member}'s lead, whom nobody named together: end that first; a "
+                "lead is named by both organizations (Patient/$propose-lead)."
+            )
+            place = Place(one.team, f"CareTeam.participant[{one.place}]")
+            raise Problem.with_issues("business_rule", [refusal(terms.program, terms.rule, why, place)])
+        times = [times for pair in pairs(member, terms) if set(pair.organizations) == parties for times in pair.times]
+        end = next((until for since, until in times if since <= low < until), max(low, write.now))
+        if end < high:
+            team = teams.get(one.team) or await read(write.after, one.team) or {}
+            teams[one.team] = closed(team, one.place, period.text(end, terms.zone))
+
+
+async def accepted(view: View, member: Member) -> list[Designation]:
+    """The designations by which the member's leads were named."""
+    found = (await view.facts("designation", member.patients)).values()
+    return [one for rows in found for one in map(Designation.of, rows) if one.status == "completed"]
+
+
+def _parties(one: Assignment, named: Sequence[Designation], terms: Terms) -> set[str] | None:
+    """The two organizations that agreed on a lead."""
+    low = leading(one, terms.zone).low
+    for found in named:
+        if found.lead == one.manager and period.starts(found.since, terms.zone) == low:
+            return {str(found.proposer), str(found.answerer)}
+    return None
+
+
+# The form
+
+
+async def forms(
+    context: Context, before: View, changes: Sequence[Change], after: View, programs: Programs
+) -> list[Issue]:
+    """Refuse to let a form say otherwise than the designation that stands on it."""
+    if context.override is AS_RECORDED or not changes:
+        return []
+    found = await before.facts("designation", [change.reference for change in changes])
+    issues: list[Issue] = []
+    for change in changes:
+        for one in map(Designation.of, found[change.reference]):
+            if one.is_open or one.status == "completed":
+                issues += _form(one, change, programs, micros(context.now))
+    return issues
+
+
+def _form(found: Designation, change: Change, programs: Programs, now: int) -> list[Issue]:
+    terms = next((one for one in every(programs, now) if one.program.url == found.program), None)
+    if terms is None:
+        return []
+    issues = wrong(change.resource, found, terms, [str(found.patient)])
+    hint = f" {found.task} stands on it; write down another decision on another form."
+    return [refusal(terms.program, terms.rule, why + hint, Place(change.reference, path)) for path, why in issues]

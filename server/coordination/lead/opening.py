@@ -1,0 +1,256 @@
+"""Opening: one organization proposes a member's lead to the other; and what has to hold for that, then and at the end.
+
+The gate (NY-06) is the agreement in force at the instant from which on the lead is to lead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from server.coordination import agreement, assignment, period
+from server.coordination.assignment import Member
+from server.coordination.facts import DESIGNATION_TERM, Designation, Role
+from server.coordination.handoff.transfer import concept, put
+from server.coordination.lead import form, terms
+from server.coordination.lead.terms import Pair, Terms
+from server.coordination.programs import Programs
+from server.coordination.stored import read
+from server.coordination.write import Place, refusal
+from server.ledger import Change, Context, Resource, View, micros
+from server.outcome import Issue, Problem
+
+STATE = DESIGNATION_TERM + "-state"
+
+
+class Proposal(NamedTuple):
+    """A designation and what it is judged by."""
+
+    found: Designation
+    terms: Terms
+    member: Member
+    pair: Pair
+    start: int  # from when on the lead is to lead
+    lead: Role
+    agreement: str
+
+    def refused(self, why: str, path: str) -> Problem:
+        return refused(self.terms, why, self.found.task, path)
+
+
+def refused(found: Terms, why: str, task: str, path: str) -> Problem:
+    """Refused by the program's rule about leads."""
+    return Problem.with_issues("business_rule", [refusal(found.program, found.rule, why, Place(task, path))])
+
+
+def conflict(why: str, task: str, path: str = "Task.status") -> Problem:
+    """Not possible as things stand."""
+    return Problem.with_issues("conflict", [Issue("conflict", why, (path,), resources=(task,))])
+
+
+def unprocessable(why: str, task: str, path: str) -> Problem:
+    return Problem.with_issues("unprocessable", [Issue("required", why, (path,), resources=(task,))])
+
+
+def given(name: str) -> str:
+    """Where a term stands in the Task."""
+    return f"Task.input.where(type.coding.code = '{name}')"
+
+
+async def opened(context: Context, after: View, programs: Programs, task: Resource, found: Designation) -> list[Change]:
+    """The proposal with all that it says by itself. Problem where it may not be made."""
+    if found.status != "requested":
+        raise unprocessable(f"A proposal begins as requested, not as {found.status}", found.task, "Task.status")
+    proposal = await judged(after, programs, found, micros(context.now))
+    await _check_alone(after, proposal)
+    proposer = await _proposer(context, after, proposal)
+    for named, wanted, path in (
+        (found.proposer, proposer, "Task.requester"),
+        (found.answerer, proposal.pair.other(proposer), "Task.owner"),
+    ):
+        if named not in (None, wanted):
+            why = (
+                f"{found.patient}'s lead is agreed on by {' and '.join(proposal.pair.organizations)}: here is {wanted}."
+            )
+            raise proposal.refused(why, path)
+    whole = _whole(context, task, proposal, proposer)
+    return [] if whole == task else [put(whole)]
+
+
+async def judged(after: View, programs: Programs, found: Designation, now: int) -> Proposal:
+    """Everything that a designation has to be, as of now. Problem business_rule with all that it lacks."""
+    if not found.patient or not found.lead:
+        path = given("lead") if found.patient else "Task.for"
+        raise unprocessable(
+            "It is for a Patient, and proposes a PractitionerRole: literal references", found.task, path
+        )
+    member = (await assignment.members(after, [found.patient]))[found.patient]
+    meant = _terms(programs, member, found, now)
+    start = starting(meant, found, now)
+    pair = terms.pair_at(member, meant, start)
+    if pair is None:
+        raise refused(meant, _apart(member, meant, start), found.task, "Task.for")
+    role = next((Role.of(row) for row in (await after.facts("role", [found.lead]))[found.lead]), None)
+    issues = [
+        refusal(meant.program, meant.rule, why, Place(found.task, path))
+        for path, why in (*_lead(role, pair, meant, found, start), *_needs(meant, found))
+    ]
+    written = await read(after, found.form) if found.form else None
+    issues += [
+        refusal(meant.program, meant.rule, why, Place(found.form or found.task, path if found.form else given("form")))
+        for path, why in form.wrong(written, found, meant, member.patients)
+    ]
+    _check_order(member, meant, found, start, now)
+    contract = await agreement.in_force(after, meant.program, pair.organizations, start)
+    if contract is None:
+        why = (
+            f"{' and '.join(pair.organizations)} have no agreement in force on {period.day(start, meant.zone)}: a "
+            "Contract, executed, of both, on the program's template, whose time (applies) holds that day."
+        )
+        issues.append(refusal(meant.program, meant.agreement, why, Place(found.task, given("effective"))))
+    if issues or role is None or contract is None:
+        raise Problem.with_issues("business_rule", issues)
+    return Proposal(found, meant, member, pair, start, role, contract)
+
+
+def _terms(programs: Programs, member: Member, found: Designation, now: int) -> Terms:
+    """Those of the program that is named; else of the one that the member is in."""
+    if found.program:
+        return terms_of(programs, found, now)
+    known = list(terms.every(programs, now))
+    meant = [one for one in known if terms.pair_at(member, one, starting(one, found, now))]
+    meant = meant or [one for one in known if terms.is_enrolled(member, one)]
+    if len(meant) != 1:
+        names = ", ".join(one.program.url for one in meant or known) or "none"
+        why = f"{found.patient} is in {'several programs' if meant else 'no program'} with leads; there are {names}"
+        raise unprocessable(why, found.task, "Task.instantiatesCanonical")
+    return meant[0]
+
+
+def terms_of(programs: Programs, found: Designation, now: int) -> Terms:
+    """Those that a designation names."""
+    known = {one.program.url: one for one in terms.every(programs, now)}
+    if found.program not in known:
+        why = f"{found.program} names no leads; that do {', '.join(known) or 'none'}"
+        raise unprocessable(why, found.task, "Task.instantiatesCanonical")
+    return known[found.program]
+
+
+def starting(meant: Terms, found: Designation, now: int) -> int:
+    """`effective`; now, where none is given, or where it was to come and went by before it was accepted."""
+    wanted = period.starts(found.effective, meant.zone) if found.effective else now
+    opened = period.starts(found.opened, meant.zone) if found.opened else now
+    return now if opened < wanted < now else wanted
+
+
+def _apart(member: Member, meant: Terms, start: int) -> str:
+    partner = meant.rule.parameters["partner"]
+    return (
+        f"{member.patient} is not with two organizations on {period.day(start, meant.zone)}: a lead is named where "
+        f"there is an episode of {meant.program.title}, and one of {partner} at another organization."
+    )
+
+
+def _check_order(member: Member, meant: Terms, found: Designation, start: int, now: int) -> None:
+    """Who led stays in the record: a lead begins after the present one did, and after what has ended."""
+    for one in terms.leads(member, meant):
+        low, high = terms.leading(one, meant.zone)
+        if low <= now and max(low, start) < high and (start < low or high <= now):
+            raise conflict(
+                f"{one.manager} led from {one.start} to {one.end or 'now'}: let it take effect after that.",
+                found.task,
+                given("effective"),
+            )
+
+
+def _lead(role: Role | None, pair: Pair, meant: Terms, found: Designation, start: int) -> Iterator[tuple[str, str]]:
+    if role is None or role.practitioner is None:
+        yield given("lead"), f"There is no {found.lead}, or it names no Practitioner of this server."
+    elif role.organization not in pair.organizations:
+        yield (
+            given("lead"),
+            f"{found.lead} is at {role.organization}; the lead is a care manager of {' or '.join(pair.organizations)}.",
+        )
+    elif not role.active or not period.holds([period.between(role.start, role.end, meant.zone)], start):
+        yield given("lead"), f"{found.lead} is not active then."
+
+
+def _needs(meant: Terms, found: Designation) -> Iterator[tuple[str, str]]:
+    accepted = meant.rule.parameters["need"]
+    if set(accepted).isdisjoint(found.needs):
+        yield (
+            given("primary-need"),
+            f"It rests on the member's primary needs, coded; accepted are {', '.join(accepted)}.",
+        )
+
+
+async def _check_alone(after: View, proposal: Proposal) -> None:
+    """One proposal at a time."""
+    found = await after.facts("designation", proposal.member.patients)
+    others = [one for rows in found.values() for one in map(Designation.of, rows)]
+    waiting = sorted(one.task for one in others if one.is_open and one.task != proposal.found.task)
+    if waiting:
+        raise conflict(
+            f"{proposal.found.patient}'s lead is proposed already: answer {waiting[0]} first (accept, decline or "
+            "counter), or let who proposed it withdraw it.",
+            proposal.found.task,
+            "Task.for",
+        )
+
+
+# By whom
+
+
+async def _proposer(context: Context, after: View, proposal: Proposal) -> str:
+    """The organization that is named, or of who acts; of the local system, the lead's own."""
+    if context.actor is None:
+        return proposal.found.proposer or proposal.lead.organization or ""
+    own = [one for one in proposal.pair.organizations if one in await organizations(after, context.actor)]
+    named = [one for one in own if proposal.found.proposer in (None, one)]
+    if not named:
+        who = proposal.found.proposer or " or ".join(proposal.pair.organizations)
+        raise proposal.refused(
+            f"{context.actor} does not act for {who}, which is whose it is to propose.", "Task.requester"
+        )
+    return named[0]
+
+
+async def organizations(view: View, actor: str) -> set[str]:
+    """For whom somebody acts: an organization for itself, a person for where they are active in a role."""
+    if actor.startswith("Organization/"):
+        return {actor}
+    if not actor.startswith(("PractitionerRole/", "Practitioner/")):
+        return set()
+    roles = map(Role.of, (await view.facts("role", [actor]))[actor])
+    return {role.organization for role in roles if role.active and role.organization}
+
+
+# What is written
+
+
+def _whole(context: Context, task: Resource, proposal: Proposal, proposer: str) -> Resource:
+    """The Task with what follows from what was proposed; what a client wrote beside it stays."""
+    program, now = proposal.terms.program, micros(context.now)
+    needs = proposal.found.needs
+    return {
+        **task,
+        "instantiatesCanonical": program.canonical,
+        "status": "requested",
+        "businessStatus": concept(f"{STATE}|proposed"),
+        "intent": "proposal",
+        "authoredOn": period.text(now, program.zone),
+        "requester": {"reference": proposer},
+        "owner": {"reference": proposal.pair.other(proposer)},
+        "reasonCode": task.get("reasonCode") or concept(needs[0]),
+        "input": [*_others(task), term("organization", {"reference": proposal.lead.organization})],
+    }
+
+
+def _others(task: Resource) -> list[Resource]:
+    """Task.input but for what the server says itself."""
+    own = f"{DESIGNATION_TERM}|organization"
+    return [one for one in task.get("input", ()) if concept(own)["coding"][0] not in one["type"].get("coding", ())]
+
+
+def term(name: str, value: object, member: str = "valueReference") -> Resource:
+    return {"type": concept(f"{DESIGNATION_TERM}|{name}"), member: value}

@@ -1,0 +1,100 @@
+"""Terms: what a program's file says about leads, and between whom one is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from server.coordination import agreement, period
+from server.coordination.assignment import COUNTED, Member, enrolled_as
+from server.coordination.facts import Assignment
+from server.coordination.period import Interval
+from server.coordination.program import Program, Rule
+from server.coordination.programs import Programs
+
+TOGETHER = COUNTED | {"onhold"}  # EpisodeOfCare.status: what is on hold ends nothing
+
+
+class Terms(NamedTuple):
+    """A program with its rule about leads, and the one about the agreement that they rest on."""
+
+    program: Program
+    rule: Rule
+    agreement: Rule
+
+    @property
+    def role(self) -> str:
+        """The CareTeam.participant.role of a lead."""
+        return str(self.rule.parameters["role"])
+
+    @property
+    def zone(self) -> str:
+        return self.program.zone
+
+
+class Pair(NamedTuple):
+    """Two organizations that both have the member enrolled, and when: the program's own, and its partner."""
+
+    plan: str
+    partner: str
+    times: list[Interval]
+
+    @property
+    def organizations(self) -> tuple[str, str]:
+        return self.plan, self.partner
+
+    def other(self, organization: str) -> str:
+        return self.partner if organization == self.plan else self.plan
+
+
+def of(program: Program) -> Terms | None:
+    """None where the program names no leads."""
+    rule, contract = next(program.of_kind("lead"), None), agreement.rule_of(program)
+    return Terms(program, rule, contract) if rule and contract else None
+
+
+def every(programs: Programs, now: int) -> Iterator[Terms]:
+    """Those of each program, in the version of now."""
+    for url in programs:
+        if terms := of(programs.near(url, now)):
+            yield terms
+
+
+def pairs(member: Member, terms: Terms) -> list[Pair]:
+    """Whoever has the member together, ever."""
+    plans = enrolled_as(member, terms.program.types, terms.zone, TOGETHER)
+    partners = enrolled_as(member, {terms.rule.parameters["partner"]}, terms.zone, TOGETHER)
+    found = [
+        Pair(plan, partner, period.intersection(times, others))
+        for plan, times in plans.items()
+        for partner, others in partners.items()
+        if plan != partner
+    ]
+    return [pair for pair in found if pair.times]
+
+
+def pair_at(member: Member, terms: Terms, at: int) -> Pair | None:
+    return next((pair for pair in pairs(member, terms) if period.holds(pair.times, at)), None)
+
+
+def is_enrolled(member: Member, terms: Terms) -> bool:
+    """True where the member is, was or is to be in the program."""
+    return any(not terms.program.types.isdisjoint(one.types) for one in member.enrolments)
+
+
+def leads(member: Member, terms: Terms) -> list[Assignment]:
+    """What CareTeams say about the member's leads in the program."""
+    return [
+        one
+        for one in member.assignments
+        if terms.role in one.roles and (not one.programs or terms.program.url in one.programs)
+    ]
+
+
+def leading(one: Assignment, zone: str) -> Interval:
+    """When somebody leads by one participant; empty where nobody does. In a team that is over, an end has to say so."""
+    counts = one.status in {None, "active"} or (one.status in {"inactive", "suspended"} and one.end)
+    return period.between(one.start, one.end, zone) if counts and not one.error else NOT_AT_ALL
+
+
+NOT_AT_ALL = Interval(0, 0)

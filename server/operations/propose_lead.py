@@ -1,0 +1,72 @@
+"""Patient/[id]/$propose-lead: one of two organizations proposes who is to lead the member's care."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from server.coordination.lead.opening import given
+from server.coordination.lead.request import Wanted, proposed
+from server.fhir.body import Body
+from server.ledger import Change, Plan, View
+from server.operations.call import Answer, Call
+from server.operations.parameters import Given, place
+from server.outcome import Issue, Problem
+from server.repository import new_id
+from server.validation.element import validate
+
+FORM = "QuestionnaireResponse"
+PARAMETERS = {
+    given("lead"): "lead",
+    given("primary-need"): "primaryNeed",
+    given("form"): "form",
+    given("effective"): "effective",
+    "Task.instantiatesCanonical": "program",
+    "Task.requester": "requester",
+}
+
+
+async def propose_lead(call: Call) -> Answer:
+    """201 and the Task for the other organization; the form is stored in the same commit where it is given whole."""
+    form, stored = form_of(call.inputs.typed("form"))
+    wanted = Wanted(
+        call.reference,
+        call.inputs.one("lead"),
+        tuple(call.inputs.all("primaryNeed")),
+        form,
+        call.inputs.one("effective"),
+        call.inputs.one("program"),
+        call.inputs.one("requester"),
+    )
+    now, id = datetime.now(UTC), new_id()
+
+    async def decide(view: View) -> Plan:
+        await call.here(view)
+        return Plan([proposed(wanted, id), *stored])
+
+    try:
+        commit = await call.commit(decide, now)
+    except Problem as problem:
+        raise of_inputs(problem) from None
+    return Answer(status=201, version=commit.versions[0])
+
+
+def form_of(form: Given | None) -> tuple[str, list[Change]]:
+    """The form's reference, and the change that stores it. Problem invalid with all that is wrong in it."""
+    if form is None or form.type == "Reference":
+        return (form.value if form else ""), []
+    id = new_id()
+    sent = Body.of({**form.value, "id": id})
+    if issues := validate(sent.resource):
+        raise Problem.with_issues("invalid", issues)
+    return f"{FORM}/{id}", [Change("POST", FORM, id, sent.resource, sent.text(id))]
+
+
+def of_inputs(problem: Problem) -> Problem:
+    """What is refused of the Task that would be written is wrong with the inputs: the client sent no Task."""
+    return Problem(problem.kind, [_of_input(issue) for issue in problem.issues], problem.headers)
+
+
+def _of_input(issue: Issue) -> Issue:
+    places = (place(PARAMETERS[path]) if path in PARAMETERS else path for path in issue.expression)
+    return replace(issue, expression=tuple(places), resources=())

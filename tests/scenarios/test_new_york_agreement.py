@@ -1,0 +1,157 @@
+"""New York: nothing is agreed on without the agreement (ASA): on the template as it is, signed by both, in its time."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+import httpx
+import pytest
+
+from tests.answers import places, refusal
+from tests.scenarios.iowa import kept, put
+from tests.scenarios.new_york import (
+    HAL,
+    HOME,
+    MEMBER,
+    OTHER,
+    PAT,
+    PLAN,
+    TEXTS,
+    asa,
+    day,
+    enrolled,
+    lead,
+    named,
+    new_york,
+    propose,
+    proposed,
+    respond,
+    shipped,
+    text,
+)
+
+
+@pytest.fixture
+async def here(client: httpx.AsyncClient) -> httpx.AsyncClient:
+    return await new_york(client)
+
+
+@pytest.mark.requirement("NY-06")
+@pytest.mark.parametrize("program", ["ny-mltcp", "ny-map"])
+async def test_lead_is_proposed_under_an_agreement_of_that_pair_in_force_on_that_day(
+    client: httpx.AsyncClient, program: str
+) -> None:
+    await new_york(client, program)
+    await kept(client, asa(start=day(-10), end=day(10)), asa("asa-other", (PLAN, OTHER)))
+    outside = [await propose(client, effective=("valueDate", day(at))) for at in (-11, 11)]
+    assert [(422, ["business-rule"])] * 2 == [refusal(one) for one in outside]
+    assert "NY-06" in outside[0].json()["issue"][0]["details"]["text"]
+    await kept(client, asa(start=day(-10), end=day(10), status="terminated"))
+    assert (422, ["business-rule"]) == refusal(await propose(client))
+    await kept(client, asa(start=day(-10), end=day(10)))
+    assert 201 == (await propose(client, effective=("valueDate", day(10)))).status_code
+
+
+@pytest.mark.requirement("NY-06")
+async def test_agreement_is_in_force_when_the_proposal_is_accepted(here: httpx.AsyncClient) -> None:
+    task = await proposed(here)
+    await kept(here, asa(status="cancelled"))
+    assert (422, ["business-rule"]) == refusal(await respond(here, task))
+    await kept(here, asa("asa-new"))
+    assert 200 == (await respond(here, task)).status_code
+    assert "Contract/asa-new" == (await lead(here))["agreement"]
+
+
+@pytest.mark.requirement("NY-03", "NY-04", "NY-06")
+async def test_enrolling_in_the_health_home_waits_for_no_agreement(here: httpx.AsyncClient) -> None:
+    await kept(here, asa(status="cancelled"))
+    assert 201 == (await put(here, enrolled(MEMBER, "ny-health-home", OTHER) | {"id": "another"})).status_code
+
+
+@pytest.mark.requirement("NY-07", "ADJ-10")
+async def test_altered_text_is_refused_and_appendices_are_free(here: httpx.AsyncClient) -> None:
+    altered = text(TEXTS[0]).replace(b"nowhere", b"anywhere")
+    for content in (
+        {"contentType": "text/plain", "data": base64.b64encode(altered).decode()},
+        {"url": "http://plan.example/asa.txt", "hash": base64.b64encode(hashlib.sha1(altered).digest()).decode()},
+    ):
+        legal = [{"contentAttachment": content}, asa()["legal"][1]]
+        response = await put(here, asa("asa-2", legal=legal))
+        assert (422, ["business-rule", "business-rule"]) == refusal(response)
+        assert ["Contract.legal[0]", "Contract.legal"] == places(response)
+    by_hash = {
+        "url": "http://plan.example/asa.txt",
+        "hash": base64.b64encode(hashlib.sha1(text(TEXTS[0])).digest()).decode(),
+    }
+    free = [{"text": "Appendix B", "offer": {"text": "Respite is the plan's"}}]
+    whole = asa("asa-2", legal=[{"contentAttachment": by_hash}, asa()["legal"][1]], term=free)
+    assert 201 == (await put(here, whole)).status_code
+
+
+@pytest.mark.requirement("NY-07", "ADJ-10")
+async def test_agreement_without_statement_and_certification_is_refused(here: httpx.AsyncClient) -> None:
+    response = await put(here, asa("asa-2", legal=asa()["legal"][:1]))
+    assert (422, ["business-rule"]) == refusal(response)
+    assert ["Contract.legal"] == places(response)
+
+
+@pytest.mark.requirement("NY-06", "NY-07")
+@pytest.mark.parametrize(
+    ("wrong", "where"),
+    [
+        ({"signer": asa()["signer"][:1]}, "Contract.signer"),
+        ({"subject": [{"reference": PLAN}]}, "Contract.subject"),
+        ({"subject": [{"reference": PLAN}, {"reference": PLAN}]}, "Contract.subject"),
+        ({"subject": [{"reference": PLAN}, {"display": "The Health Home"}]}, "Contract.subject"),
+        ({"applies": {"end": "2027-01-01"}}, "Contract.applies"),
+        ({"instantiatesUri": "urn:example:our-own"}, "Contract.instantiatesUri"),
+    ],
+)
+async def test_agreement_that_is_not_whole_is_not_executed(
+    here: httpx.AsyncClient, wrong: dict[str, object], where: str
+) -> None:
+    response = await put(here, asa("asa-2") | wrong)
+    assert 422 == response.status_code
+    assert [where] == places(response)
+    assert 201 == (await put(here, asa("asa-2") | wrong | {"status": "negotiable"})).status_code
+
+
+@pytest.mark.requirement("NY-06")
+async def test_somebody_signs_for_an_organization(here: httpx.AsyncClient) -> None:
+    plan, home = asa()["signer"]
+    for_home = {**home["signature"][0], "who": {"reference": "Practitioner/hal"}, "onBehalfOf": {"reference": HOME}}
+    signers = [
+        {**plan, "party": {"reference": PAT}},
+        {**home, "party": {"reference": "Practitioner/hal"}, "signature": [for_home]},
+    ]
+    assert 201 == (await put(here, asa("asa-2", signer=signers))).status_code
+
+
+@pytest.mark.requirement("NY-06")
+async def test_agreement_that_a_lead_rests_on_is_ended_and_not_deleted(here: httpx.AsyncClient) -> None:
+    await named(here)
+    assert (422, ["business-rule"]) == refusal(await here.delete("Contract/asa"))
+    assert 200 == (await put(here, asa(end=day(30)))).status_code
+    assert HAL == (await lead(here, day(60)))["lead"]
+
+
+@pytest.mark.requirement("NY-07")
+async def test_operators_own_template_is_a_hash_in_the_programs_file(here: httpx.AsyncClient) -> None:
+    program = shipped("ny-map")
+    document = next(one for one in program["action"] if one["id"] == "NY-06")["action"][0]["action"][0]
+    official = b"The Department's text"
+    document["extension"][0]["extension"][1]["valueString"] = base64.b64encode(hashlib.sha1(official).digest()).decode()
+    await kept(here, program | {"version": "2.0.0"})
+    legal = [
+        {"contentAttachment": {"contentType": "text/plain", "data": base64.b64encode(official).decode()}},
+        asa()["legal"][1],
+    ]
+    assert 201 == (await put(here, asa("asa-2", legal=legal))).status_code
+
+
+@pytest.mark.requirement("NY-06")
+async def test_contract_of_another_kind_concerns_no_rule(here: httpx.AsyncClient) -> None:
+    lease = {"resourceType": "Contract", "id": "lease", "status": "executed", "type": {"text": "A lease"}}
+    assert 201 == (await put(here, lease)).status_code
+    assert 204 == (await here.delete("Contract/lease")).status_code

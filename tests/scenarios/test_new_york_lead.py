@@ -1,0 +1,366 @@
+"""New York: a plan and a Health Home name one lead together, under their agreement and on the form."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from tests.answers import places, refusal
+from tests.coordination.memory import coding, patient, team
+from tests.scenarios.iowa import Json, kept, parameters, put, puts
+from tests.scenarios.new_york import (
+    HAL,
+    HOME,
+    MEMBER,
+    OLA,
+    OTHER,
+    PAT,
+    PLAN,
+    asa,
+    counter,
+    day,
+    enrolled,
+    form,
+    lead,
+    manager,
+    midnight,
+    named,
+    need,
+    new_york,
+    propose,
+    proposed,
+    respond,
+    teams,
+)
+
+
+@pytest.fixture
+async def here(client: httpx.AsyncClient) -> httpx.AsyncClient:
+    return await new_york(client)
+
+
+@pytest.mark.requirement("NY-14", "NY-15", "NY-20")
+async def test_lead_is_named_by_both_on_the_members_needs(here: httpx.AsyncClient) -> None:
+    task = await proposed(here)
+    assert ("requested", "proposal", PLAN, HOME) == (
+        task["status"],
+        task["intent"],
+        task["requester"]["reference"],
+        task["owner"]["reference"],
+    )
+    assert "behavioral-health" == task["reasonCode"]["coding"][0]["code"]
+    assert {} == await lead(here)
+    response = await respond(here, task)
+    assert (200, "completed") == (response.status_code, response.json()["status"])
+    found = await lead(here)
+    assert (HAL, HOME, "Contract/asa") == (found["lead"], found["organization"], found["agreement"])
+    told = [(HAL, found["since"], None)]
+    assert {PLAN: told, HOME: told} == await teams(here)
+
+
+@pytest.mark.requirement("NY-14", "NY-21")
+async def test_both_organizations_are_told_of_the_lead(here: httpx.AsyncClient) -> None:
+    task = await named(here)
+    found = (await here.get("Communication", params={"subject": MEMBER})).json()["entry"]
+    notices = [entry["resource"] for entry in found]
+    assert {PLAN, HOME} == {one["recipient"][0]["reference"] for one in notices}
+    assert {f"Task/{task['id']}"} == {one["about"][0]["reference"] for one in notices}
+    assert all("Manager hal (1-212-555-0100) leads" in one["payload"][0]["contentString"] for one in notices)
+
+
+@pytest.mark.requirement("NY-14")
+async def test_nobody_answers_a_proposal_of_their_own_nor_for_others(here: httpx.AsyncClient) -> None:
+    task = await proposed(here, actor=PAT)
+    for actor in (PLAN, PAT, "Practitioner/pat", OLA, MEMBER):
+        assert (422, ["business-rule"]) == refusal(await respond(here, task, actor=actor)), actor
+    assert {} == await lead(here)
+    assert 200 == (await respond(here, task, actor="Practitioner/hal")).status_code
+    assert HAL == (await lead(here))["lead"]
+
+
+@pytest.mark.requirement("NY-14", "NY-20")
+@pytest.mark.parametrize("method", ["PUT", "POST", "PATCH", "transaction"])
+async def test_lead_is_named_by_nobody_alone_whatever_the_door(here: httpx.AsyncClient, method: str) -> None:
+    of_hal = {"role": [coding("cm-role", "lead-care-manager")], "member": {"reference": HAL}}
+    plain = team("m1", managingOrganization=[{"reference": HOME}])
+    del plain["participant"]
+    named = {**plain, "participant": [{**of_hal, "period": {"start": day(0)}}]}
+    if method == "PATCH":
+        await kept(here, plain)
+        patch = [{"op": "add", "path": "/participant", "value": named["participant"]}]
+        response = await here.patch("CareTeam/m1", json=patch, headers={"Content-Type": "application/json-patch+json"})
+    elif method == "transaction":
+        response = await here.post("", json=puts(named))
+    else:
+        url = "CareTeam" if method == "POST" else "CareTeam/m1"
+        response = await here.request(method, url, json=named)
+    assert (422, ["business-rule"]) == refusal(response)
+    assert places(response)[0].endswith("participant[0]")
+    assert {} == await lead(here)
+
+
+@pytest.mark.requirement("NY-14", "NY-20")
+async def test_lead_is_neither_ended_nor_changed_nor_dropped_by_one_organization(here: httpx.AsyncClient) -> None:
+    await named(here)
+    before = await teams(here)
+    found = (await here.get("CareTeam", params={"patient": MEMBER})).json()["entry"]
+    stored = next(one["resource"] for one in found if one["resource"]["managingOrganization"][0]["reference"] == PLAN)
+    participant = stored["participant"][0]
+    for changed in (
+        {**stored, "participant": [{**participant, "period": {**participant["period"], "end": day(1)}}]},
+        {**stored, "participant": [{**participant, "member": {"reference": PAT}}]},
+        {**stored, "status": "inactive"},
+        {one: stored[one] for one in stored if one != "participant"},
+    ):
+        assert (422, ["business-rule"]) == refusal(await put(here, changed))
+    assert (422, ["business-rule"]) == refusal(await here.delete(f"CareTeam/{stored['id']}"))
+    other = {"member": {"reference": "Practitioner/pat"}, "role": [coding("cm-role", "nurse")]}
+    response = await put(here, {**stored, "participant": [participant, other]})
+    assert 200 == response.status_code, response.text
+    await put(here, stored)
+    assert before == await teams(here)
+
+
+@pytest.mark.requirement("NY-20")
+async def test_next_lead_begins_as_the_former_ends(here: httpx.AsyncClient) -> None:
+    await named(here, lead=HAL, effective=("valueDate", day(-30)))
+    await named(here, lead=PAT, effective=("valueDate", day(10)))
+    assert [None, HAL, HAL, PAT] == [(await lead(here, day(at))).get("lead") for at in (-31, -30, 9, 10)]
+    told = [(HAL, midnight(-30), midnight(10)), (PAT, midnight(10), None)]
+    assert {PLAN: told, HOME: told} == await teams(here)
+
+
+@pytest.mark.requirement("NY-20")
+async def test_lead_that_was_to_come_gives_way_to_one_agreed_on_later(here: httpx.AsyncClient) -> None:
+    await named(here, lead=HAL, effective=("valueDate", day(30)))
+    await named(here, lead=PAT, effective=("valueDate", day(10)))
+    assert [None, PAT, PAT] == [(await lead(here, day(at))).get("lead") for at in (9, 10, 30)]
+
+
+@pytest.mark.requirement("NY-20")
+async def test_who_led_stays_in_the_record(here: httpx.AsyncClient) -> None:
+    await named(here, lead=HAL, effective=("valueDate", day(-30)))
+    await named(here, lead=PAT, effective=("valueDate", day(-10)))
+    assert (409, ["conflict"]) == refusal(await propose(here, HAL, effective=("valueDate", day(-20))))
+    assert (409, ["conflict"]) == refusal(await propose(here, HAL, effective=("valueDate", day(-11))))
+
+
+@pytest.mark.requirement("NY-14")
+async def test_proposal_is_declined_for_a_reason(here: httpx.AsyncClient) -> None:
+    task = await proposed(here)
+    assert (422, ["business-rule"]) == refusal(await respond(here, task, "decline"))
+    declined = await respond(here, task, "decline", reason=("valueCodeableConcept", {"text": "Hal is on leave"}))
+    assert ("rejected", "declined") == state(declined.json())
+    assert {} == await lead(here)
+    assert (409, ["conflict"]) == refusal(await respond(here, task))
+
+
+@pytest.mark.requirement("NY-14", "NY-16")
+async def test_counter_proposal_is_for_the_first_to_answer(here: httpx.AsyncClient) -> None:
+    task = await proposed(here)
+    response = await counter(here, task)
+    assert 201 == response.status_code, response.text
+    other = response.json()
+    assert (HOME, PLAN, f"Task/{task['id']}") == (
+        other["requester"]["reference"],
+        other["owner"]["reference"],
+        other["basedOn"][0]["reference"],
+    )
+    assert ("rejected", "countered") == state((await here.get(f"Task/{task['id']}")).json())
+    assert (422, ["business-rule"]) == refusal(await respond(here, other, actor=HOME))
+    assert ("completed", "accepted") == state((await respond(here, other, actor=PLAN)).json())
+    assert (PAT, PLAN) == ((await lead(here))["lead"], (await lead(here))["organization"])
+
+
+@pytest.mark.requirement("NY-14")
+async def test_proposal_is_withdrawn_by_who_made_it(here: httpx.AsyncClient) -> None:
+    task = await proposed(here)
+    assert (422, ["business-rule"]) == refusal(await respond(here, task, "withdraw", actor=HOME))
+    assert ("cancelled", "withdrawn") == state((await respond(here, task, "withdraw", actor=PLAN)).json())
+    assert (409, ["conflict"]) == refusal(await respond(here, task))
+    assert 201 == (await propose(here)).status_code
+
+
+@pytest.mark.requirement("NY-14")
+async def test_one_proposal_waits_at_a_time(here: httpx.AsyncClient) -> None:
+    await proposed(here, lead=HAL, actor=PLAN)
+    assert (409, ["conflict"]) == refusal(await propose(here, PAT, actor=HOME))
+
+
+@pytest.mark.requirement("NY-14")
+async def test_plain_writes_of_the_task_are_judged_alike(here: httpx.AsyncClient) -> None:
+    task = await proposed(here)
+    accepted = {**task, "status": "accepted"}
+    assert (422, ["business-rule"]) == refusal(await put(here, accepted, headers={"X-Acting-As": PLAN}))
+    other = {**task, "status": "accepted", "owner": {"reference": PLAN}}
+    assert (409, ["conflict"]) == refusal(await put(here, other, headers={"X-Acting-As": HOME}))
+    patch = [{"op": "replace", "path": "/status", "value": "accepted"}]
+    json_patch = {"Content-Type": "application/json-patch+json", "X-Acting-As": HOME}
+    response = await here.patch(f"Task/{task['id']}", json=patch, headers=json_patch)
+    assert (200, ("completed", "accepted")) == (response.status_code, state(response.json()))
+    assert HAL == (await lead(here))["lead"]
+    again = {**response.json(), "status": "cancelled"}
+    assert (409, ["conflict"]) == refusal(await put(here, again))
+    assert (409, ["conflict"]) == refusal(await here.delete(f"Task/{task['id']}"))
+
+
+@pytest.mark.requirement("NY-14")
+async def test_proposal_sent_as_a_plain_task_is_completed_by_the_server(here: httpx.AsyncClient) -> None:
+    written = (await here.post("QuestionnaireResponse", json=form())).json()
+    inputs = {"lead": HAL, "form": f"QuestionnaireResponse/{written['id']}"}
+    task = {
+        "resourceType": "Task",
+        "status": "requested",
+        "intent": "proposal",
+        "code": coding("cm-task", "lead-designation"),
+        "for": {"reference": MEMBER},
+        "reasonCode": coding("ny-primary-need", "behavioral-health"),
+        "input": [
+            {"type": coding("cm-designation", name), "valueReference": {"reference": one}}
+            for name, one in inputs.items()
+        ],
+    }
+    response = await here.post("Task", json=task, headers={"X-Acting-As": PAT})
+    assert 201 == response.status_code, response.text
+    assert (PLAN, HOME) == tuple(response.json()[party]["reference"] for party in ("requester", "owner"))
+    done = {**task, "status": "completed"}
+    assert (422, ["required"]) == refusal(await here.post("Task", json=done))
+
+
+@pytest.mark.requirement("NY-13", "NY-16")
+async def test_form_names_the_same_lead_or_nothing_is_written(here: httpx.AsyncClient) -> None:
+    for wrong in (
+        form(PAT),
+        form(HAL, "ltss"),
+        form(HAL, member="Patient/m2"),
+        form(HAL, status="in-progress"),
+        form(HAL, questionnaire="urn:example:another"),
+        form(HAL, item=form()["item"][1:]),
+    ):
+        asked = parameters(lead=("valueReference", {"reference": HAL}), primaryNeed=need())
+        asked["parameter"].append({"name": "form", "resource": wrong})
+        response = await here.post(f"{MEMBER}/$propose-lead", json=asked)
+        assert (422, ["business-rule"]) == refusal(response)
+    assert 0 == (await here.get("QuestionnaireResponse", params={"_summary": "count"})).json()["total"]
+    assert 0 == (await here.get("Task", params={"_summary": "count"})).json()["total"]
+
+
+@pytest.mark.requirement("NY-16")
+async def test_form_that_the_lead_stands_on_says_nothing_else_later(here: httpx.AsyncClient) -> None:
+    task = await proposed(here)
+    about = next(one for one in task["input"] if one["type"]["coding"][0]["code"] == "form")
+    reference = about["valueReference"]["reference"]
+    stored = (await here.get(reference)).json()
+    for _ in range(2):
+        assert (422, ["business-rule"]) == refusal(await put(here, {**stored, "item": form(PAT)["item"]}))
+        assert (422, ["business-rule"]) == refusal(await here.delete(reference))
+        assert 200 == (await put(here, {**stored, "status": "amended"})).status_code
+        await respond(here, task)
+    assert reference == (await lead(here))["form"]
+
+
+@pytest.mark.requirement("NY-15")
+async def test_choice_rests_on_a_coded_primary_need(here: httpx.AsyncClient) -> None:
+    response = await propose(here, primaryNeed=("valueCodeableConcept", {"text": "She likes Hal"}))
+    assert (422, ["business-rule"]) == refusal(response)
+    assert places(response) == ["Parameters.parameter.where(name='primaryNeed')"]
+
+
+@pytest.mark.requirement("NY-14")
+async def test_lead_is_an_active_care_manager_of_one_of_both(here: httpx.AsyncClient) -> None:
+    assert (422, ["business-rule"]) == refusal(await propose(here, OLA))
+    assert (422, ["business-rule"]) == refusal(await propose(here, "PractitionerRole/nobody"))
+    await kept(here, *manager(HAL, HOME, active=False))
+    assert (422, ["business-rule"]) == refusal(await propose(here, HAL))
+
+
+@pytest.mark.requirement("NY-04", "NY-14")
+async def test_lead_is_for_a_member_of_both(here: httpx.AsyncClient) -> None:
+    await kept(here, patient("m2"), enrolled("Patient/m2", "ny-map", PLAN))
+    response = await propose(here, member="Patient/m2")
+    assert (422, ["business-rule"]) == refusal(response)
+    await kept(here, patient("m3"))
+    assert (422, ["required"]) == refusal(await propose(here, member="Patient/m3"))
+    await kept(here, enrolled("Patient/m2", "ny-health-home", HOME))
+    assert 201 == (await propose(here, member="Patient/m2")).status_code
+
+
+# Where they part
+
+
+@pytest.mark.requirement("NY-20", "ADJ-05")
+@pytest.mark.parametrize(("program", "organization"), [("ny-map", PLAN), ("ny-health-home", HOME)])
+async def test_lead_lapses_as_the_member_leaves_one_of_both(
+    here: httpx.AsyncClient, program: str, organization: str
+) -> None:
+    await named(here, effective=("valueDate", day(-30)))
+    ended = enrolled(MEMBER, program, organization, end=day(4), status="finished")
+    response = await put(here, ended)
+    assert 200 == response.status_code, response.text
+    assert [HAL, None] == [(await lead(here, day(at))).get("lead") for at in (4, 5)]
+    told = [(HAL, midnight(-30), midnight(5))]
+    assert {PLAN: told, HOME: told} == await teams(here)
+
+
+@pytest.mark.requirement("NY-20")
+async def test_lead_of_an_episode_that_is_over_without_a_date_lapses_now(here: httpx.AsyncClient) -> None:
+    await named(here, effective=("valueDate", day(-30)))
+    await kept(here, enrolled(MEMBER, "ny-health-home", HOME, status="onhold"))
+    assert HAL == (await lead(here))["lead"]
+    await kept(here, enrolled(MEMBER, "ny-health-home", HOME, status="cancelled"))
+    assert {} == await lead(here)
+    assert HAL == (await lead(here, day(-1)))["lead"]
+
+
+@pytest.mark.requirement("NY-20", "ADJ-05")
+async def test_another_health_home_is_another_pair(here: httpx.AsyncClient) -> None:
+    """Segment end code 1, transferred to another Health Home: the lead was agreed on with the former."""
+    await named(here, effective=("valueDate", day(-30)))
+    moved = enrolled(MEMBER, "ny-health-home", OTHER, start=day(5)) | {"id": "m1-other-home"}
+    await kept(here, enrolled(MEMBER, "ny-health-home", HOME, end=day(4)), moved)
+    assert [HAL, None] == [(await lead(here, day(at))).get("lead") for at in (4, 5)]
+    assert (422, ["business-rule"]) == refusal(await propose(here, PAT, effective=("valueDate", day(5))))
+    await kept(here, asa("asa-2", (PLAN, OTHER)))
+    task = await proposed(here, lead=PAT, effective=("valueDate", day(5)))
+    assert (422, ["business-rule"]) == refusal(await respond(here, task, actor=HOME))
+    assert 200 == (await respond(here, task, actor=OTHER)).status_code
+    assert [HAL, PAT] == [(await lead(here, day(at))).get("lead") for at in (4, 5)]
+
+
+@pytest.mark.requirement("NY-20", "ADJ-05")
+async def test_new_segment_at_the_same_health_home_ends_nothing(here: httpx.AsyncClient) -> None:
+    """Segment end code 3, transferred to another care management agency, is no disenrollment."""
+    await named(here, effective=("valueDate", day(-30)))
+    again = enrolled(MEMBER, "ny-health-home", HOME, start=day(5)) | {"id": "m1-segment-2"}
+    await kept(here, enrolled(MEMBER, "ny-health-home", HOME, end=day(4)), again)
+    assert [HAL, HAL] == [(await lead(here, day(at))).get("lead") for at in (4, 500)]
+
+
+@pytest.mark.requirement("NY-14")
+async def test_enrollment_of_who_has_a_lead_that_nobody_named_is_refused(here: httpx.AsyncClient) -> None:
+    of_hal = {
+        "role": [coding("cm-role", "lead-care-manager")],
+        "member": {"reference": HAL},
+        "period": {"start": "2025-01-01"},
+    }
+    await kept(here, patient("m2"), team("m2", of_hal, managingOrganization=[{"reference": HOME}]))
+    response = await put(here, enrolled("Patient/m2", "ny-map", PLAN))
+    assert (422, ["business-rule"]) == refusal(response)
+
+
+@pytest.mark.requirement("NY-20")
+async def test_records_that_each_have_a_lead_are_not_merged_into_two_leads(here: httpx.AsyncClient) -> None:
+    await kept(
+        here,
+        patient("m2"),
+        enrolled("Patient/m2", "ny-map", PLAN),
+        enrolled("Patient/m2", "ny-health-home", HOME),
+    )
+    await named(here, lead=HAL)
+    await named(here, lead=PAT, member="Patient/m2")
+    link = [{"other": {"reference": MEMBER}, "type": "replaced-by"}]
+    assert (422, ["business-rule"]) == refusal(await put(here, patient("m2", link=link)))
+
+
+def state(task: Json) -> tuple[str, str]:
+    return task["status"], task["businessStatus"]["coding"][0]["code"]
