@@ -32,6 +32,7 @@ POINTS: Mapping[str, Mapping[str, int]] = {
 }
 FULL = 40
 CERTAIN, PROBABLE, POSSIBLE, NOT = "certain", "probable", "possible", "certainly-not"  # CodeSystem/match-grade
+VALUES, LENGTH = 20, 128  # names, identifiers and the like that are compared, and characters of each
 GRADES = {CERTAIN: 32, PROBABLE: 24, POSSIBLE: 12}
 
 Levels = Mapping[str, str]
@@ -64,8 +65,13 @@ def doubted(match: Match) -> Match:
 
 def compared(one: Resource, other: Resource) -> dict[str, str]:
     """How far each item agrees that both tell of."""
+    one, other = _bounded(one), _bounded(other)
     found = {item: compare(one, other) for item, compare in _COMPARISONS.items()}
     return {item: level for item, level in found.items() if level}
+
+
+def _bounded(patient: Resource) -> Resource:
+    return {name: value[:VALUES] if isinstance(value, list) else value for name, value in patient.items()}
 
 
 def _may_be_certain(levels: Levels) -> bool:
@@ -137,12 +143,12 @@ def _families(patient: Resource) -> list[list[str]]:
 def _givens(patient: Resource) -> list[list[str]]:
     """Of each HumanName its given names, one word after another."""
     found = [[word for given in name.get("given", ()) for word in _words(given)] for name in patient.get("name", ())]
-    return [words for words in found if words]
+    return [words[:VALUES] for words in found if words]
 
 
 def _words(text: str | None) -> list[str]:
     """A name's words without case, accents and marks: "O'Brien-Smith" is ["obrien", "smith"]."""
-    plain = folded((text or "").replace("-", " "))
+    plain = folded((text or "")[:LENGTH].replace("-", " "))
     return "".join(character for character in plain if category(character)[0] not in _MARKS).split()
 
 
@@ -250,11 +256,11 @@ def _places_alike(one: Resource, other: Resource) -> str | None:
 
 
 def _part(address: Resource, name: str) -> str:
-    return folded(address.get(name, ""))
+    return folded(address.get(name, "")[:LENGTH])
 
 
 def _line(address: Resource) -> str:
-    return " ".join(word for line in address.get("line", ()) for word in _words(line))
+    return " ".join(word for line in address.get("line", ())[:VALUES] for word in _words(line))
 
 
 def _postal_code(address: Resource) -> str:
@@ -268,7 +274,7 @@ def _telecom(one: Resource, other: Resource) -> str | None:
 
 def reached(patient: Resource) -> set[str]:
     """Phone numbers, by their last ten digits, and e-mail addresses; 000-000-0000 is nobody's."""
-    values = [point["value"] for point in patient.get("telecom", ()) if point.get("value")]
+    values = [point["value"][:LENGTH] for point in patient.get("telecom", ()) if point.get("value")]
     mail = {folded(value) for value in values if "@" in value}
     digits = ("".join(filter(str.isdecimal, value)) for value in values if "@" not in value)
     return mail | {number[-10:] for number in digits if len(number) >= 7 and len(set(number)) > 1}

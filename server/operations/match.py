@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from server.coordination import assignment
-from server.coordination.match import CERTAIN, NOT, Match, doubted, exchanged, match, reached
+from server.coordination.match import CERTAIN, LENGTH, NOT, VALUES, Match, doubted, exchanged, match, reached
 from server.fhir import body, bundle
 from server.fhir.folding import folded
 from server.ledger import Resource, Version, View
@@ -27,7 +27,6 @@ from server.validation import element
 GRADE = "http://hl7.org/fhir/StructureDefinition/match-grade"
 MOST = 200  # candidates of one search
 SHOWN = 50  # matches, where no count is given
-VALUES = 20  # of one item that are searched for
 
 Criteria = Sequence[tuple[str, str]]
 
@@ -84,8 +83,8 @@ def _searches(asked: Resource) -> Iterator[Criteria]:
         if one.get("system") and one.get("value")
     ]
     names = asked.get("name", ())
-    family = _values(name.get("family") for name in names)
-    given = _values(next(filter(None, name.get("given", ())), None) for name in names)
+    family = _values(part for name in names for part in _parts(name.get("family")))
+    given = _values(next(iter(_words(next(filter(None, name.get("given", ())), None))), None) for name in names)
     born = asked.get("birthDate", "")
     dates = ",".join([born, *exchanged(born)])
     codes = _values(address.get("postalCode", "").partition("-")[0] for address in asked.get("address", ()))
@@ -102,9 +101,18 @@ def _searches(asked: Resource) -> Iterator[Criteria]:
             yield criteria
 
 
+def _parts(family: str | None) -> list[str]:
+    """A family name, and each of several that somebody bears: what is shorter begins too many."""
+    return [family, *(word for word in _words(family) if len(word) > 3)] if family else []
+
+
+def _words(name: str | None) -> list[str]:
+    return (name or "").replace("-", " ").split()
+
+
 def _values(texts: Iterator[str | None] | Sequence[str | None]) -> str:
     """Alternatives, as a search takes them."""
-    found = dict.fromkeys(escape(text) for text in texts if text and folded(text))
+    found = dict.fromkeys(escape(text[:LENGTH]) for text in texts if text and folded(text[:LENGTH]))
     return ",".join(list(found)[:VALUES])
 
 

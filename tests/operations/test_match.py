@@ -70,6 +70,7 @@ CERTAIN = {"onlyCertainMatches": {"valueBoolean": True}}
         ({**RESOURCES[0], "identifier": []}, [("ann", "certain"), ("twin", "possible")]),
         (patient("", "NUNEZ", "ann"), [("ann", "probable")]),
         (patient("", "Nunez", "Ann", number="9", **HOME), [("ann", "probable")]),
+        (patient("", "Roe-Smith", "Eva-Lou", "1990-05-05"), [("twice1", "possible"), ("twice2", "possible")]),
         (patient("", "Vega", "Max", "1971-08-02"), [("swapped", "probable")]),
         (patient("", "Vega", "Max", "1971-02-18"), [("swapped", "possible")]),
         (patient("", "Weber", "Max", "1971-02-08"), [("swapped", "possible")]),
@@ -148,6 +149,27 @@ async def test_match_refuses(filled: httpx.AsyncClient, sent: Json, code: str, p
     response = await filled.post("Patient/$match", json=sent)
     assert (400, [code]) == refusal(response)
     assert [place] == places(response)
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        {"name": [{"family": ".", "given": ["-"]}], "birthDate": "1980"},
+        {
+            "name": [{"family": " x ", "_given": [{"extension": [{"url": "urn:x", "valueString": "y"}]}]}],
+            "birthDate": "1980",
+        },
+        {"name": [{"given": [None, "Ann"], "_given": [{"id": "a"}, None]}], "birthDate": "1980-01"},
+        {
+            "name": [{"family": f"f{number}", "given": ["g" * 5000]} for number in range(3000)],
+            "birthDate": "1980-03-04",
+        },
+        {"identifier": [{"system": "urn:medicaid", "value": str(number)} for number in range(3000)]},
+    ],
+)
+async def test_match_of_odd_descriptions(filled: httpx.AsyncClient, described: Json) -> None:
+    response = await filled.post("Patient/$match", json=asked({"resourceType": "Patient", **described}))
+    assert 200 == response.status_code, response.text
 
 
 async def test_match_does_not_ask_for_what_a_patient_must_have(filled: httpx.AsyncClient) -> None:
