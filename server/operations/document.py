@@ -1,4 +1,4 @@
-"""Composition/[id]/$document: the document that a Composition heads, with all that it refers to.
+"""Composition/[id]/$document: the document that a Composition heads, with all that it, or a graph, leads to.
 
 https://hl7.org/fhir/R4/composition-operation-document.html, https://hl7.org/fhir/R4/documents.html
 """
@@ -15,6 +15,7 @@ from server.fhir import body
 from server.fhir.body import Body
 from server.ledger import Change, Plan, Resource, View, instant, micros
 from server.operations.call import Answer, Call
+from server.operations.graph import led_to
 from server.operations.parameters import place
 from server.outcome import Issue, Problem
 from server.repository import new_id
@@ -26,7 +27,8 @@ MOST = 2000  # resources of one document
 async def document(call: Call) -> Answer:
     """A Bundle of type document, read at one position; stored where `persist` says so (201).
 
-    Problem unprocessable names each reference of the Composition that leads nowhere: a document is whole.
+    Problem unprocessable names each reference of the Composition that leads nowhere: a document is whole. What a
+    `graph` leads to is its author's to make whole.
     """
     persist = call.inputs.one("persist")
     if persist and not call.writes:
@@ -35,7 +37,11 @@ async def document(call: Call) -> Answer:
     view, _ = await call.view()
     version = await call.here(view)
     composition = body.loads(version.body or b"")
-    found = await _referred(view, composition, call)
+    if "graph" in call.inputs.given:
+        _, *led = await led_to(call, view, version)
+        found = [body.loads(one.body or b"") for one in led]
+    else:
+        found = await _referred(view, composition, call)
     made = _bundle([composition, *found], call.base_url, now)
     if not persist:
         return Answer([("return", made)])

@@ -33,23 +33,28 @@ Json = dict[str, Any]
 
 
 async def graph(call: Call) -> Answer:
-    """A Bundle of type collection, read at one position, the resource itself first.
+    """A Bundle of type collection, read at one position, the resource itself first."""
+    view = await call.repository.view(call.caller)
+    found = await led_to(call, view, await call.here(view))
+    entries = [
+        {"fullUrl": f"{call.base_url}/{version.reference}", "resource": body.loads(version.body or b"")}
+        for version in found
+    ]
+    return Answer([("result", {"resourceType": "Bundle", "type": "collection", "entry": entries})])
+
+
+async def led_to(call: Call, view: View, focus: Version) -> list[Version]:
+    """A resource, and what the GraphDefinition of the parameter `graph` leads to from it.
 
     Problem not_found for a definition that is not stored, unprocessable (422) for one that is for another type or that
     cannot be followed, too_costly (413) for a graph that is too large: none is cut short.
     """
-    view = await call.repository.view(call.caller)
-    focus = await call.here(view)
     definition = await _definition(call, view)
     if definition["start"] != call.type:
         raise _unfit(f"It starts from a {definition['start']}, and not from a {call.type}", "GraphDefinition.start")
     walk = _Walk(call, view, {focus.reference: focus})
     await walk.follow(definition.get("link", ()), [focus], "GraphDefinition.link")
-    entries = [
-        {"fullUrl": f"{call.base_url}/{reference}", "resource": body.loads(version.body or b"")}
-        for reference, version in walk.found.items()
-    ]
-    return Answer([("result", {"resourceType": "Bundle", "type": "collection", "entry": entries})])
+    return list(walk.found.values())
 
 
 async def _definition(call: Call, view: View) -> Resource:

@@ -63,3 +63,21 @@ async def test_document_of_which_something_is_missing(composed: httpx.AsyncClien
     await composed.delete("Goal/g")
     assert (422, ["not-found"]) == refusal(await composed.get("Composition/c/$document"))
     assert (404, ["not-found"]) == refusal(await composed.get("Composition/nothing/$document"))
+
+
+async def test_document_by_a_graph(client: httpx.AsyncClient) -> None:
+    for resource in (COMPOSITION, GOAL, {"resourceType": "Patient", "id": "a"}):
+        assert 201 == (await client.put(f"{resource['resourceType']}/{resource['id']}", json=resource)).status_code
+    graph = {
+        "resourceType": "GraphDefinition",
+        "url": "urn:example:goals",
+        "name": "Goals",
+        "status": "active",
+        "start": "Composition",
+        "link": [{"path": "Composition.section.entry", "target": [{"type": "Goal"}]}],
+    }
+    assert 201 == (await client.post("GraphDefinition", json=graph)).status_code
+    found = (await client.get("Composition/c/$document?graph=urn:example:goals")).json()
+    assert ["Composition", "Goal"] == [one["resource"]["resourceType"] for one in found["entry"]]
+    assert [] == validate(body.parse(body.dumps(found)).resource)
+    assert (404, ["not-found"]) == refusal(await client.get("Composition/c/$document?graph=urn:example:none"))
