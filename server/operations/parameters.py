@@ -123,10 +123,8 @@ class _Reader:
             return
         found = next(_values(one), None)
         if "part" in declared:
-            if found is not None:
-                parts = ", ".join(part["name"] for part in declared["part"])
-                self.wrong("value", f"{name} has no value of its own; it has the parts {parts}", name)
-            self.given.setdefault(name, []).append(Given("", self.inside(declared, one)))
+            parts = one.get("part", ()) if found is None else self.as_part(declared, one, found)
+            self.given.setdefault(name, []).append(Given("", self.inside(declared, parts)))
             return
         accepted = types(declared)
         if found is None or not _is_of(found, accepted):
@@ -135,10 +133,19 @@ class _Reader:
         else:
             self.take(name, declared, found)
 
-    def inside(self, declared: Mapping[str, Any], one: Mapping[str, Any]) -> Inputs:
+    def as_part(self, declared: Mapping[str, Any], one: Mapping[str, Any], found: Given) -> Sequence[Mapping[str, Any]]:
+        """A value in the place of parts stands for the part of its type: 2 that are hired for a count of 2."""
+        fitting = [part["name"] for part in declared["part"] if _is_of(found, types(part))]
+        if len(fitting) != 1:
+            parts = ", ".join(part["name"] for part in declared["part"])
+            self.wrong("value", f"{declared['name']} is no {found.type}; it has the parts {parts}", declared["name"])
+            return ()
+        return [{**one, "name": fitting[0]}]
+
+    def inside(self, declared: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> Inputs:
         """The parts of a parameter that has parts."""
         reader = _Reader({part["name"]: part for part in declared["part"]}, self.base_url)
-        for part in one.get("part", ()):
+        for part in parts:
             reader.parameter(part)
         reader.check()
         self.issues += reader.issues

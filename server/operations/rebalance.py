@@ -31,6 +31,8 @@ MOST = {"hire": 10_000, "enrolling": 100_000}  # that are supposed in all: a sta
 async def rebalance(call: Call) -> Answer:
     """The proposal, or with `apply` the transfers that it, or the moves that are named, open."""
     if call.inputs.one("apply"):
+        if not call.writes:
+            raise Problem.invalid("Moves are applied by POST", place("apply"))
         return await _apply(call)
     made, solution, position = await _proposed(call)
     if solution.lacking:

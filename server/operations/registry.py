@@ -99,7 +99,7 @@ _ROWS = (
     _row("subsumes", subsumes),
     _row("translate", translate),
     _row("propose-lead", propose_lead),
-    _row("rebalance", rebalance),
+    _row("rebalance", rebalance, gets=True),
     _row("respond", respond),
     _row("unassigned", unassigned),
     _row("validate", validate),

@@ -32,10 +32,22 @@ DEFINITION = {
         declared("share", "decimal"),
         declared("move", "string", max="*"),
         declared("number", "positiveInt"),
+        {
+            "name": "hire",
+            "use": "in",
+            "min": 0,
+            "max": "*",
+            "part": [
+                declared("count", "positiveInt"),
+                declared("location", "Reference", targetProfile=[f"{parameters.PROFILE}Location"]),
+                declared("start", "date"),
+            ],
+        },
         {"name": "count", "use": "out", "min": 1, "max": "1", "type": "integer"},
     ]
 }
 PROGRAM = {"name": "program", "valueCanonical": "urn:p"}
+START = {"name": "start", "valueDate": "2026-01-01"}
 
 
 def body(*parameter: dict[str, Any]) -> Body:
@@ -100,10 +112,31 @@ def test_read_takes_the_declared_types_and_narrower_ones(expected: Given, parame
         {"name": "manager", "valueReference": {"reference": "Practitioner/7"}},
         {"name": "manager", "valueReference": {"reference": "https://elsewhere.example.org/PractitionerRole/7"}},
         {"name": "manager", "valueReference": {"display": "Ann"}},
+        {"name": "hire", "valueString": "two"},
+        {"name": "hire", "valueInteger": 0},
     ],
 )
 def test_read_refuses_a_value_of_another_type(parameter: dict[str, Any]) -> None:
     assert [("value", place(parameter["name"]))] == refused(body(parameter))
+
+
+@pytest.mark.parametrize(
+    ("expected", "value"),
+    [
+        ({"count": 2}, {"valueInteger": 2}),
+        ({"location": "Location/1"}, {"valueReference": {"reference": "Location/1"}}),
+        ({"count": 2, "start": "2026-01-01"}, {"part": [{"name": "count", "valuePositiveInt": 2}, START]}),
+    ],
+)
+def test_read_takes_a_value_for_the_part_of_its_type(expected: dict[str, Any], value: dict[str, Any]) -> None:
+    [found] = given({"name": "hire", **value})["hire"]
+    assert expected == {name: one.value for name, [one] in found.value.given.items()}
+
+
+def test_read_refuses_the_part_that_a_value_cannot_be() -> None:
+    assert [("value", place("location"))] == refused(
+        body({"name": "hire", "valueReference": {"reference": "Patient/1"}})
+    )
 
 
 def test_read_leaves_out_how_the_answer_is_written() -> None:

@@ -262,6 +262,16 @@ async def test_places_are_kept_for_who_is_enrolling_waiting_or_in_transfer(iowa:
     assert [("manager", 1)] == [(one["limit"], one["managers"]) for one in lacking]
 
 
+async def test_a_get_proposes_and_applies_nothing(iowa: httpx.AsyncClient) -> None:
+    place, query = f"Organization/{MCO}/$rebalance", {"program": IA_HCBS, "limit": "3"}
+    found = (await iowa.get(place, params=query)).json()["parameter"]
+    assert 2 == len(found[0]["resource"]["entry"])
+    position = next(one["valueInteger"] for one in found if one["name"] == "position")
+    applied = await iowa.get(place, params=query | {"apply": "true", "position": str(position)})
+    assert 400 == applied.status_code
+    assert [] == (await iowa.get("Task")).json().get("entry", [])
+
+
 @pytest.mark.requirement("IA-09", "IA-10", "IA-16")
 async def test_applied_the_moves_are_open_transfers_once(iowa: httpx.AsyncClient) -> None:
     found = await answered(iowa, limit(3))
@@ -433,8 +443,12 @@ async def test_a_plan_without_members_has_no_average(iowa: httpx.AsyncClient) ->
     assert "average" not in {one["name"] for one in answer["parameter"]}
 
 
-async def test_a_parameter_of_parts_takes_no_value(iowa: httpx.AsyncClient) -> None:
-    response = await asked(iowa, {"name": "hire", "valueInteger": 2})
+async def test_a_number_of_hires_is_a_value(iowa: httpx.AsyncClient) -> None:
+    parts = [{"name": "count", "valuePositiveInt": 2}]
+    assert await answered(iowa, limit(2), {"name": "hire", "part": parts}) == await answered(
+        iowa, limit(2), {"name": "hire", "valueInteger": 2}
+    )
+    response = await asked(iowa, {"name": "hire", "valueString": "two"})
     assert (400, "value") == (response.status_code, response.json()["issue"][0]["code"])
 
 

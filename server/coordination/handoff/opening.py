@@ -53,9 +53,8 @@ async def opened(
     """The transfer with its terms, and its steps. Problem where it may not be opened."""
     found = await _read(context, after, programs, people, task, transfer)
     await _check(context, after, found)
-    if "requester" not in task:
-        asking = found.parties.of["requester"]
-        found.parties.of["requester"] = [await party.opener(after, found.parties, one) or one for one in asking]
+    asking = found.parties.of["requester"]
+    found.parties.of["requester"] = [await party.opener(after, found.parties, one) or one for one in asking]
     version = await after.read(*found.protocol.program.source.split("/"))
     assert version, "an active program is there"
     whole = _whole(found, f"{version.reference}/_history/{version.position}")
@@ -324,7 +323,7 @@ def _is_term(given: Resource) -> bool:
 
 def _step(context: Context, found: Opening, step: Part) -> Resource:
     parties = found.parties
-    owner = parties.of[step.parameters["owner"]]
+    owner = [*parties.of[step.parameters["owner"]], found.organization]  # which finds somebody, where nobody asks
     requester = parties.of["requester"]
     reasons = facts.tokens([found.task.get("reasonCode", {})])
     return {
@@ -341,7 +340,7 @@ def _step(context: Context, found: Opening, step: Part) -> Resource:
         "for": found.task["for"],
         "authoredOn": text(found.now, found.protocol),
         **({"requester": {"reference": requester[0]}} if requester else {}),
-        **({"owner": {"reference": owner[0]}} if owner else {}),
+        "owner": {"reference": owner[0]},
         **_needs(step.parts, reasons),
     }
 

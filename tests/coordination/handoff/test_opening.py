@@ -101,11 +101,19 @@ async def test_opening_stays_inside_the_organization_where_the_program_says_so()
     await opened(memory, "m2", to="PractitionerRole/there", id="t2")
 
 
-async def test_opening_takes_the_person_as_the_role_that_may() -> None:
+@pytest.mark.parametrize("named", ["actor", "requester"])
+async def test_opening_takes_the_person_as_the_role_that_may(named: str) -> None:
     memory = await directory()
-    await opened(memory, actor="Practitioner/lea")
+    await opened(memory, **{named: "Practitioner/lea"})
     assert LEA == memory.get("Task/t")["requester"]["reference"]
     assert LEA == (await steps(memory, "Task/t"))["1"]["owner"]["reference"]
+
+
+async def test_steps_of_who_asks_are_the_organizations_where_nobody_is_named() -> None:
+    memory = await directory()
+    await opened(memory)
+    owners = {code: one["owner"]["reference"] for code, one in (await steps(memory, "Task/t")).items()}
+    assert {"1": "Organization/mco", "2": "Organization/mco", "3": A, "4": A, "5": B} == owners
 
 
 async def test_opening_is_from_who_has_the_member_when_it_takes_effect() -> None:
