@@ -83,6 +83,18 @@ def _is_seek(step: str) -> bool:
 
 
 @pytest.mark.parametrize("at", [None, 7])
+def test_candidates_are_looked_for_in_a_set_that_is_read_once(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch, at: int | None
+) -> None:
+    monkeypatch.setattr(Compiler, "count", lambda compiler, filter, most: 100)
+    compiler = Compiler(tables, at)
+    names = And((Range("CarePlan.title", b"a", b"b"), DATE))
+    plan = _plan(tables, compiler.set("CarePlan", names), compiler)
+    assert [] == [step for step in plan if "rows" in step and "name=? AND key" not in step]
+    assert (1 if at is None else 2) == sum("LIST SUBQUERY" in step for step in plan)
+
+
+@pytest.mark.parametrize("at", [None, 7])
 @pytest.mark.parametrize("sort", ["CarePlan.date", "_lastUpdated", "_id"])
 @pytest.mark.parametrize("descending", [False, True])
 def test_many_are_walked_in_order_and_not_sorted(
@@ -101,7 +113,10 @@ def test_many_are_walked_in_order_and_not_sorted(
 
 
 @pytest.mark.parametrize("at", [None, 7])
-def test_words_of_few_candidates_are_looked_for_in_their_own_texts(tables: Tables, at: int | None) -> None:
+def test_words_of_few_candidates_are_looked_for_in_their_own_texts(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch, at: int | None
+) -> None:
+    monkeypatch.setattr(Compiler, "count", lambda compiler, filter, most: most)
     said = Words("content", ("plan",))
     for filter, first in (
         (And((SUBJECT, said)), "texts_rid"),

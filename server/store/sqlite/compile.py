@@ -1,7 +1,8 @@
 """Filter -> SQL over `rows`, at the head or at an earlier position.
 
 Each filter can be a *set* (a SELECT of the rids that satisfy it) or a *probe* (a condition on one candidate, `m.rid`).
-A conjunction is driven by the set that is likely smallest; the rest are probes, each a seek in the index by rid.
+A conjunction is driven by the set that is likely smallest (plan.py); the rest are probes, each a seek in the index by
+rid, or, where they are not much larger, sets that the candidates are looked for in.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from server.search.filter import (
     Updated,
     Words,
 )
+from server.store.sqlite.plan import plan
 
 
 class Lookup(Protocol):
@@ -43,7 +45,7 @@ class Lookup(Protocol):
         ...
 
     def rids(self, sql: str, bindings: Sequence[Any]) -> list[int]:
-        """What a statement of one column, rid, finds."""
+        """What a statement of one column, rid or a count, finds."""
         ...
 
     def check_reached(self, name: str, at: int | None) -> None:
@@ -70,16 +72,23 @@ class Compiler:
 
     def set(self, type: str, filter: Filter) -> str:
         """A SELECT of one column, rid, of the resources of `type` that satisfy the filter; may name one twice."""
-        driver, probes = split(filter)
+        driver, within, probes, are_few = plan(filter, self.count)
         if driver is None:
             select = self.rows("rid", f"name = {self.name(type)} AND key = {TYPE_KEY}")
         else:
             select = self._SETS[driver.__class__](self, type, driver)
-        if not probes:
+        if not within and not probes:
             return select
-        are_few = driver is not None and _rank(driver) <= _FEW
-        conditions = _joined("AND", [self._narrowed(type, probe, are_few) for probe in probes])
-        return f"SELECT m.rid FROM ({select}) m WHERE {conditions}"
+        # with the + the candidates are looked for in the set; SQLite would rather seek each of the set elsewhere
+        conditions = [f"+m.rid IN ({self._rows_set(type, part)})" for part in within]
+        conditions += [self._narrowed(type, probe, are_few) for probe in probes]
+        return f"SELECT m.rid FROM ({select}) m WHERE {_joined('AND', conditions)}"
+
+    def count(self, filter: Equal | Range, most: int) -> int:
+        """How many rows at the head a filter has, counted no further than `most`."""
+        apart = Compiler(self.lookup)
+        rows = f"SELECT 1 FROM rows WHERE name = {apart.name(filter.index)} AND {apart._key_test(filter)}"
+        return self.lookup.rids(f"SELECT count(*) FROM ({rows} LIMIT {most})", apart.bindings)[0]
 
     def probe(self, type: str, filter: Filter) -> str:
         """A condition that holds where m.rid satisfies the filter."""
@@ -309,49 +318,6 @@ class Compiler:
     }
 
 
-def split(filter: Filter) -> tuple[Filter | None, list[Filter]]:
-    """The filter's driver (None: the list of the type's resources), and the rest of the conjunction."""
-    conjuncts: list[Filter] = []
-    stack: list[Filter] = [filter]
-    while stack:
-        part = stack.pop()
-        if isinstance(part, And):
-            stack.extend(reversed(part.filters))
-        else:
-            conjuncts.append(part)
-    ranked = sorted(conjuncts, key=_rank)
-    if not ranked or _rank(ranked[0]) >= _UNFIT:
-        return None, ranked
-    return ranked[0], ranked[1:]
-
-
-def plan(filter: Filter) -> str:
-    """In words: where the candidates come from, and what is asked of each."""
-    driver, probes = split(filter)
-    source = "all of the type" if driver is None else f"those of {_told(driver)}"
-    asked = ", ".join(map(_told, probes))
-    return f"{source}, each asked for {asked}" if asked else source
-
-
-def _told(filter: Filter) -> str:
-    match filter:
-        case And(filters) | Or(filters):
-            return f" {type(filter).__name__.lower()} ".join(map(_told, filters)).join("()")
-        case Not(inner):
-            return f"not {_told(inner)}"
-        case Chain(index, target, inner) | Has(target, index, inner):
-            return f"{type(filter).__name__} {index} with {target}: {plan(inner)}"
-        case Equal(index, keys):
-            return f"Equal {index}, {len(keys)} keys"
-        case Range(index) | Contains(index) | Near(index) | Present(index):
-            return f"{type(filter).__name__} {index}"
-        case Hierarchy(index, parent, roots, upward):
-            return f"Hierarchy {index}, {'above' if upward else 'below'} {', '.join(roots)} by {parent}"
-        case Words(scope, words):
-            return f"Words of the {scope}, {len(words)} words"
-    return type(filter).__name__
-
-
 def _joined(word: str, conditions: list[str]) -> str:
     """One condition of them all: a tree, since SQLite takes an expression of a thousand levels and no more."""
     while len(conditions) > 1:
@@ -359,40 +325,3 @@ def _joined(word: str, conditions: list[str]) -> str:
         pairs = zip(conditions[::2], conditions[1::2], strict=False)
         conditions = [f"({left} {word} {right})" for left, right in pairs] + odd
     return conditions[0]
-
-
-_FEW = 10  # a driver of this rank or less finds few
-_UNFIT = 90  # a filter that no set can stand for; the type's list drives then
-_RANKS: dict[type, int] = {
-    Ids: 0,
-    Chain: 30,
-    Has: 35,
-    Hierarchy: 30,
-    Words: 20,
-    Range: 40,
-    Near: 40,
-    Updated: 50,
-    Contains: 60,
-    Present: 70,
-    And: 80,
-    Not: _UNFIT,
-}
-
-
-def _rank(filter: Filter) -> int:
-    """How good a driver the filter is, by what such parameters usually select; the smaller the better."""
-    match filter:
-        case Equal(index=index, keys=keys):
-            if "identifier" in index:
-                return 1
-            if any(isinstance(key, str) for key in keys):
-                return 10
-            return 45  # a code: many resources share it
-        case Range(index=index):
-            if "identifier" in index:
-                return 2
-            return 40
-        case Or(filters=filters):
-            return max(map(_rank, filters), default=0)
-        case _:
-            return _RANKS[filter.__class__]

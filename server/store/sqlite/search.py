@@ -22,7 +22,8 @@ from server.store import token
 from server.store.engine import Follow, Page, Search
 from server.store.include import INCLUDE_LIMIT, NOT_ALL
 from server.store.sqlite import order
-from server.store.sqlite.compile import TYPE_KEY, Compiler, plan
+from server.store.sqlite.compile import TYPE_KEY, Compiler
+from server.store.sqlite.plan import told
 from server.store.sqlite.tables import UNKNOWN, Tables, one
 from server.store.token import AFTER, BEFORE, LAST, OFFSET, Token
 
@@ -212,7 +213,7 @@ def _explained(connection: apsw.Connection) -> Iterator[_Statements]:
 def _told(tables: Tables, search: Search, statements: _Statements) -> Iterator[str]:
     """In words: what drives the search and what is asked of each candidate; the dearest statements; the cost of all."""
     for type, filter in search.parts[:TOLD]:
-        yield f"{type}: {plan(filter)}"
+        yield f"{type}: {told(filter, Compiler(tables).count)}"
     for statement in sorted(statements, key=lambda each: -each.steps)[:TOLD]:
         yield f"{statement.steps} steps: {'; '.join(_plan_of(tables.connection, statement.sql))}"
     steps = sum(each.steps for each in statements)
