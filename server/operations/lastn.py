@@ -29,9 +29,7 @@ async def last(call: Call) -> Answer:
     criteria = [(name, value) for name, values in call.inputs.given.items() if name != "max" for value in values]
     asked = [(name, str(given.value)) for name, given in criteria]
     _check([name for name, _ in asked])
-    query = await call.repository.parsed(
-        "Observation", [*asked, ("_sort", "-date")], base_url=call.base_url, lenient=False
-    )
+    query = await call.repository.parsed("Observation", asked, base_url=call.base_url, lenient=False)
     found = await _all(call, query)
     return Answer(text=await asyncio.to_thread(_searchset, call, asked, found))
 
