@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -116,8 +116,8 @@ def load_command(
 @app.command("verify")
 def verify_command() -> None:
     """Check the ledger's hash chain and every projection, and say what is wrong. The server may be running."""
-    with _refusals_told():
-        count = asyncio.run(_verified(_store()))
+    with _refusals_told(), steps("versions") as watch:
+        count = asyncio.run(_verified(_store(), watch))
     typer.echo(f"{count:,} findings" if count else "The ledger and its projections are whole")
     raise typer.Exit(1 if count else 0)
 
@@ -136,10 +136,10 @@ def backup_command(target: Annotated[Path, typer.Argument(help="A file that does
         asyncio.run(_store().backup(str(target), watch))
 
 
-async def _verified(store: Store) -> int:
+async def _verified(store: Store, watch: Callable[[int, int], None]) -> int:
     """How many findings there were; each is told."""
     count = 0
-    async for finding in store.verify():
+    async for finding in store.verify(watch):
         count += 1
         typer.echo(f"{finding.place}: {finding.what}")
     return count

@@ -81,6 +81,7 @@ def progress(total: int, console: Console) -> Iterator[Watch]:
 def steps(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar for a task that tells (done, of) of something."""
     columns = [BarColumn(), TaskProgressColumn(), TextColumn(f"{{task.completed:,}} {what}"), TimeRemainingColumn()]
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, of: bar.update(task, completed=done, total=of)

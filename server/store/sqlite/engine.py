@@ -192,11 +192,11 @@ class SqliteStore:
 
     # -- keeping ---------------------------------------------------------------------------------------------------
 
-    async def verify(self) -> AsyncIterator[Finding]:
+    async def verify(self, progress: Callable[[int, int], None] = lambda done, of: None) -> AsyncIterator[Finding]:
         """Everything that is wrong with ledger and projections, at one position; the store may be open elsewhere."""
         with closing(self._kept()) as connection:
             connection.pragma("query_only", True)
-            for finding in verify.findings(Tables(connection), self.partition, self.projections):
+            for finding in verify.findings(Tables(connection), self.partition, self.projections, progress):
                 yield finding
 
     async def rebuild(self, progress: Callable[[int, int], None]) -> None:

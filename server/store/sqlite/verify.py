@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -24,6 +26,8 @@ from server.store.sqlite.compile import TYPE_KEY, WORDS
 from server.store.sqlite.late import defined, digest_of, family
 from server.store.sqlite.tables import JOIN_COMMIT, VERSION, Tables, one, version_of
 
+_TOLD = 1000  # steps between two words of progress
+_REFERENCES = 100_000  # whose numbers are remembered
 _LAST = "SELECT coalesce(max(position), 0) FROM commits"
 
 
@@ -41,20 +45,41 @@ def check_projections(connection: apsw.Connection, version: str) -> None:
         )
 
 
-def findings(tables: Tables, partition: str, projections: Projections) -> Iterator[Finding]:
-    """Everything that is wrong, at one position: nothing, if all is well."""
+Step = Callable[[], None]
+
+
+def findings(
+    tables: Tables, partition: str, projections: Projections, progress: Callable[[int, int], None]
+) -> Iterator[Finding]:
+    """Everything that is wrong, at one position: nothing, if all is well.
+
+    Each version is looked at twice: as the ledger has it, and as the projections do. `progress(done, of)` counts both.
+    """
     connection = tables.connection
     connection.execute("BEGIN")
     try:
+        step = _steps(progress, 2 * one(connection, "SELECT count(*) FROM changes"))
         for checks in (
             _file(connection),
-            _ledger(connection, partition),
+            _ledger(connection, partition, step),
             _resources(connection),
-            _projections(tables, projections),
+            _projections(tables, projections, step),
         ):
             yield from _readable(checks)
     finally:
         connection.execute("ROLLBACK")
+
+
+def _steps(progress: Callable[[int, int], None], of: int) -> Step:
+    """What tells of the next of so many steps; not of each, which would take its time."""
+    progress(0, of)
+    done = itertools.count(1)
+
+    def step() -> None:
+        if (number := next(done)) % _TOLD == 0 or number == of:
+            progress(number, of)
+
+    return step
 
 
 def _readable(checks: Iterator[Finding]) -> Iterator[Finding]:
@@ -77,7 +102,7 @@ def _file(connection: apsw.Connection) -> Iterator[Finding]:
             yield Finding("file", "its tables are not those of its schema")
 
 
-def _ledger(connection: apsw.Connection, partition: str) -> Iterator[Finding]:
+def _ledger(connection: apsw.Connection, partition: str, step: Step) -> Iterator[Finding]:
     hash, expected, last = chain.genesis(partition), 1, 0
     for position, id, at, actor, stored, fingerprint, answer in connection.execute(
         "SELECT position, id, at, actor, hash, fingerprint, answer FROM commits ORDER BY position"
@@ -94,6 +119,7 @@ def _ledger(connection: apsw.Connection, partition: str) -> Iterator[Finding]:
             "SELECT method, type, id, digest, body FROM changes WHERE seq >= ? AND seq < ? ORDER BY seq",
             (seq_of(position), seq_of(position + 1)),
         ):
+            step()
             links.append((method, type, resource_id, digest))
             if content is not None and not (isinstance(content, bytes) and chain.digest(content) == digest):
                 yield Finding(place, f"the body of {type}/{resource_id} is not the one that was written")
@@ -149,23 +175,26 @@ def _is_answer(connection: apsw.Connection, answer: bytes | None) -> bool:
         return False
 
 
-def _projections(tables: Tables, projections: Projections) -> Iterator[Finding]:
+def _projections(tables: Tables, projections: Projections, step: Step) -> Iterator[Finding]:
     """The index and the facts of every version of each resource, made again and compared; then what is left over."""
     connection, seen = tables.connection, Counter[str]()
-    custom = _Custom(tables, projections)
+    custom, words, stored_key = _Custom(tables, projections), _Words(connection), _keys(tables)
     horizon, reached = prune.horizon(connection), tables.late(WORDS)
     ordered = connection.execute(
         f"SELECT v.rid, {VERSION} FROM versions v JOIN changes c ON c.seq = v.seq {JOIN_COMMIT} ORDER BY v.rid, v.seq"
     )
     for rid, found in groupby(ordered, key=itemgetter(0)):
-        versions = [version_of(row[1:]) for row in found]
+        versions = []
+        for row in found:
+            step()
+            versions.append(version_of(row[1:]))
         place = versions[-1].reference
         try:
             states = [(version.position, body.loads(version.body) if version.body else None) for version in versions]
         except (Problem, TypeError):
             yield Finding(place, "a body of it is no JSON")
             continue
-        rows = _periods((position, _rows(tables, projections, resource)) for position, resource in states)
+        rows = _periods((position, _rows(tables, stored_key, projections, resource)) for position, resource in states)
         facts = _periods((position, _facts(tables, projections, resource, place)) for position, resource in states)
         followed = [state for state, version in zip(states, versions, strict=True) if _seq(version) <= reached]
         texts = _periods((position, _texts(tables, projections, resource)) for position, resource in followed)
@@ -183,8 +212,9 @@ def _projections(tables: Tables, projections: Projections) -> Iterator[Finding]:
             if not required <= stored <= allowed:
                 missing, extra = len(required - stored), len(stored - allowed)
                 yield Finding(place, f"{table} lacks {missing} of its rows and has {extra} too many")
-        if followed and (resource := followed[-1][1]) and _lacks_words(connection, rid, projections.texts(resource)):
-            yield Finding(place, "its words are not in the index")
+        if followed and (resource := followed[-1][1]):
+            yield from words.expect(place, rid, projections.texts(resource))
+    yield from words.lacking()
     seen["texts"] += seen.pop("ended_texts", 0)
     if (indexed := one(connection, "SELECT count(*) FROM words_docsize")) != seen["texts"]:
         yield Finding("words", f"the index holds {indexed} texts in the place of {seen['texts']}")
@@ -266,12 +296,19 @@ def _periods(states: Iterable[tuple[Position, set[Row]]]) -> Periods:
     return Periods({(*row, start) for row, start in since.items()}, ended)
 
 
-def _rows(tables: Tables, projections: Projections, resource: Resource | None) -> set[Row]:
+def _keys(tables: Tables) -> Callable[[bytes | str], Any]:
+    """A key as it is stored: a resource's number for a reference to it. Many lead to the same few."""
+    rid = lru_cache(_REFERENCES)(tables.rid)
+    return lambda key: rid(key) if isinstance(key, str) else key
+
+
+def _rows(
+    tables: Tables, stored_key: Callable[[bytes | str], Any], projections: Projections, resource: Resource | None
+) -> set[Row]:
     if not resource:
         return set()
     return {(tables.number(resource["resourceType"]), TYPE_KEY)} | {
-        (tables.number(name), tables.rid(key) if isinstance(key, str) else key)
-        for name, key in projections.rows(resource)
+        (tables.number(name), stored_key(key)) for name, key in projections.rows(resource)
     }
 
 
@@ -290,13 +327,35 @@ def _texts(tables: Tables, projections: Projections, resource: Resource | None) 
     return {(digest_of(projections.texts(resource)), tables.number(resource["resourceType"]))}
 
 
-def _lacks_words(connection: apsw.Connection, rid: int, texts: tuple[str, str]) -> bool:
-    """Whether the first word of one of a resource's texts does not lead to it."""
-    first = [found[0] for text in texts if (found := _WORD.search(text))]
-    sql = (
-        "SELECT 1 FROM texts t JOIN words w ON w.rowid = t.doc WHERE t.rid = ? AND t.until IS NULL AND w.words MATCH ?"
-    )
-    return any(connection.execute(sql, (rid, f'"{word}"')).fetchone() is None for word in first)
+class _Words:
+    """Whether the first word of each of a resource's texts leads to it: asked once a word, for many resources."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.connection = connection
+        self.expected: dict[str, dict[int, str]] = {}  # word -> text -> where it is from
+        self.waiting = 0
+
+    def expect(self, place: str, rid: int, texts: tuple[str, str]) -> Iterator[Finding]:
+        """Remember what is to be asked; ask it where that is enough for now."""
+        for (doc,) in self.connection.execute("SELECT doc FROM texts WHERE rid = ? AND until IS NULL", (rid,)):
+            for text in texts:
+                if word := _WORD.search(text):
+                    self.expected.setdefault(word[0], {})[doc] = place
+                    self.waiting += 1
+        if self.waiting >= _ASKED:
+            yield from self.lacking()
+
+    def lacking(self) -> Iterator[Finding]:
+        """What the words that wait do not lead to."""
+        for word, docs in self.expected.items():
+            found = self.connection.execute(
+                "SELECT rowid FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ?",
+                (f'"{word}"', min(docs), max(docs)),
+            )
+            for doc in docs.keys() - {doc for (doc,) in found}:
+                yield Finding(docs[doc], "its words are not in the index")
+        self.expected.clear()
+        self.waiting = 0
 
 
 def _seq(version: Version) -> int:
@@ -304,6 +363,7 @@ def _seq(version: Version) -> int:
 
 
 _WORD = re.compile(r"[^\W_]+")
+_ASKED = 10_000  # words
 
 
 def _stored(connection: apsw.Connection, sql: str, rid: int) -> set[Row]:
