@@ -17,6 +17,7 @@ from server.fhir.datatype import PRIMITIVES
 from server.fhir.definition import RESOURCE_TYPES
 from server.fhir.json_patch import MEDIA_TYPE as JSON_PATCH
 from server.fhir.merge_patch import MEDIA_TYPE as MERGE_PATCH
+from server.fhir.schema import REFERENCE, schemas
 from server.fhir.summary import KINDS
 from server.interactions.capabilities import MODES, is_for, search_parameters_of
 from server.interactions.exchange import (
@@ -46,8 +47,17 @@ JSON = dict[str, Any]
 
 FHIR = "application/fhir+json"
 FORM = "application/x-www-form-urlencoded"
+ANY = ""  # in general any type, else the one that the document is of
 LEVELS = {"system": SYSTEM_OPERATION, "type": TYPE_OPERATION, "instance": INSTANCE_OPERATION}
-OUTCOMES = {"400": "What cannot be read", "404": "Nothing is there", "406": "A form that is not written"}
+OUTCOMES = {
+    "400": "What cannot be read",
+    "403": "Another host's name, while no authentication is configured",
+    "404": "Nothing is there",
+    "406": "A form that is not written",
+    "413": "Too much at once",
+    "503": "Too busy, or stopping: Retry-After says when",
+}
+SENT = {"408": "The body does not come", "415": "A body that is not read"}
 
 
 class Described(NamedTuple):
@@ -58,12 +68,24 @@ class Described(NamedTuple):
     answers: Mapping[str, str]
     parameters: Sequence[str] = ()
     bodies: Sequence[str] = ()
+    answer: str = ANY  # the types of what is answered, a bar between them
+    media_type: str = FHIR  # of a 2xx
 
 
-READ = {"200": "The resource", "304": "The client has it already", "410": "It was deleted"}
-BUNDLE = {"200": "A Bundle"}
+GONE = {"410": "It was deleted"}
+READ = {"200": "The resource", "304": "The client has it already"} | GONE
+LATER = {"202": "It is done later: Content-Location says where to ask"}
+HISTORIES = {"200": "The versions"} | LATER
+FOUND = {"200": "The matches", "304": "As before", "410": "The page is of too long ago"} | LATER
 WRITTEN = {"200": "It is changed", "201": "It is created"}
-REFUSED = {"409": "Another state", "412": "A condition fails", "422": "A rule is broken", "428": "If-Match is missing"}
+DELETED = {"200": "It is not there; Prefer asked for an outcome", "204": "It is not there"}
+REFUSED = {
+    "409": "Another state",
+    "412": "A condition fails",
+    "422": "A rule is broken",
+    "428": "If-Match is missing",
+    "507": "The disk is full",
+}
 PART = ("_summary", "_elements")
 WRITING = ("Prefer", "Idempotency-Key", "X-Provenance")
 CHANGING = ("If-Match", "If-None-Match", *WRITING)
@@ -76,48 +98,72 @@ INTERACTIONS: Mapping[tuple[str, str], Described] = {
         "read", "The resource as it is now", READ, (*PART, "If-None-Match", "If-Modified-Since")
     ),
     ("GET", VERSION): Described("vread", "One version of the resource", READ, PART),
-    ("GET", INSTANCE_HISTORY): Described("history-instance", "The versions of one resource", BUNDLE, HISTORY),
-    ("GET", TYPE_HISTORY): Described("history-type", "The versions of a type's resources", BUNDLE, HISTORY),
-    ("GET", SYSTEM_HISTORY): Described("history-system", "The versions of all resources", BUNDLE, HISTORY),
-    ("GET", TYPE): Described("search-type", "Search one type", BUNDLE, (*SEARCHING, "If-None-Match")),
-    ("POST", SEARCH): Described("search-type-by-post", "Search one type by a form", BUNDLE, SEARCHING, (FORM,)),
-    ("GET", BASE): Described("search-system", "Search several types", BUNDLE, ("_type", *SEARCHING)),
+    ("GET", INSTANCE_HISTORY): Described(
+        "history-instance", "The versions of one resource", HISTORIES, HISTORY, (), "Bundle"
+    ),
+    ("GET", TYPE_HISTORY): Described(
+        "history-type", "The versions of a type's resources", HISTORIES, HISTORY, (), "Bundle"
+    ),
+    ("GET", SYSTEM_HISTORY): Described(
+        "history-system", "The versions of all resources", HISTORIES, HISTORY, (), "Bundle"
+    ),
+    ("GET", TYPE): Described("search-type", "Search one type", FOUND, (*SEARCHING, "If-None-Match"), (), "Bundle"),
+    ("POST", SEARCH): Described(
+        "search-type-by-post", "Search one type by a form", FOUND, SEARCHING, (FORM,), "Bundle"
+    ),
+    ("GET", BASE): Described("search-system", "Search several types", FOUND, ("_type", *SEARCHING), (), "Bundle"),
     ("POST", SYSTEM_SEARCH): Described(
-        "search-system-by-post", "Search several types by a form", BUNDLE, ("_type", *SEARCHING), (FORM,)
+        "search-system-by-post", "Search several types by a form", FOUND, ("_type", *SEARCHING), (FORM,), "Bundle"
     ),
     ("GET", COMPARTMENT): Described(
-        "search-compartment", "Search a type within a compartment; * for all types", BUNDLE, SEARCHING
+        "search-compartment", "Search a type within a compartment; * for all types", FOUND, SEARCHING, (), "Bundle"
     ),
     ("POST", COMPARTMENT_SEARCH): Described(
-        "search-compartment-by-post", "Search a type within a compartment by a form", BUNDLE, SEARCHING, (FORM,)
+        "search-compartment-by-post",
+        "Search a type within a compartment by a form",
+        FOUND,
+        SEARCHING,
+        (FORM,),
+        "Bundle",
     ),
     ("POST", TYPE): Described("create", "Create a resource", WRITTEN | REFUSED, ("If-None-Exist", *WRITING), (FHIR,)),
     ("PUT", INSTANCE): Described("update", "Update a resource, or create it", WRITTEN | REFUSED, CHANGING, (FHIR,)),
     ("PUT", TYPE): Described(
         "conditional-update", "Update the resource that a search finds", WRITTEN | REFUSED, CHANGING, (FHIR,)
     ),
-    ("PATCH", INSTANCE): Described(
-        "patch", "Change parts of a resource", WRITTEN | REFUSED | {"410": "It was deleted"}, CHANGING, PATCHES
-    ),
+    ("PATCH", INSTANCE): Described("patch", "Change parts of a resource", WRITTEN | REFUSED | GONE, CHANGING, PATCHES),
     ("PATCH", TYPE): Described(
         "conditional-patch", "Change parts of the resource that a search finds", WRITTEN | REFUSED, CHANGING, PATCHES
     ),
-    ("DELETE", INSTANCE): Described("delete", "Delete a resource", {"204": "It is not there"} | REFUSED, CHANGING),
+    ("DELETE", INSTANCE): Described("delete", "Delete a resource", DELETED | REFUSED, CHANGING, (), "OperationOutcome"),
     ("DELETE", TYPE): Described(
-        "conditional-delete", "Delete what a search finds", {"204": "It is not there"} | REFUSED, CHANGING
+        "conditional-delete", "Delete what a search finds", DELETED | REFUSED, CHANGING, (), "OperationOutcome"
     ),
     ("POST", BASE): Described(
-        "transaction", "A Bundle of type transaction or batch", BUNDLE | REFUSED, WRITING, (FHIR,)
+        "transaction",
+        "A Bundle of type transaction, batch or history",
+        {"200": "An answer to each entry"} | LATER | REFUSED,
+        WRITING,
+        (FHIR,),
+        "Bundle",
     ),
     ("GET", ASYNC): Described(
         "async-status",
         "How far a request with Prefer: respond-async is, and where its answer is",
         {"200": "A manifest with the answer's place", "202": "It is being done", "500": "It was broken off"},
+        media_type="application/json",
     ),
     ("DELETE", ASYNC): Described("async-cancel", "Break it off and forget it", {"202": "It is forgotten"}),
-    ("GET", ASYNC_OUTPUT): Described("async-output", "Its answer, as NDJSON", {"200": "A resource in a line"}),
+    ("GET", ASYNC_OUTPUT): Described(
+        "async-output", "Its answer, as NDJSON", {"200": "A resource in a line"}, media_type="application/fhir+ndjson"
+    ),
     ("GET", METADATA): Described(
-        "capabilities", "The CapabilityStatement", {"200": "The statement", "304": "As before"}, (*PART, "mode")
+        "capabilities",
+        "The CapabilityStatement",
+        {"200": "The statement", "304": "As before"},
+        (*PART, "mode"),
+        (),
+        "CapabilityStatement|TerminologyCapabilities",
     ),
 }
 HEADERS = {
@@ -170,7 +216,7 @@ def document(server: Server, path: str, type: str = "") -> JSON:
             "?type=CarePlan writes one type out, with its search parameters.",
         },
         "paths": paths,
-        "components": COMPONENTS,
+        "components": {"schemas": {**SCHEMAS, **(schemas(type) if type else {})}},
     }
 
 
@@ -195,12 +241,41 @@ def _interaction(shape: str, described: Described, type: str) -> JSON:
         "operationId": described.id,
         "summary": described.summary,
         "parameters": parameters,
-        "responses": _responses(described.answers),
+        "responses": _answers(described, type),
     }
     if described.bodies:
-        content = {media_type: {"schema": BODIES.get(media_type, RESOURCE)} for media_type in described.bodies}
+        sent = RESOURCE if described.id == "transaction" or len(described.bodies) > 1 else _resource(type)
+        content = {media_type: {"schema": BODIES.get(media_type, sent)} for media_type in described.bodies}
         made["requestBody"] = {"required": True, "content": content}
+    if "201" in described.answers:
+        made["responses"]["201"]["links"] = _links(type)
     return made
+
+
+def _answers(described: Described, type: str) -> JSON:
+    found = _responses({**described.answers, **(SENT if described.bodies else {})}, _answer(described, type))
+    if described.media_type != FHIR:
+        found["200"]["content"] = {described.media_type: {}}
+    if type == "Binary" and described.answers == READ:
+        found["200"]["content"]["*/*"] = {}
+    return found
+
+
+def _resource(type: str) -> JSON:
+    return {"$ref": f"{REFERENCE}{type}"} if type else RESOURCE
+
+
+def _answer(described: Described, type: str) -> JSON:
+    """What a 2xx holds: the resource or, where it is written, what Prefer asks for in its place."""
+    if described.answer:
+        return {"type": "object", "properties": {"resourceType": {"enum": described.answer.split("|")}}}
+    return {"anyOf": [_resource(type), OUTCOME]} if "Prefer" in described.parameters else _resource(type)
+
+
+def _links(type: str) -> JSON:
+    """Where what was created is read, changed and deleted."""
+    named = {"id": "$response.body#/id"} | ({} if type else {"type": "$response.body#/resourceType"})
+    return {id: {"operationId": id, "parameters": named} for id in ("read", "update", "delete", "history-instance")}
 
 
 def _described(parameter: Mapping[str, str]) -> str:
@@ -230,10 +305,10 @@ def _parameter(name: str) -> JSON:
     return {"name": name, "in": "query", "schema": schema, "description": QUERY[name]}
 
 
-def _responses(answers: Mapping[str, str]) -> JSON:
+def _responses(answers: Mapping[str, str], answer: JSON) -> JSON:
     found: JSON = {}
     for status, words in {**answers, **OUTCOMES}.items():
-        schema = OUTCOME if status >= "4" else RESOURCE
+        schema = OUTCOME if status >= "4" or status == "202" else answer
         found[status] = {"description": words}
         if status not in {"204", "304"}:
             found[status]["content"] = {FHIR: {"schema": schema}}
@@ -258,7 +333,7 @@ def _add_operation(paths: dict[str, JSON], place: str, operation: Operation, sha
         "description": definition["description"],
         "tags": [f"${code}"],
         "parameters": _typed(_path_parameters(shape, type), definition.get("resource", ())),
-        "responses": _responses({"200": "What it answers", "409": "Another state", "422": "A rule is broken"}),
+        "responses": _responses({"200": "What it answers", "201": "What it made"} | LATER | GONE | REFUSED, RESOURCE),
     }
     at = paths.setdefault(place.replace("{name}", code), {})
     body = {"content": {FHIR: {"schema": RESOURCE}}}
@@ -298,49 +373,48 @@ BODIES: Mapping[str, JSON] = {
     MERGE_PATCH: {"type": "object"},
     FORM: {"type": "object", "additionalProperties": STRING},
 }
-COMPONENTS: JSON = {
-    "schemas": {
-        "Resource": {
-            "type": "object",
-            "description": "A FHIR R4 resource; [base]/$validate says whether it is one.",
-            "required": ["resourceType"],
-            "properties": {"resourceType": {"type": "string", "enum": sorted(RESOURCE_TYPES)}},
-        },
-        "OperationOutcome": {
-            "type": "object",
-            "required": ["resourceType", "issue"],
-            "properties": {
-                "resourceType": {"const": "OperationOutcome"},
-                "issue": {
-                    "type": "array",
-                    "minItems": 1,
-                    "items": {
-                        "type": "object",
-                        "required": ["severity", "code"],
-                        "properties": {
-                            "severity": {"enum": ["fatal", "error", "warning", "information"]},
-                            "code": STRING,
-                            "diagnostics": STRING,
-                            "expression": {"type": "array", "items": STRING},
-                        },
+SCHEMAS: JSON = {
+    "Resource": {
+        "type": "object",
+        "description": "A FHIR R4 resource; [base]/$validate says whether it is one.",
+        "required": ["resourceType"],
+        "properties": {"resourceType": {"type": "string", "enum": sorted(RESOURCE_TYPES)}},
+    },
+    "OperationOutcome": {
+        "type": "object",
+        "required": ["resourceType", "issue"],
+        "properties": {
+            "resourceType": {"const": "OperationOutcome"},
+            "issue": {
+                "type": "array",
+                "minItems": 1,
+                "items": {
+                    "type": "object",
+                    "required": ["severity", "code"],
+                    "properties": {
+                        "severity": {"enum": ["fatal", "error", "warning", "information"]},
+                        "code": STRING,
+                        "diagnostics": STRING,
+                        "expression": {"type": "array", "items": STRING},
                     },
                 },
             },
         },
-        "JsonPatch": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["op", "path"],
-                "properties": {
-                    "op": {"enum": ["add", "remove", "replace", "move", "copy", "test"]},
-                    "path": STRING,
-                    "from": STRING,
-                    "value": {},
-                },
+    },
+    "Extension": {"type": "object", "required": ["url"], "properties": {"url": STRING}},
+    "JsonPatch": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["op", "path"],
+            "properties": {
+                "op": {"enum": ["add", "remove", "replace", "move", "copy", "test"]},
+                "path": STRING,
+                "from": STRING,
+                "value": {},
             },
         },
-    }
+    },
 }
 
 
