@@ -208,9 +208,10 @@ def _receiver(found: Opening) -> list[Issue]:
 
 
 def _begins(found: Opening) -> list[Issue]:
-    """A transfer that took effect before it is opened did so while the present case manager had the member."""
+    """A transfer that took effect before today did so while the present case manager had the member."""
     program, former = found.protocol.program, found.former
-    if found.begins > period.starts(former.start, program.zone):
+    today = period.midnight(period.day(found.now, program.zone), program.zone)
+    if found.begins >= today or found.begins > period.starts(former.start, program.zone):
         return []
     why = f"It takes effect after {former.start}, when {former.manager} got the member, and not before."
     return [refusal(program, found.protocol.rule, why, Place(found.reference, EFFECTIVE))]

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from server.coordination.facts import ENTERED_IN_ERROR
 from server.ledger import Resource
 from server.outcome import Problem
 from tests.coordination.handoff.transfers import (
@@ -81,15 +80,12 @@ async def test_switch_takes_the_place_of_one_that_was_to_come() -> None:
     assert [(A, PAST, NOON), (C, NOON, None)] == participants(memory)
 
 
-async def test_switch_is_now_where_the_former_began_after_effective() -> None:
+@pytest.mark.parametrize("began", ["2026-03-10", "2026-03-10T11:00:00-05:00"])
+async def test_switch_is_now_where_the_former_began_today(began: str) -> None:
     memory = await directory()
-    await memory.put(team("m4", assigned(C, "2026-03-10T11:00:00-05:00")))
-    transfer = await opened(memory, "m4", effective="2026-03-10T11:30:00-05:00")
-    mistake = {"modifierExtension": [{"url": ENTERED_IN_ERROR, "valueCodeableConcept": {"text": "Began later"}}]}
-    marked = assigned(C, "2026-03-10T11:00:00-05:00") | mistake
-    await memory.put(team("m4", marked, assigned(C, "2026-03-10T12:00:00-05:00")))
-    await run(memory, transfer, member="m4", former=C)
-    assert NOON == participants(memory, "m4")[2][1]
+    await memory.put(team("m4", assigned(C, began)))
+    await run(memory, await opened(memory, "m4", effective="2026-03-10"), member="m4", former=C)
+    assert NOON == participants(memory, "m4")[1][1]
 
 
 async def test_switch_tells_both_case_managers() -> None:
