@@ -1,7 +1,7 @@
 """Evidence: what shows that a step of a transfer was done: Task.output of the step, judged by what the program asks.
 
 An output's type is the evidence's code, or anything where the output fits one evidence; its value is a Reference to a
-resource, or a code (a mode, a consideration).
+resource, or a code (a mode, a consideration) as a code, a Coding or a CodeableConcept.
 Considerations may stand on the transfer itself, as Task.input.
 """
 
@@ -66,12 +66,13 @@ class Judge:
 
         An output whose type is none of them is evidence of what it fits: a client need not know our codes.
         """
-        found = {item.code: Given() for item in step.parts}
+        items = {item.code: item for item in step.parts}
+        found = {code: Given() for code in items}
         apart = []
         for one in task.get("output", ()):
             types = [type for type in facts.tokens([one.get("type", {})]) if type in found]
             for type in types:
-                await self._add(found[type], _value(one))
+                await self._add(items[type], found[type], _value(one))
             apart += [] if types else [_value(one)]
         for value in apart:
             await self._add_fitting(step, found, value)
@@ -82,8 +83,7 @@ class Judge:
 
     async def _add_fitting(self, step: Part, found: dict[str, Given], value: Any) -> None:
         for item in step.parts:
-            known = {*item.parameters["code"], *item.parameters["mode"]}
-            found[item.code].codes += [code for code in _codes(value) if code in known]
+            found[item.code].codes += [code for code in _codes(value, _known(item)) if code in _known(item)]
         reference = literal(value) if isinstance(value, dict) and "reference" in value else None
         resource = await read(self.view, reference) if reference else None
         if resource:
@@ -102,8 +102,8 @@ class Judge:
         unserved = [item for item in reaching if item.code not in served]
         return unserved or reaching[-1:] or fitting
 
-    async def _add(self, given: Given, value: Any) -> None:
-        given.codes += _codes(value)
+    async def _add(self, item: Part, given: Given, value: Any) -> None:
+        given.codes += _codes(value, _known(item))
         reference = literal(value) if isinstance(value, dict) and "reference" in value else None
         if reference is None:
             return
@@ -128,7 +128,8 @@ class Judge:
             if why := self.unfit(item, resource):
                 return f"{resource['resourceType']}/{resource['id']} {why}"
         if len(given.resources) < parameters["min"]:
-            return f"nothing is given; it takes {self.asks(item)}"
+            makes = "; $advance makes it" if parameters["made"] else ""
+            return f"nothing is given; it takes {self.asks(item)}{makes}"
         if not given.resources and not self._unreached(item, given):
             return None
         return self._lacks_somebody(item, given) or await self._lacks_name(item)
@@ -300,8 +301,17 @@ def _value(given: Resource) -> Any:
     return next((value for name, value in given.items() if name.startswith("value")), None)
 
 
-def _codes(value: Any) -> list[str]:
-    return facts.tokens([value]) if isinstance(value, dict) and "coding" in value else []
+def _known(item: Part) -> list[str]:
+    return [*item.parameters["code"], *item.parameters["mode"]]
+
+
+def _codes(value: Any, known: Collection[str] = ()) -> list[str]:
+    """The tokens that a value names; a code alone names those of the known ones that end in it."""
+    if isinstance(value, str):
+        return [token for token in known if token.rpartition("|")[2] == value]
+    if not isinstance(value, dict) or "reference" in value:
+        return []
+    return facts.tokens([value if "coding" in value else {"coding": [value]}])
 
 
 def names(tokens: Iterable[str]) -> str:

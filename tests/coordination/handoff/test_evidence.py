@@ -327,6 +327,21 @@ async def test_evidence_of_another_type_is_what_it_fits(type: Resource) -> None:
     await step(memory, "Task/t", "4")
 
 
+@pytest.mark.requirement("IA-21")
+@pytest.mark.parametrize("type", [coding("ia-transfer-evidence", "introduction"), {"text": "Mode"}])
+@pytest.mark.parametrize(
+    "mode",
+    [{"valueCode": "phone-both"}, {"valueCoding": coding("ia-handoff-mode", "phone-both")["coding"][0]}],
+    ids=["code", "Coding"],
+)
+async def test_a_mode_is_a_code_however_it_is_written(type: Resource, mode: Resource) -> None:
+    memory = await at(3)
+    introduction = {"type": type, "valueReference": {"reference": "Communication/introduction"}}
+    fourth = (await steps(memory, "Task/t"))["4"] | {"status": "in-progress"}
+    await memory.put(introduced(), fourth | {"output": [introduction, {"type": type, **mode}]})
+    await step(memory, "Task/t", "4")
+
+
 def service(*performers: str, **more: Any) -> Resource:
     return {
         "resourceType": "ServiceRequest",
