@@ -17,7 +17,7 @@ async def create(server: Server, request: Request) -> Response:
 
 async def prepare(server: Server, request: Request) -> Write:
     """Read and check what the client sent."""
-    body = checked(request)
+    body = await checked(request)
     id = new_id()
     query = None
     if (criteria := request.headers.get(b"if-none-exist")) is not None:

@@ -40,7 +40,7 @@ async def prepare(server: Server, request: Request) -> Write:
     type, id = request.place.type, request.place.id
     if not is_id(id):
         raise Problem.invalid(f"{id[:80]!r} is no id: 1 to 64 of A-Z, a-z, 0-9, '-' and '.'", "http.url")
-    body = whole(request)
+    body = await whole(request)
     if body.id != id:
         raise Problem.invalid(
             f"The URL updates {type}/{id}; the body's id is {body.id!r}, and must be the same", f"{type}.id"
@@ -53,14 +53,14 @@ async def prepare_conditional(server: Server, request: Request) -> Write:
     """Read and check what the client sent."""
     type = request.place.type
     query = await condition(server, type, request.parameters, request.base_url, "http.url")
-    body = whole(request)
+    body = await whole(request)
     if_match, if_none_match = preconditions(request)
     return Write("PUT", type, body.id or "", body.id or new_id(), body, query, if_match, if_none_match)
 
 
-def whole(request: Request) -> Body:
+async def whole(request: Request) -> Body:
     """The resource that the client sent. Problem unprocessable (422) where it is a part: to store it loses the rest."""
-    body = checked(request)
+    body = await checked(request)
     if summary.is_subset(body.resource):
         raise Problem.of(
             "unprocessable",

@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/http.html#ops
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from server.fhir import bundle
 from server.fhir.body import NAMED, Body
+from server.interactions.coding import LARGE
 from server.interactions.exchange import Request, Response, Server
 from server.interactions.headers import Tags, tags
 from server.interactions.patched import Patch, patched
@@ -105,8 +107,15 @@ class ViewHead:
 Resolve = Callable[[Write, Head], Awaitable[Target]]
 
 
-def checked(request: Request) -> Body:
-    """The resource in a request's body. Problem where it is of another type (400) or breaks its type's rules (422)."""
+async def checked(request: Request) -> Body:
+    """The resource in a request's body. Problem where it is of another type (400) or breaks its type's rules (422).
+
+    What is large is read and checked on a thread, so that others are answered meanwhile.
+    """
+    return _checked(request) if len(request.content) < LARGE else await asyncio.to_thread(_checked, request)
+
+
+def _checked(request: Request) -> Body:
     body = request.body()
     if body.type != request.place.type:
         raise Problem.invalid(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from itertools import pairwise
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.turns import longest_wait
 from tests.validation.test_policy import GOAL, NOTED, claiming, store
 
 Json = dict[str, Any]
@@ -87,11 +85,6 @@ async def test_validate_of_what_is_large_leaves_others_their_turn(client: httpx.
     assert 201 == (await client.put("Bundle/b", json=bundle | {"id": "b"})).status_code
     await store(client, NOTED)
     asked = client.get("Bundle/b/$validate") if is_stored else client.post("Bundle/$validate", json=bundle)
-    answering = asyncio.create_task(asked)
-    turns = [time.perf_counter()]
-    while not answering.done():
-        await asyncio.sleep(0.001)
-        turns.append(time.perf_counter())
-    issues = (await answering).json()["issue"]
-    assert 1500 == sum(issue["code"] == "required" for issue in issues)
-    assert max(after - before for before, after in pairwise(turns)) < (turns[-1] - turns[0]) / 2
+    response, wait = await longest_wait(asked)
+    assert 1500 == sum(issue["code"] == "required" for issue in response.json()["issue"])
+    assert wait < 1 / 2
