@@ -732,6 +732,21 @@ class StoreContract:
         assert ([6, 5, 4, 3], [2, 1]) == tuple([v.position for v in page.matches] for page in (first, second))
         assert (6, 6, None) == (first.total, second.total, second.next)
 
+    @pytest.mark.parametrize(("type", "totals"), [(None, (3, 3, 5)), ("Patient", (2, 2, 3)), ("Goal", (0, 0, 0))])
+    async def test_history_counts_as_of_its_own_position(
+        self, store: Store, type: str | None, totals: tuple[int, int, int]
+    ) -> None:
+        await write(store, patient("a"), patient("b"), plan("c", "Patient/a"))
+        first = await store.history(type, None, since=None, at=None, count=1, page=None)
+        await write(store, patient("a", "x"), plan("c", "Patient/b"))
+        last = await store.history(type, None, since=None, at=None, count=1, page=None)
+        again = (
+            last
+            if first.next is None
+            else await store.history(type, None, since=None, at=None, count=1, page=first.next)
+        )
+        assert (totals[0], totals[2], totals[1] if first.next else totals[2]) == (first.total, last.total, again.total)
+
     async def test_changes_after_a_cursor(self, store: Store) -> None:
         await write(store, patient("a"), patient("b"))
         await write(store, patient("a", "x"))

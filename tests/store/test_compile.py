@@ -10,6 +10,7 @@ import pytest
 from server.search.filter import (
     And,
     Chain,
+    Contains,
     Equal,
     Filter,
     Has,
@@ -23,7 +24,7 @@ from server.search.filter import (
     Words,
 )
 from server.store.engine import Sort
-from server.store.sqlite import order, schema
+from server.store.sqlite import compile, order, schema
 from server.store.sqlite.compile import Compiler
 from server.store.sqlite.tables import Tables
 
@@ -92,6 +93,24 @@ def test_candidates_are_looked_for_in_a_set_that_is_read_once(
     plan = _plan(tables, compiler.set("CarePlan", names), compiler)
     assert [] == [step for step in plan if "rows" in step and "name=? AND key" not in step]
     assert (1 if at is None else 2) == sum("LIST SUBQUERY" in step for step in plan)
+
+
+@pytest.mark.parametrize("at", [None, 7])
+def test_contains_looks_at_each_different_key_once_where_few_have_many_rows(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch, at: int | None
+) -> None:
+    monkeypatch.setattr(compile, "SAMPLE", 32)
+    connection = tables.connection
+    connection.execute("INSERT INTO names(name) VALUES ('Patient.family'), ('Patient.given')")
+    rows = [(number, b"key%d" % (rid % 2 if number == 1 else rid), rid, 1) for number in (1, 2) for rid in range(32)]
+    connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?)", rows)
+    for index, is_repeated in (("Patient.family", True), ("Patient.given", False)):
+        compiler = Compiler(tables, at)
+        sql = compiler.set("Patient", Contains(index, b"y1"))
+        plan = _plan(tables, sql, compiler)
+        assert is_repeated == any("name=? AND key=?" in step for step in plan)
+        found = {rid for (rid,) in connection.execute(sql, compiler.bindings)}
+        assert {rid for number, key, rid, _ in rows if (number == 1) == is_repeated and b"y1" in key} == found
 
 
 @pytest.mark.parametrize("at", [None, 7])

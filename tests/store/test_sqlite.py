@@ -18,7 +18,8 @@ from server.ledger import Commit, Plan, View
 from server.outcome import Problem
 from server.search.filter import ALL, Equal, Words
 from server.store.engine import Finding, Projections, Search, Store
-from server.store.sqlite import SqliteStore, late, order, prune, rebuild, schema, writer
+from server.store.sqlite import SqliteStore, compile, late, order, prune, rebuild, schema, writer
+from server.store.sqlite import plan as planning
 from server.store.sqlite.append import Appender
 from server.store.sqlite.schema import PROJECTION_TABLES
 from server.store.sqlite.tables import Tables
@@ -65,6 +66,9 @@ class TestSqliteStoreProperties(StoreProperties):
     @pytest.fixture(autouse=True)
     def _few_are_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(order, "WALK", 2)  # so that a few resources are walked as thousands are
+        monkeypatch.setattr(planning, "CAPS", (2, 4))
+        monkeypatch.setattr(planning, "PROBED", 1)
+        monkeypatch.setattr(compile.Compiler, "_is_repeated", lambda compiler, index: True)
 
 
 def _dump(path: Path, *tables: str) -> dict[str, list[object]]:

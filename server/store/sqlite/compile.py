@@ -30,7 +30,7 @@ from server.search.filter import (
     Updated,
     Words,
 )
-from server.store.sqlite.plan import plan
+from server.store.sqlite.plan import REACH, plan
 
 
 class Lookup(Protocol):
@@ -55,6 +55,7 @@ class Lookup(Protocol):
 
 DISTANCE = "place_distance"  # our function: metres from a key's place to a point
 WORDS = "words"  # the late index of texts
+SAMPLE = 1_000  # rows by which it is told whether few keys have many rows
 TYPE_KEY = 0  # the key of a resource's row in the index named as its type: the list of the type's resources
 
 
@@ -157,6 +158,29 @@ class Compiler:
     def _rows_set(self, type: str, filter: Any) -> str:
         where = f"name = {self.name(filter.index)} AND {self._key_test(filter)}"
         return self.rows("rid", where, table=self.table(filter.index))
+
+    def _contains_set(self, type: str, filter: Contains) -> str:
+        """Where few different keys have many rows, each key is looked at once, not each row."""
+        name = self.name(filter.index)
+        if MARK in filter.index or not self._is_repeated(filter.index):
+            return self._rows_set(type, filter)
+        tables = ("rows",) if self.at is None else ("rows", "ended_rows")
+        keys = " UNION ".join(f"SELECT key FROM ({self._keys(table, name)})" for table in tables)
+        through = f"SELECT key AS target FROM ({keys}) WHERE {self._key_test(filter)}"
+        return self.rows("rid", f"name = {name} AND key = target", through=through)
+
+    def _is_repeated(self, index: str) -> bool:
+        first = f"SELECT key FROM rows WHERE name = {self.lookup.number(index)} LIMIT {SAMPLE}"
+        sample = f"SELECT count(*) = {SAMPLE} AND count(DISTINCT key) * {REACH} <= {SAMPLE} FROM ({first})"
+        return bool(self.lookup.rids(sample, ())[0])
+
+    def _keys(self, table: str, name: str) -> str:
+        """The different keys of a name, each sought after the one before."""
+        least = f"SELECT min(key) FROM {table} WHERE name = {name}"
+        return (
+            f"WITH RECURSIVE k(key) AS ({least} UNION ALL SELECT ({least} AND key > k.key) FROM k "
+            "WHERE k.key IS NOT NULL) SELECT key FROM k WHERE key IS NOT NULL"
+        )
 
     def _rows_probe(self, type: str, filter: Any) -> str:
         where = f"rid = m.rid AND name = {self.name(filter.index)} AND {self._key_test(filter)}"
@@ -291,7 +315,7 @@ class Compiler:
     _SETS: ClassVar[dict[type, Callable[[Compiler, str, Any], str]]] = {
         Equal: _rows_set,
         Range: _rows_set,
-        Contains: _rows_set,
+        Contains: _contains_set,
         Near: _rows_set,
         Present: _rows_set,
         Words: _words_set,

@@ -59,6 +59,7 @@ class Tables:
     def __init__(self, connection: apsw.Connection) -> None:
         self.connection = connection
         self._numbers: dict[str, int] = {}
+        self._counted: dict[str | None, tuple[int, int]] = {}  # by type: a seq, and the versions before it
 
     def head(self) -> Position:
         return one(self.connection, "SELECT coalesce(max(position), 0) FROM commits")
@@ -242,7 +243,10 @@ class Tables:
         is_whole = type is None and at is None and only is None
         ordered = "changes" if is_whole else table  # changes is in the order of seq
         where += " AND seq >= ? AND seq < ?"
-        total = one(self.connection, f"SELECT count(*) FROM {table} t WHERE {where}", (*bindings, low, end))
+        if at is None and since is None and id is None and only is None:
+            total = self._versions_before(end, type)
+        else:
+            total = one(self.connection, f"SELECT count(*) FROM {table} t WHERE {where}", (*bindings, low, end))
         sql = f"SELECT seq FROM {ordered} t WHERE {where} ORDER BY seq DESC LIMIT ?"
         found = self.connection.execute(sql, (*bindings, low, min(end, below), count + 1)).fetchall()
         seqs = [int(row[0]) for row in found]  # type: ignore[arg-type]
@@ -250,6 +254,18 @@ class Tables:
         versions = [self._version_at(seq) for seq in seqs[:count]]
         created = frozenset(Cursor(one.position, one.ordinal) for one in versions if self._is_created(one))
         return Page(position, tuple(versions), total=total, next=next, created=created)
+
+    def _versions_before(self, end: int, type: str | None) -> int:
+        """How many versions there are before a seq. They stay: only those since the last count are counted."""
+        last, total = self._counted.get(type, (0, 0))
+        # those of all types: `timeline` is short, and has no order of theirs; a few are read from where they stand
+        table = "changes" if type is None and last else "timeline"
+        where, bindings = self._level(type, None)
+        sql = f"SELECT count(*) FROM {table} WHERE {where} AND seq >= ? AND seq < ?"
+        between = one(self.connection, sql, (*bindings, *sorted((last, end))))
+        total += between if end >= last else -between
+        self._counted[type] = (end, total)
+        return total
 
     def _level(self, type: str | None, id: str | None) -> tuple[str, tuple[Any, ...]]:
         """Which versions a history is of: all, those of a type, those of a resource."""
