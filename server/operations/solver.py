@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable
 from server.coordination.rebalance.situation import Situation, Solution
 from server.outcome import Problem
 
-SECONDS = 75.0  # for the search; a gap says what is left then
-GRACE = 45.0  # more, for starting, reading and explaining
+SECONDS = 75.0  # of processor time, for the search: fair where others are at work; a gap says what is left then
+GRACE = 45.0  # on the clock, beyond twice that
 MEMORY = 3 << 30  # bytes
 FAILED, TOO_LATE, TOO_BIG = 1, 3, 4  # exit codes; the first is Python's own
 
@@ -41,7 +41,7 @@ async def solved(
     answering = asyncio.ensure_future(process.communicate(content))
     waiting = [answering, *([asyncio.ensure_future(gone())] if gone else [])]
     try:
-        await asyncio.wait(waiting, timeout=seconds + GRACE, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waiting, timeout=2 * seconds + GRACE, return_when=asyncio.FIRST_COMPLETED)
     finally:
         is_answered = answering.done()
         for one in waiting:

@@ -113,7 +113,7 @@ def optimum(
 ) -> tuple[Optimum, Columns]:
     """The best assignment that `master` finds over all arcs, with the arcs that it took, and the bound that proves it.
 
-    The search for arcs ends at `until`, of time.monotonic, or once they could bring no more than the share `near` of
+    The search for arcs ends at `until`, of time.process_time, or once they could bring no more than the share `near` of
     the cost: what they could still bring is then taken off the bound.
     """
     seen = _Seen(costs.least(), np.zeros(len(columns.active), np.int64), [], [])
@@ -123,7 +123,7 @@ def optimum(
         better, short = _better(costs, bounds, columns, found, seen)
         if not len(better.tails):
             return found, columns
-        if time.monotonic() > until or short <= near * found.cost:
+        if time.process_time() > until or short <= near * found.cost:
             return found._replace(bound=found.bound - math.ceil(short)), columns
         rank = len(found.unplaced), found.missing, found.cost
         if rank < worse:  # each time better, so it ends
@@ -198,17 +198,6 @@ def _smallest(rows: Shorts | Integers | Numbers, number: int) -> Flags:
         found[:] = False
         np.put_along_axis(found, np.argpartition(rows, number - 1, axis=1)[:, :number], True, axis=1)
     return found
-
-
-def whole(costs: Costs, bounds: Bounds) -> Columns:
-    """Every arc there is."""
-    members = bounds.movable.copy()
-    tails, heads, prices = [], [], []
-    for chunk, rows in costs.chunks(np.flatnonzero(members), bounds.receivers):
-        tails.append(np.repeat(chunk, rows.shape[1]))
-        heads.append(np.tile(bounds.receivers, len(chunk)))
-        prices.append(rows.ravel().astype(np.int64))
-    return _arcs(members, tails, heads, prices)
 
 
 def within(costs: Costs, bounds: Bounds, prices: Prices, slack: float, most: int) -> Columns | None:

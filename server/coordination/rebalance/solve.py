@@ -6,18 +6,18 @@ import time
 
 import numpy as np
 
-from server.coordination.rebalance import columns, shortage, workload
+from server.coordination.rebalance import columns, linear, shortage, workload
 from server.coordination.rebalance.columns import Bounds, Optimum
 from server.coordination.rebalance.cost import NEVER, Costs
 from server.coordination.rebalance.flow import assigned, guessed
 from server.coordination.rebalance.situation import NOBODY, UNKNOWN, Move, Situation, Solution
 
-SECONDS = 90.0  # for the whole search; what is not proven by then is in the gap
+SECONDS = 90.0  # of processor time, for the whole search; what is not proven by then is in the gap
 
 
 def solve(situation: Situation, seconds: float = SECONDS) -> Solution:
     """The moves that cost least and meet every cap, or what is lacking for any to do so."""
-    started = time.monotonic()
+    started = time.process_time()
     solution = Solution(lacking=shortage.pinned(situation))
     if solution.lacking:
         return solution
@@ -104,4 +104,4 @@ def _move(
 
 def _prohibitive(bounds: Bounds) -> int:
     """A price that stands for what cannot be: nobody could go instead, or somebody would have no place."""
-    return min(bounds.penalty, workload.PENALTY) // 2
+    return min(bounds.penalty, linear.PENALTY) // 2
