@@ -113,7 +113,7 @@ KINDS: Mapping[str, Kind] = {
         levels=(_STEP, _EVIDENCE),
     ),
     "agreement": Kind(
-        {"type": Parameter("Coding", required=True)},
+        {"type": Parameter("Coding", required=True), "appendix": Parameter("Coding")},
         ("block",),
         once=True,
         levels=(
@@ -135,6 +135,20 @@ KINDS: Mapping[str, Kind] = {
         ("block",),
         once=True,
     ),
+    "responsibility": Kind(
+        {},
+        ("report",),
+        levels=(
+            Level(
+                "service",
+                {
+                    "scope": Parameter("code", required=True, codes=("in-plan", "out-of-plan")),
+                    "primary": Parameter("code", codes=("plan", "partner", "neither")),
+                },
+            ),
+        ),
+    ),
+    "duplication": Kind({"window-days": Parameter("integer", required=True)}, ("report",), once=True),
     "rebalance": Kind(
         {
             "move": Parameter("integer", default=100),

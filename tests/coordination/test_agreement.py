@@ -37,6 +37,10 @@ def without_documents(plan: Resource) -> None:
     del action(plan, "NY-06")["action"][0]["action"]
 
 
+def without_leads(plan: Resource) -> None:
+    plan["action"].remove(action(plan, "NY-14"))
+
+
 def with_an_unknown_placeholder(plan: Resource) -> None:
     found = [one for one in action(plan, "NY-14")["extension"] if one["url"] == RULE_PARAMETER]
     found[-1]["extension"][1]["valueString"] = "{weather}"
@@ -46,6 +50,7 @@ def with_an_unknown_placeholder(plan: Resource) -> None:
     ("broken", "place"),
     [
         (without_agreement, "PlanDefinition.action"),
+        (without_leads, "PlanDefinition.action"),
         (without_template, "PlanDefinition.action[0].action"),
         (without_documents, "PlanDefinition.action[0].action"),
         (with_an_unknown_placeholder, "PlanDefinition.action[1]"),

@@ -1,0 +1,309 @@
+"""New York: what a plan and a Health Home do for a member is held against who is responsible for what."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.coordination.memory import BASE, coding
+from tests.scenarios.iowa import Json, kept
+from tests.scenarios.new_york import (
+    HAL,
+    HOME,
+    MEMBER,
+    NEW_YORK,
+    PAT,
+    PLAN,
+    asa,
+    day,
+    enrolled,
+    named,
+    new_york,
+)
+
+AIDE = "Organization/aides"
+
+
+@pytest.fixture
+async def here(client: httpx.AsyncClient) -> httpx.AsyncClient:
+    return await new_york(client)
+
+
+def ordered(id: str, service: str | None, by: str | None, start: str = "2025-02-01", **more: Any) -> Json:
+    """A ServiceRequest for a service of ny-service, performed by `by`."""
+    return {
+        "resourceType": "ServiceRequest",
+        "id": id,
+        "status": "active",
+        "intent": "order",
+        "subject": {"reference": MEMBER},
+        "code": coding("ny-service", service) if service else {"text": "Reading aloud"},
+        "occurrencePeriod": {"start": start},
+        **({"performer": [{"reference": by}]} if by else {}),
+        **more,
+    }
+
+
+def planned(id: str, author: str, *services: str, **more: Any) -> Json:
+    """An active CarePlan of an organization, with an activity for each service."""
+    return {
+        "resourceType": "CarePlan",
+        "id": id,
+        "status": "active",
+        "intent": "plan",
+        "subject": {"reference": MEMBER},
+        "author": {"reference": author},
+        "period": {"start": "2025-02-01"},
+        "activity": [{"detail": {"status": "in-progress", "code": coding("ny-service", one)}} for one in services],
+        **more,
+    }
+
+
+def visit(id: str, by: str, at: str, kind: str = "home-visit", **more: Any) -> Json:
+    return {
+        "resourceType": "Encounter",
+        "id": id,
+        "status": "finished",
+        "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "HH"},
+        "type": [{"coding": [{"system": "urn:example:contact", "code": kind}]}],
+        "subject": {"reference": MEMBER},
+        "serviceProvider": {"reference": by},
+        "period": {"start": at, "end": at},
+        **more,
+    }
+
+
+def noon(offset: int) -> str:
+    return (datetime.now(NEW_YORK) + timedelta(days=offset)).replace(microsecond=0).isoformat()
+
+
+async def check(client: httpx.AsyncClient, **query: str) -> list[Json]:
+    response = await client.get(f"{MEMBER}/$coordination-check", params=query)
+    assert 200 == response.status_code, response.text
+    return [entry["resource"] for entry in response.json().get("entry", ())]
+
+
+async def look(client: httpx.AsyncClient) -> list[Json]:
+    """A check whose findings are kept."""
+    response = await client.post(f"{MEMBER}/$coordination-check", json={"resourceType": "Parameters"})
+    assert 200 == response.status_code, response.text
+    return [entry["resource"] for entry in response.json().get("entry", ())]
+
+
+def code(issue: Json) -> str:
+    return str(issue["code"]["coding"][0]["code"])
+
+
+def resolver(issue: Json) -> str | None:
+    found = [one["valueReference"]["reference"] for one in issue.get("extension", ())]
+    return str(found[0]) if found else None
+
+
+def told(issues: list[Json]) -> list[tuple[str, list[str], str | None]]:
+    """(code, the items, whose it is to resolve)."""
+    return [(code(one), [item["reference"] for item in one["implicated"]], resolver(one)) for one in issues]
+
+
+@pytest.mark.requirement("NY-08", "NY-09", "NY-12")
+@pytest.mark.parametrize("program", ["ny-mltcp", "ny-map"])
+async def test_services_where_they_belong_are_no_issue(client: httpx.AsyncClient, program: str) -> None:
+    await new_york(client, program)
+    await kept(
+        client,
+        planned("p", PLAN, "personal-care", "long-term-services"),
+        ordered("r", "health-home-care-management", HAL),
+        ordered("s", "other-outside-package", HOME),
+        ordered("t", "adult-day-care", AIDE, requester={"reference": PAT}),
+    )
+    assert [] == await check(client)
+
+
+@pytest.mark.requirement("NY-08", "NY-09", "NY-19")
+async def test_service_of_the_wrong_one_is_for_the_right_one_to_resolve(client: httpx.AsyncClient) -> None:
+    await new_york(client, "ny-mltcp")
+    await kept(client, ordered("r", "personal-care", HAL), planned("p", PLAN, "behavioral-health"))
+    expected = [("wrong-party", ["CarePlan/p"], HOME), ("wrong-party", ["ServiceRequest/r"], PLAN)]
+    found = await check(client)
+    assert expected == told(found)
+    assert ["ny-mltcp|1.0.0#NY-09", "ny-mltcp|1.0.0#NY-08"] == [one["reference"].rpartition("/")[2] for one in found]
+
+
+@pytest.mark.requirement("NY-05", "NY-19")
+async def test_service_of_both_is_found_and_never_refused(here: httpx.AsyncClient) -> None:
+    await kept(here, planned("p", PLAN, "adult-day-care"), planned("h", HOME, "adult-day-care"))
+    (issue,) = await check(here)
+    assert ("duplicate-coordination", ["CarePlan/h", "CarePlan/p"], PLAN) == (
+        code(issue),
+        sorted(item["reference"] for item in issue["implicated"]),
+        resolver(issue),
+    )
+    sides = {side["code"][0]["text"]: side["detail"][0]["reference"] for side in issue["evidence"]}
+    assert {PLAN: "CarePlan/p", HOME: "CarePlan/h"} == sides
+
+
+@pytest.mark.requirement("NY-19")
+async def test_services_one_after_the_other_are_not_done_twice(here: httpx.AsyncClient) -> None:
+    first = ordered("r", "adult-day-care", PAT) | {"occurrencePeriod": {"start": day(-20), "end": day(-11)}}
+    await kept(here, first, ordered("s", "adult-day-care", HAL, day(-10)))
+    assert ["wrong-party"] == [code(one) for one in await check(here)]
+    await kept(here, first, ordered("s", "adult-day-care", HAL, day(-11)))
+    assert ["duplicate-coordination"] == [code(one) for one in await check(here)]
+
+
+@pytest.mark.requirement("NY-05")
+async def test_billing_party_says_whose_a_service_is(here: httpx.AsyncClient) -> None:
+    tag = {"tag": [{"system": f"{BASE}/CodeSystem/ny-billing-party", "code": "plan"}]}
+    await kept(here, ordered("r", "personal-care", HAL, meta=tag))
+    assert [] == await check(here)
+
+
+@pytest.mark.requirement("NY-08")
+async def test_service_that_nobody_has_is_found(here: httpx.AsyncClient) -> None:
+    await kept(here, ordered("r", "pers", None), ordered("s", "chha", AIDE))
+    expected = [("no-owner", ["ServiceRequest/s"], PLAN), ("no-owner", ["ServiceRequest/r"], PLAN)]
+    assert expected == told(await check(here))
+
+
+@pytest.mark.requirement("NY-12")
+async def test_service_that_the_table_does_not_list_is_not_allocated(here: httpx.AsyncClient) -> None:
+    await kept(here, ordered("r", None, HAL))
+    assert [("not-allocated", ["ServiceRequest/r"], None)] == told(await check(here))
+    await named(here)
+    assert [("not-allocated", ["ServiceRequest/r"], HOME)] == told(await check(here))
+
+
+@pytest.mark.requirement("NY-09", "NY-11")
+@pytest.mark.parametrize(
+    ("program", "at", "expected"),
+    [
+        ("ny-map", "2022-12-31", ["wrong-party"]),
+        ("ny-map", "2023-01-01", ["not-allocated"]),
+        ("ny-mltcp", "2022-12-31", ["wrong-party"]),
+        ("ny-mltcp", "2023-01-01", ["wrong-party"]),
+    ],
+)
+async def test_behavioral_health_is_carved_in_to_map_alone_on_the_day(
+    client: httpx.AsyncClient, program: str, at: str, expected: list[str]
+) -> None:
+    since = {"start": "2020-01-01"}
+    both = [enrolled(MEMBER, program, PLAN, **since), enrolled(MEMBER, "ny-health-home", HOME, **since)]
+    await new_york(client, program)
+    await kept(client, *both, ordered("r", "behavioral-health", PAT, "2022-01-01"), asa(start="2020-01-01"))
+    assert expected == [code(one) for one in await check(client, asOf=at)]
+
+
+@pytest.mark.requirement("ADJ-12")
+async def test_transportation_is_carved_out_on_the_day(client: httpx.AsyncClient) -> None:
+    since = {"start": "2020-01-01"}
+    both = [enrolled(MEMBER, "ny-map", PLAN, **since), enrolled(MEMBER, "ny-health-home", HOME, **since)]
+    await new_york(client, "ny-map")
+    await kept(client, *both, ordered("r", "transportation", PAT, "2022-01-01"))
+    assert [] == await check(client, asOf="2024-02-29")
+    assert [("wrong-party", ["ServiceRequest/r"], HOME)] == told(await check(client, asOf="2024-03-01"))
+
+
+def appendix(*rows: tuple[str, str, str | None], code: str = "appendix-b", **more: Any) -> list[Json]:
+    """Contract.term: (service, scope, whose)."""
+    return [
+        {
+            "type": coding("ny-appendix", code),
+            "offer": {"text": "Services and responsibilities"},
+            "asset": [
+                {
+                    "type": [coding("ny-service", service)],
+                    "subtype": [coding("ny-benefit-scope", scope)],
+                    **({"valuedItem": [{"responsible": {"reference": whose}}]} if whose else {}),
+                }
+                for service, scope, whose in rows
+            ],
+            **more,
+        }
+    ]
+
+
+@pytest.mark.requirement("NY-11", "NY-12")
+async def test_appendix_of_the_agreement_decides_alone(here: httpx.AsyncClient) -> None:
+    rows = [("behavioral-health", "in-plan", PLAN), ("personal-care", "in-plan", None)]
+    await kept(here, asa(term=appendix(*rows)))
+    await kept(
+        here,
+        ordered("r", "behavioral-health", HAL),
+        ordered("s", "personal-care", PAT),
+        ordered("t", "chha", PAT),
+    )
+    found = await check(here)
+    assert [
+        ("wrong-party", ["ServiceRequest/r"], PLAN),
+        ("not-allocated", ["ServiceRequest/t"], None),
+        ("not-allocated", ["ServiceRequest/s"], None),
+    ] == told(found)
+    assert {f"{BASE}/Contract/asa"} == {one["reference"] for one in found}
+
+
+@pytest.mark.requirement("NY-12")
+async def test_other_appendix_and_other_times_leave_the_programs_table(here: httpx.AsyncClient) -> None:
+    await kept(here, ordered("r", "personal-care", PAT))
+    await kept(here, asa(term=appendix(("personal-care", "in-plan", HOME), code="appendix-a")))
+    assert [] == await check(here)
+    later = appendix(("personal-care", "in-plan", HOME), applies={"start": day(10)})
+    await kept(here, asa(term=later))
+    assert ["not-allocated"] == [code(one) for one in await check(here)]
+    assert ["wrong-party"] == [code(one) for one in await check(here, asOf=day(10))]
+
+
+@pytest.mark.requirement("NY-19")
+async def test_same_kind_of_contact_by_both_in_the_window_is_found(here: httpx.AsyncClient) -> None:
+    await kept(here, visit("v", PLAN, noon(-29)), visit("w", HOME, noon(-2)), visit("x", HOME, noon(-3), "phone"))
+    (issue,) = await check(here)
+    assert ("duplicate-coordination", ["Encounter/v", "Encounter/w"]) == (
+        code(issue),
+        sorted(item["reference"] for item in issue["implicated"]),
+    )
+    await kept(here, visit("v", PLAN, noon(-33)))
+    assert [] == await check(here)
+    response = await here.post(
+        f"{MEMBER}/$coordination-check",
+        json={
+            "resourceType": "Parameters",
+            "parameter": [{"name": "period", "valuePeriod": {"start": day(-60), "end": day(0)}}],
+        },
+    )
+    assert "entry" not in response.json()  # 31 days apart
+
+
+@pytest.mark.requirement("NY-10", "NY-19")
+async def test_findings_are_kept_with_a_task_for_whoever_resolves_them(client: httpx.AsyncClient) -> None:
+    await new_york(client, "ny-mltcp")
+    await kept(client, planned("p", PLAN, "behavioral-health"))
+    (issue,) = await look(client)
+    task = (await client.get("Task", params={"focus": f"DetectedIssue/{issue['id']}"})).json()["entry"][0]["resource"]
+    assert ("requested", HOME, MEMBER) == (task["status"], task["owner"]["reference"], task["for"]["reference"])
+    assert 0 == (await client.get("Task", params={"owner": PLAN})).json()["total"]  # no Health Home work in its list
+    before = (await client.get("http://127.0.0.1/health")).json()["position"]
+    assert [issue["id"]] == [one["id"] for one in await look(client)]
+    assert before == (await client.get("http://127.0.0.1/health")).json()["position"]
+    await kept(client, planned("p", PLAN, "personal-care"))
+    assert [] == await look(client)
+    stored = (await client.get(f"DetectedIssue/{issue['id']}")).json()
+    assert "resolved" == stored["mitigation"][0]["action"]["coding"][0]["code"]
+    assert "completed" == (await client.get(f"Task/{task['id']}")).json()["status"]
+    await kept(client, planned("p", PLAN, "behavioral-health"))
+    assert [issue["id"]] == [one["id"] for one in await look(client)]
+    assert "requested" == (await client.get(f"Task/{task['id']}")).json()["status"]
+
+
+async def test_member_of_one_alone_has_nothing_to_check(here: httpx.AsyncClient) -> None:
+    await kept(here, planned("p", PLAN, "behavioral-health"))
+    await kept(here, enrolled(MEMBER, "ny-health-home", HOME, end=day(-1), status="finished"))
+    assert [] == await check(here)
+    assert [] == await look(here)
+    assert 404 == (await here.get("Patient/nobody/$coordination-check")).status_code
+
+
+async def test_a_check_that_is_asked_for_by_get_keeps_nothing(here: httpx.AsyncClient) -> None:
+    await kept(here, ordered("r", "personal-care", HAL))
+    assert ["wrong-party"] == [code(one) for one in await check(here)]
+    assert 0 == (await here.get("DetectedIssue", params={"_summary": "count"})).json()["total"]
