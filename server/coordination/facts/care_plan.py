@@ -1,0 +1,50 @@
+"""CarePlan: when its open activities were followed up, and the services among them.
+
+https://hl7.org/fhir/R4/careplan.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from server.coordination.facts.element import literal, period
+from server.coordination.facts.service_request import bounds, service
+from server.ledger import Fact, FactRow, Resource
+
+
+class Followed(NamedTuple):
+    """An active CarePlan, and for each open activity that it describes itself, when it was followed up."""
+
+    plan: str
+    start: str | None
+    end: str | None
+    activities: list[tuple[int, list[str]]]  # CarePlan.activity[place], and its progress's times
+
+    @classmethod
+    def of(cls, fact: Fact) -> Followed:
+        return cls(fact.source, *fact.data)
+
+
+def rows(plan: Resource, base_url: str) -> Iterator[FactRow]:
+    """The facts of one CarePlan."""
+    member = literal(plan.get("subject"), base_url, ("Patient",))
+    if member is None or plan.get("status") != "active":
+        return
+    followed: list[tuple[int, list[str]]] = []  # each open activity that the plan itself describes, and when it was
+    services: list[FactRow] = []
+    for place, activity in enumerate(plan.get("activity", ())):
+        detail = activity.get("detail")
+        if detail is None or (status := detail.get("status")) not in _OPEN_ACTIVITY:
+            continue
+        progress = activity.get("progress", ())
+        followed.append((place, [note["time"] for note in progress if "time" in note]))
+        if status in _UNDER_WAY and "performer" in detail and not detail.get("doNotPerform"):
+            scheduled = detail.get("scheduledPeriod") or bounds(detail.get("scheduledTiming"))
+            services += service(member, detail["performer"], scheduled.get("end"), base_url)
+    yield "plan", member, [*period(plan), followed]
+    yield from services
+
+
+_OPEN_ACTIVITY = frozenset({"not-started", "scheduled", "in-progress", "on-hold"})
+_UNDER_WAY = frozenset({"scheduled", "in-progress"})

@@ -1,0 +1,54 @@
+"""Contract: an agreement between organizations.
+
+https://hl7.org/fhir/R4/contract.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from server.coordination.facts.element import literals, tokens
+from server.ledger import Fact, FactRow, Resource
+
+
+class Agreement(NamedTuple):
+    """A Contract of a coded type between organizations. `template` is what it is an instance of."""
+
+    contract: str
+    types: list[str]  # tokens
+    status: str
+    organizations: list[str]
+    template: str | None
+    start: str | None
+    end: str | None
+    signers: list[str]  # organizations and PractitionerRoles who signed, or in whose name somebody did
+
+    @classmethod
+    def of(cls, fact: Fact) -> Agreement:
+        return cls(fact.source, *fact.data)
+
+
+def rows(contract: Resource, base_url: str) -> Iterator[FactRow]:
+    """The facts of one Contract."""
+    types = tokens([contract["type"]]) if "type" in contract else []
+    if not types:
+        return
+    organizations = list(dict.fromkeys(literals(contract.get("subject", ()), base_url, ("Organization",))))
+    signing = [
+        link
+        for signer in contract.get("signer", ())
+        for link in (signer["party"], *(one["onBehalfOf"] for one in signer["signature"] if "onBehalfOf" in one))
+    ]
+    applies = contract.get("applies", {})
+    data = [
+        types,
+        contract.get("status", ""),
+        organizations,
+        contract.get("instantiatesUri"),
+        applies.get("start"),
+        applies.get("end"),
+        list(dict.fromkeys(literals(signing, base_url, ("Organization", "PractitionerRole")))),
+    ]
+    for key in (f"Contract/{contract['id']}", *organizations):
+        yield "agreement", key, data

@@ -1,0 +1,46 @@
+"""EpisodeOfCare: a member's enrolment in a program.
+
+https://hl7.org/fhir/R4/episodeofcare.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from server.coordination.facts.element import identity, literal, period, tokens
+from server.coordination.facts.vocabulary import ENROLMENT
+from server.ledger import Fact, FactRow, Resource
+
+
+class Enrolment(NamedTuple):
+    """An EpisodeOfCare of a coded type."""
+
+    episode: str
+    types: list[str]
+    organization: str | None  # None where no literal reference says which
+    status: str
+    start: str | None
+    end: str | None
+    history: list[tuple[str, str | None, str | None]]  # EpisodeOfCare.statusHistory: status, start, end
+    manager: str | None  # EpisodeOfCare.careManager; "" where it is no literal reference
+
+    @classmethod
+    def of(cls, fact: Fact) -> Enrolment:
+        return cls(fact.source, *fact.data[1:])
+
+
+def rows(episode: Resource, base_url: str) -> Iterator[FactRow]:
+    """The facts of one EpisodeOfCare."""
+    types = tokens(episode.get("type"))
+    member = literal(episode.get("patient"), base_url, ("Patient",))
+    if member is None or not types:
+        return
+    organization = identity(episode.get("managingOrganization"), base_url)
+    history = [[past.get("status", ""), *period(past)] for past in episode.get("statusHistory", ())]
+    manager = literal(episode["careManager"], base_url) or "" if "careManager" in episode else None
+    data = [ENROLMENT, types, organization, episode.get("status", ""), *period(episode), history, manager]
+    yield "subject", f"EpisodeOfCare/{episode['id']}", member
+    yield "member", member, data
+    if organization:
+        yield "organization", organization, member

@@ -1,0 +1,21 @@
+"""Vocabulary: the codes and extensions of ours that facts are read by."""
+
+from __future__ import annotations
+
+BASE = "https://careplan-server.org/fhir"
+PROGRAM_EXTENSION = f"{BASE}/StructureDefinition/program"
+ENTERED_IN_ERROR = f"{BASE}/StructureDefinition/entered-in-error"
+BREACH = f"{BASE}/StructureDefinition/caseload-breach"
+RULE_KIND = f"{BASE}/CodeSystem/rule-kind"
+TASK = f"{BASE}/CodeSystem/cm-task"
+TRANSFER, STEP = f"{TASK}|case-manager-transfer", f"{TASK}|case-manager-transfer-step"  # Task.code
+REVIEW = f"{TASK}|service-plan-review"
+DESIGNATION = f"{TASK}|lead-designation"
+DESIGNATION_TERM = f"{BASE}/CodeSystem/cm-designation"  # the type of Task.input and Task.output: lead, form, since …
+TRANSFER_INPUT = f"{BASE}/CodeSystem/cm-transfer-input"  # Task.input.type: from, to, organization, effective
+ALL_PROGRAMS = "*"
+CONTINUITY = f"{BASE}/CodeSystem/cm-flag|continuity-required"
+AREA_MANAGER = f"{BASE}/CodeSystem/cm-role|area-manager"
+
+# what a member's fact is: the first of its data
+ASSIGNMENT, ENROLMENT, LINK, MOVE = "assignment", "enrolment", "link", "move"
