@@ -16,6 +16,9 @@ UNITS = ("day", "week", "month", "quarter")
 MOST = 1100  # instants of one series: the days of three years
 
 
+_SUITING = (("day", 14), ("week", 92), ("month", 5 * 366), ("quarter", 50 * 366))  # up to how many days
+
+
 class Point(NamedTuple):
     """The numbers as of one instant."""
 
@@ -25,6 +28,14 @@ class Point(NamedTuple):
     unassigned: int
     highest: int  # the most members of one manager
     above: int  # managers above a limit of theirs that is in force
+
+
+def suiting(window: Interval, zone: str) -> str | None:
+    """The unit in which a period has few dates; none where it has no start or end, or is longer than a life's work."""
+    if window.low == period.ALWAYS or window.high == period.NEVER:
+        return None
+    days = period.days(window.low, window.high, zone)
+    return next((unit for unit, most in _SUITING if days <= most), None)
 
 
 def instants(unit: str, window: Interval, zone: str) -> list[int]:

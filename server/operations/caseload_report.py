@@ -18,7 +18,7 @@ from server.coordination.oversight import Look, breaches
 from server.coordination.period import Interval
 from server.coordination.program import Program
 from server.coordination.programs import Programs, active
-from server.coordination.series import MOST, UNITS, Point, instants, series
+from server.coordination.series import MOST, UNITS, Point, instants, series, suiting
 from server.coordination.transfer_report import Transfers, transfers
 from server.fhir import body
 from server.ledger import Resource, View
@@ -50,7 +50,7 @@ class Asked:
     detail: bool
 
     def points(self, made: Report) -> list[Point]:
-        """The series; none where no interval is asked for."""
+        """The series; none where no time is asked for that has a start and an end."""
         if not self.unit:
             return []
         at = instants(self.unit, self.window, self.program.zone)
@@ -114,6 +114,7 @@ async def _asked(call: Call, view: View, now: int) -> Asked:
     at = known.instant(url, as_of, now) if as_of or not over else max(window.low, min(now, window.high - 1))
     if unit:
         _check_series(unit, window, zone)
+    unit = unit or suiting(window, zone)
     if not over:
         window = Interval(at, at + 1)
     return Asked(known, known.chosen(canonical, at), at, window, over, unit, now, bool(call.inputs.one("detail")))
@@ -167,11 +168,11 @@ def _table(call: Call, asked: Asked) -> str:
     """Which table is asked for."""
     given = call.inputs.one("table")
     if given is None:
-        return "series" if asked.unit else "members" if asked.detail else "managers"
+        return "series" if call.inputs.one("interval") else "members" if asked.detail else "managers"
     if given not in TABLES:
         raise _wrong("value", f"table is one of {', '.join(TABLES)}", "table")
     if given in {"series", "manager-series"} and not asked.unit:
-        raise Problem.of("required", f"The table {given} needs an interval: {', '.join(UNITS)}", place("interval"))
+        raise Problem.of("required", f"The table {given} needs a period that has a start and an end", place("period"))
     return str(given)
 
 

@@ -13,7 +13,7 @@ from server.coordination.caseload_report import Report, reports
 from server.coordination.period import Interval
 from server.coordination.plan_definition import parse
 from server.coordination.programs import active
-from server.coordination.series import MOST, Point, instants, series
+from server.coordination.series import MOST, Point, instants, series, suiting
 from server.coordination.write import AS_RECORDED
 from server.ledger import Resource
 from tests.coordination.memory import (
@@ -240,3 +240,22 @@ def _cap(low: int, high: int, limit: int) -> breach.Cap:
     found, _ = parse(limited(limit))
     assert found
     return breach.Cap(Interval(low, high), found, found.rules[2])
+
+
+@pytest.mark.parametrize(
+    ("expected", "start", "end"),
+    [
+        ("day", "2026-01-01", "2026-01-14"),
+        ("week", "2026-01-01", "2026-03-31"),
+        ("month", "2026-01-01", "2026-12-31"),
+        ("quarter", "2026-01-01", "2036-12-31"),
+        (None, "1900-01-01", "2026-12-31"),
+        (None, None, "2026-12-31"),
+        (None, "2026-01-01", None),
+    ],
+)
+def test_suiting_gives_few_dates(expected: str | None, start: str | None, end: str | None) -> None:
+    window = period.between(start, end, IOWA)
+    unit = suiting(window, IOWA)
+    assert expected == unit
+    assert unit is None or 10 < len(instants(unit, window, IOWA)) < 70

@@ -109,6 +109,15 @@ async def test_a_series_has_every_number_at_every_step_of_a_period(iowa: httpx.A
 
 
 @pytest.mark.requirement("IA-26")
+async def test_a_period_has_a_series_without_an_interval(iowa: httpx.AsyncClient) -> None:
+    found = await report(iowa, period=("valuePeriod", period("2025-12-15", "2026-02-28")))
+    [series] = groups(found, "series")
+    dates = [one["value"]["text"][:10] for one in strata(series, "date")]
+    assert (11, "2025-12-15", "2025-12-22", "2026-02-23") == (len(dates), dates[0], dates[1], dates[-1])
+    assert not groups(await report(iowa), "series")
+
+
+@pytest.mark.requirement("IA-26")
 async def test_a_series_with_detail_has_each_manager_on_each_date(iowa: httpx.AsyncClient) -> None:
     [series] = groups(await report(iowa, **OVER, detail=("valueBoolean", True)), "series")
     [both] = [one for one in series["stratifier"] if len(one["code"]) == 2]
