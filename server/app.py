@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -41,7 +41,7 @@ from server.repository import Repository
 from server.search import custom, extract
 from server.search.text import texts
 from server.settings import Settings
-from server.store.engine import Projections
+from server.store.engine import Projections, Store
 from server.store.sqlite.engine import SqliteStore
 from server.validation import conformance, policy
 from server.validation.policy import Policy
@@ -270,14 +270,13 @@ def _page(found: str | None) -> HTMLResponse:
 
 def _beside(server: Server, rules: Rules, settings: Settings) -> FastAPI:
     """What is not FHIR: for operators, and for a person who looks in with a browser."""
-    repository = server.repository
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with _open(repository, rules):
+        async with _open(server.repository, rules):
             gc.freeze()  # the tables that stay for good are not looked through again
             gc.set_threshold(10_000, 20, 50)  # a large Bundle is a million objects: fewer looks at them
-            async with lookout.watching(repository, settings.oversight_interval):
+            async with lookout.watching(server.repository, settings.oversight_interval):
                 yield
                 if server.jobs is not None:
                     await server.jobs.close()
@@ -290,28 +289,8 @@ def _beside(server: Server, rules: Rules, settings: Settings) -> FastAPI:
         docs_url=None,  # FastAPI's own pages load their scripts from other servers
         redoc_url=None,
     )
-
-    @app.get("/health")
-    @app.get("/health/ready")
-    async def ready() -> JSONResponse:
-        """Whether reads and writes are taken."""
-        refusing = repository.store.refusing
-        told = {"live": True, "ready": refusing is None, "position": await repository.store.head()}
-        return JSONResponse(told | ({"why": refusing} if refusing else {}), 200 if refusing is None else 503)
-
-    @app.get("/health/live")
-    async def live() -> dict[str, bool]:
-        """Whether the process answers at all."""
-        return {"live": True}
-
-    @app.get("/metrics", include_in_schema=False)
-    async def prometheus() -> Response:
-        return Response(await metrics.latest(repository.store), media_type=metrics.CONTENT_TYPE)
-
-    @app.get("/docs", include_in_schema=False)
-    @app.get("/docs/{name:path}", include_in_schema=False)
-    async def docs(name: str = "index") -> HTMLResponse:
-        return _page(guide.page(name))
+    app.include_router(_health(server.repository.store))
+    app.include_router(_pages(server), include_in_schema=False)
 
     @app.get("/openapi.json", include_in_schema=False)
     async def described(type: str = "") -> JSONResponse:
@@ -321,18 +300,54 @@ def _beside(server: Server, rules: Rules, settings: Settings) -> FastAPI:
         beside = {} if type else app.openapi()["paths"]
         return JSONResponse(made | {"paths": made["paths"] | beside})
 
-    @app.get("/api", include_in_schema=False)
+    return app
+
+
+def _health(store: Store) -> APIRouter:
+    """For operators: whether the server answers, whether it takes writes, and its numbers."""
+    router = APIRouter()
+
+    @router.get("/health")
+    @router.get("/health/ready")
+    async def ready() -> JSONResponse:
+        """Whether reads and writes are taken."""
+        refusing = store.refusing
+        told = {"live": True, "ready": refusing is None, "position": await store.head()}
+        return JSONResponse(told | ({"why": refusing} if refusing else {}), 200 if refusing is None else 503)
+
+    @router.get("/health/live")
+    async def live() -> dict[str, bool]:
+        """Whether the process answers at all."""
+        return {"live": True}
+
+    @router.get("/metrics", include_in_schema=False)
+    async def prometheus() -> Response:
+        return Response(await metrics.latest(store), media_type=metrics.CONTENT_TYPE)
+
+    return router
+
+
+def _pages(server: Server) -> APIRouter:
+    """For a person with a browser: the guide, and the API by type."""
+    router = APIRouter()
+
+    @router.get("/docs")
+    @router.get("/docs/{name:path}")
+    async def docs(name: str = "index") -> HTMLResponse:
+        return _page(guide.page(name))
+
+    @router.get("/api")
     async def types() -> HTMLResponse:
         return _page(catalog.index(server, PATH))
 
-    @app.get("/api/{type}", include_in_schema=False)
+    @router.get("/api/{type}")
     async def one_type(type: str) -> HTMLResponse:
         return _page(catalog.page(server, PATH, type))
 
-    @app.get("/", include_in_schema=False)
+    @router.get("/")
     async def index(request: Request) -> Response:
         if "text/html" in request.headers.get("accept", ""):
             return _page(catalog.front(PLACES))
         return JSONResponse(PLACES)
 
-    return app
+    return router

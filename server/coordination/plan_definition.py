@@ -160,26 +160,7 @@ class _Reader:
         periods = _values(action, RULE_PERIOD, "valuePeriod")
         parameters = self.parameters(action, kind, KINDS[kind].parameters, place)
         severity = self.severity(action, kind, place)
-        if kind == "caseload-cap" and parameters.get("level") == "average" and severity != "report":
-            self.wrong(
-                "value",
-                "An average is only reported: refusing would leave a member without a manager; its severity is report",
-                f"{place}.extension('{RULE_SEVERITY}')",
-            )
-        parts = self.parts(action, KINDS[kind].levels, place)
-        if kind == "agreement" and not (parts and all(part.parts for part in parts)):
-            self.wrong(
-                "required",
-                "An agreement has a template, and each template its documents, whose hashes tell an altered one",
-                f"{place}.action",
-            )
-        if kind == "lead":
-            for why in filter(None, map(template.wrong, parameters["notice-text"])):
-                self.wrong("value", f"notice-text: {why}", place)
-        if kind == "transfer":
-            for found in transfer_rule.wrong(parts):
-                self.wrong(found.code, found.why, f"{place}{found.place}")
-        return Rule(
+        rule = Rule(
             id,
             kind,
             severity,
@@ -194,8 +175,31 @@ class _Reader:
                 if data.get("type")
             ),
             tuple(self.conditions(action, place)),
-            parts,
+            self.parts(action, KINDS[kind].levels, place),
         )
+        self.check(rule, place)
+        return rule
+
+    def check(self, rule: Rule, place: str) -> None:
+        """What some kinds ask beyond their parameters' types."""
+        if rule.kind == "caseload-cap" and rule.parameters.get("level") == "average" and rule.severity != "report":
+            self.wrong(
+                "value",
+                "An average is only reported: refusing would leave a member without a manager; its severity is report",
+                f"{place}.extension('{RULE_SEVERITY}')",
+            )
+        if rule.kind == "agreement" and not (rule.parts and all(part.parts for part in rule.parts)):
+            self.wrong(
+                "required",
+                "An agreement has a template, and each template its documents, whose hashes tell an altered one",
+                f"{place}.action",
+            )
+        if rule.kind == "lead":
+            for why in filter(None, map(template.wrong, rule.parameters["notice-text"])):
+                self.wrong("value", f"notice-text: {why}", place)
+        if rule.kind == "transfer":
+            for found in transfer_rule.wrong(rule.parts):
+                self.wrong(found.code, found.why, f"{place}{found.place}")
 
     def parts(self, action: Resource, levels: tuple[Level, ...], place: str) -> tuple[Part, ...]:
         """The actions inside, each known by its one code."""

@@ -92,24 +92,7 @@ async def _read(
         raise _refused(
             protocol, f"{transfer.patient} has no episode of {protocol.program.title} then.", reference, "Task.for"
         )
-    former = _former(member, protocol, people, now)
-    if former is None:
-        raise conflict(
-            protocol,
-            f"{transfer.patient} has no case manager in {protocol.program.title} who could hand over; use "
-            "Patient/$assign-care-manager.",
-            reference,
-            "Task.for",
-        )
-    then = _former(member, protocol, people, at)
-    if then and people.person(then.manager) != people.person(former.manager):
-        raise conflict(
-            protocol,
-            f"{then.manager} is to be {transfer.patient}'s case manager by then, from {then.start} on; let it take "
-            "effect before that, or open it from there.",
-            reference,
-            EFFECTIVE,
-        )
+    former = _handing_over(transfer, member, protocol, people, now, at)
     parties = await party.parties(
         after,
         protocol,
@@ -123,6 +106,30 @@ async def _read(
     )
     serving = _serving(member, protocol, people, now)
     return Opening(task, reference, protocol, member, organizations[0], former, serving, parties, begins, now)
+
+
+def _handing_over(
+    transfer: Transfer, member: Member, protocol: Protocol, people: People, now: int, at: int
+) -> Assignment:
+    """Whose assignment ends: that of the case manager of today, who must still be it when the transfer takes effect."""
+    former, then = (_former(member, protocol, people, instant) for instant in (now, at))
+    if former is None:
+        raise conflict(
+            protocol,
+            f"{transfer.patient} has no case manager in {protocol.program.title} who could hand over; use "
+            "Patient/$assign-care-manager.",
+            transfer.task,
+            "Task.for",
+        )
+    if then and people.person(then.manager) != people.person(former.manager):
+        raise conflict(
+            protocol,
+            f"{then.manager} is to be {transfer.patient}'s case manager by then, from {then.start} on; let it take "
+            "effect before that, or open it from there.",
+            transfer.task,
+            EFFECTIVE,
+        )
+    return former
 
 
 def _refused(protocol: Protocol, why: str, task: str, path: str) -> Problem:

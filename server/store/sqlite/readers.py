@@ -13,11 +13,10 @@ from typing import Any, TypeVar
 import apsw
 
 from server.ledger import Change, Fact, Position, Version, View
-from server.outcome import Problem
 from server.store.overlay import Overlay
 from server.store.sqlite import schema
 from server.store.sqlite.schema import STEPS
-from server.store.sqlite.tables import Behind, Tables, too_deep
+from server.store.sqlite.tables import Behind, Tables, bounded
 
 T = TypeVar("T")
 
@@ -50,16 +49,8 @@ class Readers:
             tables.connection.set_progress_handler(self._is_late, STEPS)
             self._opened.append(tables.connection)
         self._own.until = time.monotonic() + self._timeout
-        try:
+        with bounded(self.counted, "This", self._timeout, "narrow it, for instance to one patient"):
             return read(tables)
-        except apsw.SQLError as error:
-            raise too_deep(error) from None
-        except apsw.InterruptError:
-            self.counted["timeouts"] += 1
-            raise Problem.of(
-                "timeout",
-                f"This took longer than {self._timeout:g} seconds; narrow it, for instance to one patient",
-            ) from None
 
     def _is_late(self) -> bool:
         return bool(time.monotonic() > self._own.until)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -335,8 +336,16 @@ class Tables:
         return found
 
 
-def too_deep(error: apsw.SQLError) -> Problem:
-    """What to say of a statement that SQLite will not take: a search of too many steps with too many ways."""
-    if not any(reason in str(error) for reason in ("too deep", "too large")):
-        raise error
-    return Problem.of("too_costly", "The search goes through too many steps with too many alternatives; ask for fewer")
+@contextmanager
+def bounded(counted: Counter[str], what: str, seconds: float, instead: str) -> Iterator[None]:
+    """What a client is told of a search that SQLite will not take, too_costly, or that its time ends, timeout."""
+    try:
+        yield
+    except apsw.SQLError as error:
+        if not any(reason in str(error) for reason in ("too deep", "too large")):
+            raise
+        words = "The search goes through too many steps with too many alternatives; ask for fewer"
+        raise Problem.of("too_costly", words) from None
+    except apsw.InterruptError:
+        counted["timeouts"] += 1
+        raise Problem.of("timeout", f"{what} took longer than {seconds:g} seconds; {instead}") from None

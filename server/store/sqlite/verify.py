@@ -194,20 +194,14 @@ def _projections(tables: Tables, projections: Projections, step: Step) -> Iterat
         except (Problem, TypeError):
             yield Finding(place, "a body of it is no JSON")
             continue
-        rows = _periods((position, _rows(tables, stored_key, projections, resource)) for position, resource in states)
-        facts = _periods((position, _facts(tables, projections, resource, place)) for position, resource in states)
         followed = [state for state, version in zip(states, versions, strict=True) if _seq(version) <= reached]
-        texts = _periods((position, _texts(tables, projections, resource)) for position, resource in followed)
-        checked = custom.checks(versions, [resource for _, resource in states], rid, horizon)
-        for table, required, allowed, stored in (
-            *checked,
-            ("rows", rows.held, rows.held, _stored(connection, _HELD_ROWS, rid)),
-            ("ended_rows", rows.after(horizon), rows.ended, _stored(connection, _ENDED_ROWS, rid)),
-            ("facts", facts.held, facts.held, _stored(connection, _HELD_FACTS, rid)),
-            ("texts", texts.held, texts.held, _stored(connection, _HELD_TEXTS, rid)),
-            ("ended_texts", texts.after(horizon), texts.ended, _stored(connection, _ENDED_TEXTS, rid)),
-            ("ended_facts", facts.ended, facts.ended, _stored_facts(connection, facts.ended, rid)),
-        ):
+        remade = _Remade(
+            _periods((position, _rows(tables, stored_key, projections, resource)) for position, resource in states),
+            _periods((position, _facts(tables, projections, resource, place)) for position, resource in states),
+            _periods((position, _texts(tables, projections, resource)) for position, resource in followed),
+        )
+        late = custom.checks(versions, [resource for _, resource in states], rid, horizon)
+        for table, required, allowed, stored in (*late, *remade.checks(connection, rid, horizon)):
             seen[table] += len(stored)
             if not required <= stored <= allowed:
                 missing, extra = len(required - stored), len(stored - allowed)
@@ -284,6 +278,25 @@ class Periods(NamedTuple):
     def after(self, horizon: Position) -> set[Row]:
         """What was not pruned."""
         return {row for row in self.ended if row[-1] > horizon}
+
+
+class _Remade(NamedTuple):
+    """What one resource's versions give, made again."""
+
+    rows: Periods
+    facts: Periods
+    texts: Periods
+
+    def checks(self, connection: apsw.Connection, rid: int, horizon: Position) -> Iterator[Check]:
+        for table, kept, held, past in (
+            ("rows", self.rows, _HELD_ROWS, _ENDED_ROWS),
+            ("texts", self.texts, _HELD_TEXTS, _ENDED_TEXTS),
+        ):
+            yield table, kept.held, kept.held, _stored(connection, held, rid)
+            yield f"ended_{table}", kept.after(horizon), kept.ended, _stored(connection, past, rid)
+        yield "facts", self.facts.held, self.facts.held, _stored(connection, _HELD_FACTS, rid)
+        ended = self.facts.ended
+        yield "ended_facts", ended, ended, _stored_facts(connection, ended, rid)
 
 
 def _periods(states: Iterable[tuple[Position, set[Row]]]) -> Periods:

@@ -30,7 +30,7 @@ from server.store.sqlite import prune
 from server.store.sqlite.append import Appender, Head
 from server.store.sqlite.late import Late, not_ready
 from server.store.sqlite.schema import STEPS
-from server.store.sqlite.tables import Behind, Tables, too_deep
+from server.store.sqlite.tables import Behind, Tables, bounded
 from server.store.writer import Decided, answer, decided
 
 GROUP = 128  # commits that share one fsync
@@ -277,17 +277,10 @@ class Writer:
         """What a decide searches for. Problem timeout where it takes too long: it alone is refused."""
         self.appender.flush()
         self._until = time.monotonic() + SEARCH_TIMEOUT
+        instead = "give a condition that selects by an identifier or a reference"
         try:
-            return self._found(type, filter, limit)
-        except apsw.SQLError as error:
-            raise too_deep(error) from None
-        except apsw.InterruptError:
-            self.counted["timeouts"] += 1
-            raise Problem.of(
-                "timeout",
-                f"To decide this took longer than {SEARCH_TIMEOUT:g} seconds; give a condition that selects by an "
-                "identifier or a reference",
-            ) from None
+            with bounded(self.counted, "To decide this", SEARCH_TIMEOUT, instead):
+                return self._found(type, filter, limit)
         finally:
             self._until = math.inf
 
