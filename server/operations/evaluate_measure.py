@@ -69,11 +69,13 @@ async def _of_organization(call: Call) -> Call:
 
 
 async def _program(call: Call) -> str:
-    """The program that is named, or the only one."""
+    """The program that is named, or the only one that limits caseloads."""
     given: str | None = call.inputs.one("program")
     if given is not None:
         return given
-    known = list(await active((await call.view())[0]))
-    if len(known) != 1:
+    view, now = await call.view()
+    known = await active(view)
+    limiting = [url for url in known if any(known.near(url, now).of_kind("caseload-cap"))]
+    if len(limiting) != 1:
         raise Problem.of("required", f"Name the program, of {', '.join(known) or 'none'}", place("program"))
-    return known[0]
+    return limiting[0]

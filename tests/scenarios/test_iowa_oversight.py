@@ -412,6 +412,9 @@ async def test_indicators_say_how_members_reach_their_managers_and_how_plans_are
 
 @pytest.mark.requirement("IA-05", "IA-26")
 async def test_a_measure_is_evaluated_by_the_name_that_fhir_has_for_it(iowa: httpx.AsyncClient) -> None:
+    other = shipped() | {"id": "other", "url": f"{BASE}/PlanDefinition/other"}
+    capless = [rule for rule in other["action"] if rule["id"] not in {"IA-03", "IA-04"}]
+    await kept(iowa, other | {"action": capless})
     over = {"periodStart": "2026-02-01", "periodEnd": "2026-02-28", "subject": f"Organization/{MCO}"}
     for measure in ("caseload", "contact-answer", "contact-unanswered", "plan-review", "plan-follow-up"):
         response = await iowa.get(f"Measure/{measure}/$evaluate-measure", params=over)
