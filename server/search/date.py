@@ -10,7 +10,7 @@ a moment need only look back 366 days, and finds the long ones by their ends.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from server.fhir.datatype import DAY, Interval, date_time, search_date
@@ -91,6 +91,28 @@ def test(parameter: Parameter, modifier: str | None) -> Test:
     return matched
 
 
+def together(parameter: Parameter, criteria: Sequence[Sequence[str]]) -> Filter:
+    """Every criterion, each met by any of its values, where a resource has one date at most: that meets all.
+
+    "From March" and "until June" are then read as March to June, not as all since March and all before June.
+    """
+    found: list[Span] = [Span(_FIRST, _AFTER_ALL)]
+    for values in criteria:
+        sought = [span for value in values for span in spans(*asked(value))]
+        both = [_overlap(one, other) for one in found for other in sought]
+        found = [span for span in dict.fromkeys(both) if span is not None]
+    return either(_ranges(parameter.index, found, long=not parameter.datatypes.isdisjoint(_INTERVALS)))
+
+
+def _overlap(one: Span, other: Span) -> Span | None:
+    low, high = max(one.low, other.low), min(one.high, other.high)
+    starts = [span.tail_low for span in (one, other) if span.tail_low is not None]
+    ends = [span.tail_high for span in (one, other) if span.tail_high is not None]
+    tail_low, tail_high = max(starts, default=None), min(ends, default=None)
+    is_empty = low >= high or (tail_low is not None and tail_high is not None and tail_low >= tail_high)
+    return None if is_empty else Span(low, high, tail_low, tail_high)
+
+
 def related(index: str, relation: str, value: str) -> Filter:
     """What overlaps a date's interval ("po"), or holds all of it ("co"), as `_filter` asks."""
     prefix, sought = asked(value)
@@ -156,9 +178,13 @@ def spans(prefix: str, sought: Interval) -> tuple[Span, ...]:
 
 
 def _filters(index: str, prefix: str, sought: Interval, long: bool) -> list[Filter]:
-    """As `spans`, but where only the high end bounds the search, no further back than a short interval reaches."""
+    return _ranges(index, spans(prefix, sought), long)
+
+
+def _ranges(index: str, spans: Iterable[Span], long: bool) -> list[Filter]:
+    """The spans; where only the high end bounds one, no further back than a short interval reaches."""
     found: list[Filter] = []
-    for span in spans(prefix, sought):
+    for span in spans:
         if span.low != _FIRST or span.tail_low is None:
             found.append(Range(index, *span))
             continue
@@ -166,7 +192,7 @@ def _filters(index: str, prefix: str, sought: Interval, long: bool) -> list[Filt
         found.append(Range(index, _bytes(end - _YEAR), *span[1:]))
         if long:
             before = span.high if span.high != _AFTER_ALL else None
-            found.append(Range(f"{index}:end", span.tail_low, _AFTER_ALL, None, before))
+            found.append(Range(f"{index}:end", span.tail_low, span.tail_high or _AFTER_ALL, None, before))
     return found
 
 

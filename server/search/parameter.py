@@ -48,6 +48,8 @@ class Path:
     binding: str | None = None  # the value set that the element requires
     from_resource: bool = False  # of `%resource`: starts at the resource, not at the composite's element
     exists: tuple[str, ...] = ()  # the value is the boolean "one of these is there and is not false"
+    is_list: bool = False  # there may be several values
+    choice: str | None = None  # the choice that the last element is one of: "effective" for effectiveDateTime
 
 
 class Composition(NamedTuple):
@@ -75,6 +77,12 @@ class Parameter:
     @property
     def indexes(self) -> tuple[str, ...]:
         return self.union or (self.index,)
+
+    @property
+    def is_single(self) -> bool:
+        """Whether a resource has one value at most, in an index of its own."""
+        places = {(path.steps[:-1], path.choice or path.steps[-1].name) for path in self.paths if path.steps}
+        return len(places) == 1 and not self.union and not any(path.is_list for path in self.paths)
 
     @property
     def datatypes(self) -> frozenset[str]:
@@ -352,6 +360,8 @@ def _to(path: Path, element: Element) -> Path:
         type=element.types[0],
         owner=path.type,
         binding=element.binding,
+        is_list=path.is_list or element.max != 1,
+        choice=element.choice,
     )
 
 

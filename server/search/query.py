@@ -8,9 +8,11 @@ each time. All that is wrong is said at once.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
+from math import prod
 from typing import NamedTuple
 
 from server.fhir.definition import RESOURCE_TYPES
@@ -47,6 +49,7 @@ MAX_NODES = 400  # of the filter: an engine takes so many terms in one statement
 MAX_KEYS = 8192
 MAX_NAME = 512  # characters
 MAX_SORTS = 8
+MAX_WINDOW = 64  # values of a date's criteria, multiplied
 MAX_INCLUDES = 64
 
 TOTALS = ("none", "estimate", "accurate")
@@ -146,14 +149,19 @@ class _Parser:
         self.issues: list[Issue] = []
         self.ignored: list[Issue] = []
         self.tests = 0
+        self.repeated: set[str] = set()
+        self.windows: dict[str, list[list[str]]] = {}  # the values of each criterion, by the parameter's name
 
     def parse(self, parameters: Iterable[tuple[str, str]], within: str | None) -> Query:
         if within is not None:
             for type, filters in self.filters.items():
                 filters.append(compartment.filter(within, type))
-        for name, value in parameters:
-            if value.strip(",") and name not in IGNORED:
-                self._read(name, value)
+        asked = [(name, value) for name, value in parameters if value.strip(",") and name not in IGNORED]
+        times = Counter(name for name, _ in asked)
+        self.repeated = {name for name in times if times[name] > 1}
+        for name, value in asked:
+            self._read(name, value)
+        self._bind_windows()
         query = self.query
         if query.contained != "false" and (len(self.filters) > 1 or query.sort or query.include or query.revinclude):
             why = "What is contained is searched by one type, unsorted, and includes nothing"
@@ -189,7 +197,20 @@ class _Parser:
             self.tests += criterion.ways * len(values)
         if self.tests > MAX_TESTS:
             raise _too_costly(f"The search makes more than {MAX_TESTS} tests, values times the types of a chain")
-        self._add([criterion.filter(values, self.base_url) for criterion in criteria], self.tests <= _FEW)
+        made = [criterion.filter(values, self.base_url) for criterion in criteria]
+        if name in self.repeated and all(_is_window(type, name, self.custom) for type in self.filters):
+            self.windows.setdefault(name, []).append(values)
+        else:
+            self._add(made, self.tests <= _FEW)
+
+    def _bind_windows(self) -> None:
+        """Dates that are asked for several times, from and until: where a resource has but one, the same meets all."""
+        for name, criteria in self.windows.items():
+            # many values at once are met one criterion after the other
+            each = [criteria] if prod(map(len, criteria)) <= MAX_WINDOW else [[values] for values in criteria]
+            for together in each:
+                made = [date.together(searched(type, name, self.custom), together) for type in self.filters]
+                self._add(made, are_few=False)
 
     def _add(self, made: Sequence[Filter], are_few: bool) -> None:
         """One more condition: a filter for each of the types."""
@@ -356,6 +377,14 @@ class _Compiler:
             raise Problem.invalid(f"{code!r} of {source} does not name {type}")
         inner = self.compile(source, rest, steps)
         return Criterion(partial(_had, source, parameter.index, inner), inner.ways)
+
+
+def _is_window(type: str, name: str, custom: Definitions) -> bool:
+    """Whether a name is that of a date which a resource has once."""
+    if {":", "."}.intersection(name) or name in extract.VERSIONED or name == "_list" or name in TEXTS:
+        return False
+    parameter = searched(type, name, custom)
+    return parameter.kind == "date" and parameter.is_single
 
 
 def _chained(index: str, targets: Sequence[tuple[str, Criterion]], values: list[str], base_url: str) -> Filter:

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from server.fhir.datatype import Interval
+from server.fhir.datatype import DAY, Interval
+from server.search import query
 from server.search.date import key
-from tests.search.asked import finds, places, refused
+from server.search.filter import And, Or, Range
+from tests.search import naive
+from tests.search.asked import BASE, MORE, finds, places, refused
+from tests.search.strategies import asked, resource
 
 
 def observation(**members: Any) -> dict[str, Any]:
@@ -166,3 +172,35 @@ def test_key_orders_by_the_low_end() -> None:
     moments = [-(10**17), -1, 0, 1, 10**17]
     keys = [key(Interval(low, low + 1)) for low in moments]
     assert sorted(keys) == keys
+
+
+@settings(max_examples=500 * MORE)
+@given(resource("Observation"), st.lists(asked("Observation", "date"), min_size=2, max_size=3))
+def test_criteria_of_one_date_are_met_as_each_would_be(found: dict[str, Any], criteria: list[tuple[str, str]]) -> None:
+    expected = all(naive.satisfies(found, name, value) for name, value in criteria)
+    assert expected == finds(found, *criteria)
+
+
+def test_criteria_of_one_date_bound_one_range() -> None:
+    """What starts before the window is looked for no further back than a year; no filter holds all that came since."""
+    since, until = ("date", "ge2026-03-01"), ("date", "lt2026-03-08")
+    found = query.parse("Encounter", [since, ("status", "finished"), until], base_url=BASE, lenient=False).filter
+    assert isinstance(found, And)
+    (window,) = [part for part in found.filters if isinstance(part, Or)]
+    first, after = (date(2026, 3, day).toordinal() - date(1970, 1, 1).toordinal() for day in (1, 8))
+    march = (key(Interval(first * DAY, 0))[:8], key(Interval(after * DAY, 0))[:8])
+    assert march in [(part.low, part.high) for part in window.filters if isinstance(part, Range)]
+
+
+@pytest.mark.parametrize(
+    ("type", "criteria"),
+    [
+        ("MedicationRequest", [("date", "ge2026"), ("date", "lt2027")]),  # several dates may meet one each
+        ("Encounter", [("date", "ge2026"), ("_filter", "date lt 2027")]),
+        ("Encounter", [("date", ",".join(["2026"] * 9)), ("date", ",".join(["2025"] * 9))]),
+    ],
+)
+def test_criteria_that_several_dates_may_meet_stay_apart(type: str, criteria: list[tuple[str, str]]) -> None:
+    found = query.parse(type, criteria, base_url=BASE, lenient=False).filter
+    assert isinstance(found, And)
+    assert 2 == len(found.filters)
