@@ -46,7 +46,7 @@ async def items(
 ) -> list[Item]:
     """The items in these resources, each with its party; what belongs to neither organization is nobody's."""
     found = [one for resource in resources for one in _READ[resource["resourceType"]](resource, zone)]
-    known = await _organizations(view, patients, {link for one in found for links in one.links for link in links})
+    known = await acting_for(view, patients, {link for one in found for links in one.links for link in links})
     return [one.item._replace(party=one.billed or _party(one, pair, known)) for one in found]
 
 
@@ -59,7 +59,7 @@ def _party(found: _Found, pair: Pair, known: Mapping[str, set[str]]) -> str | No
     return None
 
 
-async def _organizations(view: View, patients: Iterable[str], links: set[str]) -> dict[str, set[str]]:
+async def acting_for(view: View, patients: Iterable[str], links: set[str]) -> dict[str, set[str]]:
     """For whom each of these acts: itself, a role's organization, a person's, a team's."""
     persons = [one for one in links if one.startswith(("Practitioner/", "PractitionerRole/"))]
     roles = await view.facts("role", persons) if persons else {}

@@ -148,6 +148,7 @@ KINDS: Mapping[str, Kind] = {
             ),
         ),
     ),
+    "shared-plan": Kind({}, ("block",), once=True),
     "duplication": Kind({"window-days": Parameter("integer", required=True)}, ("report",), once=True),
     "rebalance": Kind(
         {

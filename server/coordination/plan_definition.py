@@ -126,10 +126,10 @@ class _Reader:
                 "A lead is named under an agreement: the program needs a rule of that kind",
                 "PlanDefinition.action",
             )
-        if kinds & {"responsibility", "duplication"} and "lead" not in kinds:
+        if kinds & {"responsibility", "duplication", "shared-plan"} and "lead" not in kinds:
             self.wrong(
                 "required",
-                "Two organizations divide services: the program needs a rule of the kind lead, which names the partner",
+                "Two organizations work together: the program needs a rule of the kind lead, which names the partner",
                 "PlanDefinition.action",
             )
         if "transfer" in kinds and "assignment" not in kinds:

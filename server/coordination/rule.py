@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.coordination import agreement, amendment, caseload, episode, modifier, staff, team, write
+from server.coordination import agreement, amendment, caseload, episode, modifier, shared_plan, staff, team, write
 from server.coordination.handoff import hold, judgement
 from server.coordination.lead import judgement as designation
 from server.coordination.lead import kept as lead
@@ -16,7 +16,7 @@ from server.ledger import Change, Context, View
 from server.outcome import Issue, Problem
 
 ASSIGNING = frozenset({"CareTeam", "EpisodeOfCare", "Patient", "Practitioner", "PractitionerRole"})
-WATCHED = ASSIGNING | {"Contract", "PlanDefinition", "QuestionnaireResponse", "Task"}
+WATCHED = ASSIGNING | {"CarePlan", "Contract", "PlanDefinition", "QuestionnaireResponse", "Task"}
 
 DESIGNED = "designation"  # the kind of fact that is kept under a form, too
 
@@ -49,6 +49,8 @@ def _concerns(change: Change) -> bool:
         return change.resource is None
     if change.method == "POST" and change.type in {"Patient", "PractitionerRole"}:
         return change.type == "Patient" and _is_linked(change)
+    if change.type == "CarePlan":
+        return shared_plan.is_of_somebody(change)
     if change.type == "QuestionnaireResponse":
         return change.method != "POST"
     if change.type == "Contract" or (change.type == "Task" and change.method == "POST"):
@@ -112,9 +114,12 @@ def _refuse(issues: Sequence[Issue]) -> None:
 async def _documents(
     context: Context, before: View, changes: Sequence[Change], after: View, programs: Programs
 ) -> None:
-    """What leads rest on: the agreements, and the forms."""
+    """What two organizations rest on: their agreements, forms and plans."""
+    plans = [change for change in changes if change.type == "CarePlan"]
     contracts = [change for change in changes if change.type == "Contract"]
     forms = [change for change in changes if change.type == "QuestionnaireResponse"]
+    if plans:
+        _refuse(await shared_plan.one(context, before, plans, after, programs))
     if contracts:
         _refuse(await agreement.sound(context, before, contracts, after, programs))
     if forms:

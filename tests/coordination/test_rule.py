@@ -46,7 +46,7 @@ async def test_rules_ask_nothing_of_what_they_do_not_watch() -> None:
         "intent": "plan",
         "subject": {"reference": "Patient/m1"},
     }
-    assert "CarePlan" not in WATCHED
+    assert "Observation" not in WATCHED
     for written in (plan, patient("new"), practitioner("new"), role("new")):
         assert 0 == await queries(memory, posted(change(written)))
 

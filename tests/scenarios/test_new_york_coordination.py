@@ -57,7 +57,16 @@ def planned(id: str, author: str, *services: str, **more: Any) -> Json:
         "subject": {"reference": MEMBER},
         "author": {"reference": author},
         "period": {"start": "2025-02-01"},
-        "activity": [{"detail": {"status": "in-progress", "code": coding("ny-service", one)}} for one in services],
+        "activity": [
+            {
+                "detail": {
+                    "status": "in-progress",
+                    "code": coding("ny-service", one),
+                    "performer": [{"reference": author}],
+                }
+            }
+            for one in services
+        ],
         **more,
     }
 
@@ -113,7 +122,7 @@ async def test_services_where_they_belong_are_no_issue(client: httpx.AsyncClient
     await new_york(client, program)
     await kept(
         client,
-        planned("p", PLAN, "personal-care", "long-term-services"),
+        planned("p", PLAN, "personal-care", "long-term-services", contributor=[{"reference": HOME}]),
         ordered("r", "health-home-care-management", HAL),
         ordered("s", "other-outside-package", HOME),
         ordered("t", "adult-day-care", AIDE, requester={"reference": PAT}),
@@ -132,9 +141,10 @@ async def test_service_of_the_wrong_one_is_for_the_right_one_to_resolve(client: 
 
 
 @pytest.mark.requirement("NY-05", "NY-19")
-async def test_service_of_both_is_found_and_never_refused(here: httpx.AsyncClient) -> None:
-    await kept(here, planned("p", PLAN, "adult-day-care"), planned("h", HOME, "adult-day-care"))
-    (issue,) = await check(here)
+async def test_service_of_both_is_found_and_never_refused(client: httpx.AsyncClient) -> None:
+    await new_york(client, "ny-mltcp")
+    await kept(client, planned("p", PLAN, "adult-day-care"), planned("h", HOME, "adult-day-care"))
+    (issue,) = await check(client)
     assert ("duplicate-coordination", ["CarePlan/h", "CarePlan/p"], PLAN) == (
         code(issue),
         sorted(item["reference"] for item in issue["implicated"]),
@@ -296,7 +306,7 @@ async def test_findings_are_kept_with_a_task_for_whoever_resolves_them(client: h
 
 
 async def test_member_of_one_alone_has_nothing_to_check(here: httpx.AsyncClient) -> None:
-    await kept(here, planned("p", PLAN, "behavioral-health"))
+    await kept(here, ordered("r", "behavioral-health", PAT))
     await kept(here, enrolled(MEMBER, "ny-health-home", HOME, end=day(-1), status="finished"))
     assert [] == await check(here)
     assert [] == await look(here)
