@@ -12,7 +12,9 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
-from server.fhir.body import Body
+from server.fhir import datatype
+from server.fhir.body import NAMED, Body
+from server.fhir.definition import elements
 from server.interactions.exchange import BASE, Request, Response, Server, locate, parameters
 from server.ledger import instant
 from server.outcome import Issue, Problem
@@ -40,9 +42,11 @@ class Entry:
 def read(asked: Request, index: int, members: dict[str, Any], resource: Body | None) -> Entry:
     """The entry's request, as the same interaction over HTTP. Problem invalid (400), placed at the entry."""
     try:
+        check_elements("Bundle.entry", members)
         request = members.get("request")
         if not isinstance(request, dict):
             raise Problem.of("required", "Each entry of a batch or transaction has a request", "request")
+        check_elements("Bundle.entry.request", request, "request.")
         method = _text(request, "method")
         if method is None or method not in METHODS:
             raise Problem.invalid(f"request.method is one of {', '.join(sorted(METHODS))}", "request.method")
@@ -67,6 +71,15 @@ def read(asked: Request, index: int, members: dict[str, Any], resource: Body | N
         )
     except Problem as problem:
         raise placed(problem, index) from None
+
+
+def check_elements(type: str, members: Mapping[str, Any], place: str = "") -> None:
+    """Problem malformed (400) for an element that there is none of: a misspelt condition would be no condition."""
+    known = elements(type)
+    unknown = [name for name in members if name.removeprefix("_") not in known and name != "resourceType"]
+    if unknown:
+        named = unknown[0][:NAMED]
+        raise Problem.malformed(f"{type} has no element {named!r}; it has {', '.join(known)}", f"{place}{named}")
 
 
 async def perform(server: Server, asked: Entry) -> Response:
@@ -104,6 +117,8 @@ def _headers(asked: Request, index: int, request: dict[str, Any]) -> dict[bytes,
     headers = {
         header: value.encode() for name, header in HEADERS.items() if (value := _text(request, name)) is not None
     }
+    if (since := _text(request, "ifModifiedSince")) is not None and datatype.instant(since) is None:
+        raise Problem.invalid("ifModifiedSince is an instant, such as 2026-01-31T10:00:00Z", "request.ifModifiedSince")
     for kept in (b"prefer", b"x-provenance"):
         if kept in asked.headers:
             headers[kept] = asked.headers[kept]

@@ -15,6 +15,7 @@ from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from server.fhir import datatype
 from server.fhir.json_patch import MEDIA_TYPE as JSON_PATCH
 from server.fhir.merge_patch import MEDIA_TYPE as MERGE_PATCH
 from server.ledger import Position, Version, micros
@@ -241,7 +242,12 @@ def last_modified(at: int) -> bytes:
 
 
 def modified_since(value: bytes, at: int) -> bool:
-    """True where what changed `at` is newer than If-Modified-Since, or where that header is no date."""
+    """True where what changed `at` is newer than If-Modified-Since, or where that is no date.
+
+    It is an HTTP date of whole seconds, or in a Bundle's entry an instant.
+    """
+    if (found := datatype.instant(value.decode("latin-1"))) is not None:
+        return at >= found.high
     try:
         since = parsedate_to_datetime(value.decode("latin-1"))
     except ValueError:

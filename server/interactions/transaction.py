@@ -68,12 +68,14 @@ TURN = 0.005  # seconds until others get theirs
 async def transaction(server: Server, request: Request) -> Response:
     """POST [base]: a Bundle of type transaction, batch or history."""
     members, entries = await _parsed(request.content)
-    kind = members.get("type")
-    if members.get("resourceType") == "Bundle" and kind == "transaction":
+    kind = members.get("type") if members.get("resourceType") == "Bundle" else None
+    if kind in {"transaction", "batch", "history"}:
+        entry.check_elements("Bundle", members)
+    if kind == "transaction":
         return await _transact(server, request, entries)
-    if members.get("resourceType") == "Bundle" and kind == "batch":
+    if kind == "batch":
         return await batch(server, request, entries)
-    if members.get("resourceType") == "Bundle" and kind == "history":
+    if kind == "history":
         return await replay(server, request, entries)
     raise Problem.invalid("The base takes a Bundle of type batch, transaction or history", "Bundle.type")
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.answers import entry, statuses, transaction
+from tests.answers import entry, refusal, statuses, transaction
 
 
 def patient(id: str, **elements: Any) -> dict[str, Any]:
@@ -135,3 +135,32 @@ async def test_batch_refuses_links_between_entries(client: httpx.AsyncClient) ->
     )
     assert ["201", "400", "201"] == statuses(response)
     assert ["Bundle.entry[1].resource"] == response.json()["entry"][1]["response"]["outcome"]["issue"][0]["expression"]
+
+
+@pytest.mark.parametrize(
+    ("since", "status"),
+    [("2999-01-01T00:00:00Z", "304"), ("2001-01-01T00:00:00Z", "200"), ("Thu, 01 Jan 2026 00:00:00 GMT", "400")],
+)
+async def test_entry_reads_what_changed_since_an_instant(client: httpx.AsyncClient, since: str, status: str) -> None:
+    await client.put("Patient/a", json=patient("a"))
+    asked = transaction(entry("GET", "Patient/a", ifModifiedSince=since), type="batch")
+    assert [status] == statuses(await client.post("", json=asked))
+
+
+async def test_entry_read_since_its_last_change_is_known(client: httpx.AsyncClient) -> None:
+    made = (await client.put("Patient/a", json=patient("a"))).json()["meta"]["lastUpdated"]
+    asked = transaction(entry("GET", "Patient/a", ifModifiedSince=made), type="batch")
+    assert ["304"] == statuses(await client.post("", json=asked))
+
+
+async def test_bundle_refuses_elements_that_there_are_none_of(client: httpx.AsyncClient) -> None:
+    """A condition that is misspelt must not be none."""
+    misspelt = entry("POST", "Patient", patient("a"), ifNoneExists="identifier=1")
+    beside = {**entry("POST", "Patient", patient("a")), "colour": "red"}
+    response = await client.post("", json=transaction(misspelt, beside, type="batch"))
+    assert ["400", "400"] == statuses(response)
+    issue = response.json()["entry"][0]["response"]["outcome"]["issue"][0]
+    assert ("structure", ["Bundle.entry[0].request.ifNoneExists"]) == (issue["code"], issue["expression"])
+    assert (400, ["structure"]) == refusal(await client.post("", json=transaction(misspelt)))
+    assert (400, ["structure"]) == refusal(await client.post("", json=transaction() | {"colour": "red"}))
+    assert 0 == (await client.get("_history")).json()["total"]
