@@ -69,7 +69,7 @@ async def transaction(server: Server, request: Request) -> Response:
     """POST [base]: a Bundle of type transaction, batch or history."""
     members, entries = await _parsed(request.content)
     kind = members.get("type") if members.get("resourceType") == "Bundle" else None
-    if kind in {"transaction", "batch", "history"}:
+    if kind in ("transaction", "batch", "history"):  # it may be anything: no set takes that
         entry.check_elements("Bundle", members)
     if kind == "transaction":
         return await _transact(server, request, entries)
