@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from server.ledger import IndexRow, Resource
-from server.search import composite, contained, date, near, number, quantity, reference, string, token, uri
+from server.search import bundled, composite, contained, date, near, number, quantity, reference, string, token, uri
 from server.search.parameter import Parameter, Path, Step, Write, chosen, parameters
 
 VERSIONED = frozenset({"_id", "_lastUpdated"})  # what the stored version tells without an index
@@ -37,6 +37,8 @@ def rows(resource: Resource, base_url: str) -> list[IndexRow]:
     _walk(resource["resourceType"])(resource, found, base_url)
     if "contained" in resource:
         found += contained.rows(resource)
+    if resource["resourceType"] == "Bundle":
+        found += bundled.rows(resource, partial(rows, base_url=base_url))
     return list(dict.fromkeys(found))
 
 

@@ -19,6 +19,7 @@ from server.fhir.definition import RESOURCE_TYPES
 from server.ledger import Resource
 from server.outcome import Issue, Problem
 from server.search import (
+    bundled,
     compartment,
     composite,
     concepts,
@@ -52,6 +53,13 @@ MAX_SORTS = 8
 MAX_WINDOW = 64  # values of a date's criteria, multiplied
 MAX_INCLUDES = 64
 
+# The lists that R4 calls functional, and the code of the Lists, each some patient's, that are current for it
+LIST_CODES = "http://terminology.hl7.org/CodeSystem/list-example-use-codes"
+CURRENT: Mapping[str, str] = {
+    "$current-problems": "problems",
+    "$current-medications": "medications",
+    "$current-allergies": "allergies",
+}
 TOTALS = ("none", "estimate", "accurate")
 CONTAINED = ("false", "true", "both")
 CONTAINED_TYPES = ("container", "contained")
@@ -358,6 +366,10 @@ class _Compiler:
 
     def _chain(self, type: str, link: str, rest: str, steps: int) -> Criterion:
         """`subject:Patient.name`: what the reference names satisfies the rest; untyped, each type that has the rest."""
+        code, _, named = link.partition(":")
+        if type == "Bundle" and code in bundled.BEGINS and named in ("", bundled.BEGINS[code]):
+            begins = self.compile(bundled.BEGINS[code], rest, steps)
+            return Criterion(partial(_begun, code, begins), begins.ways)
         parameter, targets = followed(type, link, self.custom)
         found = through(targets, lambda target: self.compile(target, rest, steps))
         ways = sum(criterion.ways for _, criterion in found)
@@ -389,6 +401,10 @@ def _is_window(type: str, name: str, custom: Definitions) -> bool:
 
 def _chained(index: str, targets: Sequence[tuple[str, Criterion]], values: list[str], base_url: str) -> Filter:
     return either([Chain(index, target, criterion.filter(values, base_url)) for target, criterion in targets])
+
+
+def _begun(code: str, begins: Criterion, values: list[str], base_url: str) -> Filter:
+    return bundled.within(code, begins.filter(values, base_url))
 
 
 def _had(source: str, index: str, inner: Criterion, values: list[str], base_url: str) -> Filter:
@@ -475,10 +491,20 @@ def _listed(modifier: str) -> Criterion:
 
 
 def _in_lists(values: list[str], base_url: str) -> Filter:
-    ids = tuple(dict.fromkeys(unescape(value).removeprefix("List/") for value in values))
-    if functional := [id for id in ids if id.startswith("$")]:
-        raise Problem.invalid(f"{functional[0][:MAX_NAME]!r} is no list kept here; the id of a List is")
-    return Has("List", "List.item", Ids(ids))
+    named = dict.fromkeys(unescape(value).removeprefix("List/") for value in values)
+    ids = tuple(name for name in named if not name.startswith("$"))
+    lists: list[Filter] = [Ids(ids)] if ids else []
+    lists += [_current(name, base_url) for name in named if name.startswith("$")]
+    return Has("List", "List.item", either(lists))
+
+
+def _current(name: str, base_url: str) -> Filter:
+    """The Lists that a functional name stands for. https://hl7.org/fhir/R4/lifecycle.html#current"""
+    if name not in CURRENT:
+        known = ", ".join(CURRENT)
+        raise Problem.invalid(f"{name[:MAX_NAME]!r} is no list kept here; the id of a List is, and {known} are")
+    status, code = (token.test(searched("List", parameter), None) for parameter in ("status", "code"))
+    return And((status("current", base_url), code(f"{LIST_CODES}|{CURRENT[name]}", base_url)))
 
 
 def _texts(code: str, modifier: str) -> Criterion:

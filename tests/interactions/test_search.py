@@ -75,6 +75,62 @@ async def test_search_includes_all_that_names_the_matches(client: httpx.AsyncCli
     assert ["joe", "l1", "p2"] == sorted(ids(response))
 
 
+async def test_search_of_the_lists_that_are_current(client: httpx.AsyncClient) -> None:
+    for id in ("asthma", "cough", "flu"):
+        condition = {"resourceType": "Condition", "id": id, "subject": {"reference": JOE}}
+        assert 201 == (await client.put(f"Condition/{id}", json=condition)).status_code
+    code = {"system": "http://terminology.hl7.org/CodeSystem/list-example-use-codes", "code": "problems"}
+    for id, status, items in (("now", "current", ["asthma", "flu"]), ("before", "retired", ["cough"])):
+        kept = {
+            "resourceType": "List",
+            "id": id,
+            "status": status,
+            "mode": "working",
+            "code": {"coding": [code]},
+            "subject": {"reference": JOE},
+            "entry": [{"item": {"reference": f"Condition/{item}"}} for item in items],
+        }
+        assert 201 == (await client.put(f"List/{id}", json=kept)).status_code
+    asked = "Condition?patient=joe&_list=$current-problems&_count=1"
+    first = await client.get(asked)
+    await client.put("List/now", json=kept | {"id": "now", "status": "current"})
+    second = await client.get(links(first)["next"])
+    assert ["asthma", "flu"] == [*ids(first), *ids(second)]
+    assert ["cough"] == ids(await client.get(asked))
+    assert [] == ids(await client.get("Condition?_list=$current-allergies"))
+    assert (400, ["invalid"]) == refusal(await client.get("Condition?_list=$current-drug-allergies"))
+
+
+async def test_search_of_bundles_by_what_they_begin_with(client: httpx.AsyncClient) -> None:
+    await client.put(JOE, json={"resourceType": "Patient", "id": "joe", "name": [{"family": "Doe"}]})
+    composition = {
+        "resourceType": "Composition",
+        "status": "final",
+        "type": {"text": "Plan"},
+        "title": "The plan",
+        "date": "2026-03-01",
+        "author": [{"display": "A manager"}],
+        "subject": {"reference": "Patient/joe"},
+    }
+    document = {
+        "resourceType": "Bundle",
+        "id": "d",
+        "type": "document",
+        "identifier": {"system": "urn:ietf:rfc:3986", "value": "urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0"},
+        "timestamp": "2026-03-01T10:00:00Z",
+        "entry": [{"fullUrl": "urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e1", "resource": composition}],
+    }
+    made = await client.put("Bundle/d", json=document)
+    assert 201 == made.status_code, made.text
+    for asked in ("composition.title=the", "composition.patient.family=doe", "composition:Composition.date=2026"):
+        assert ["d"] == ids(await client.get(f"Bundle?{asked}"))
+    assert [] == ids(await client.get("Bundle?composition.status=preliminary"))
+    assert ["joe"] == ids(await client.get("Patient?_revinclude=*"))
+    document["entry"][0]["resource"] = composition | {"title": "Another"}
+    assert 200 == (await client.put("Bundle/d", json=document)).status_code
+    assert [] == ids(await client.get("Bundle?composition.title=the"))
+
+
 async def test_search_along_a_hierarchy(client: httpx.AsyncClient) -> None:
     """Places within places, as they stood when the first page was taken."""
     for id, above in (("state", None), ("county", "state"), ("clinic", "county"), ("room", "clinic"), ("far", None)):

@@ -305,9 +305,22 @@ def test_types_of_names_each_once_or_all() -> None:
     assert [("invalid", "http._type")] == places(refused_.value)
 
 
+def test_parse_of_a_functional_list_is_of_the_current_lists_with_its_code() -> None:
+    found = filter_of("_list", "$current-problems,7")
+    assert isinstance(found, Has)
+    assert isinstance(found.filter, Or)
+    ids, current = found.filter.filters
+    assert (Ids(("7",)), filter_of_lists()) == (ids, current)
+
+
+def filter_of_lists() -> Filter:
+    code = "http://terminology.hl7.org/CodeSystem/list-example-use-codes|problems"
+    return parse("List", [("status", "current"), ("code", code)], base_url=BASE, lenient=False).filter
+
+
 def test_parse_of_a_list_is_of_what_its_items_name() -> None:
     assert Has("List", "List.item", Ids(("1", "2"))) == filter_of("_list", "1,List/2")
-    assert [("invalid", "http._list")] == places(refused("CarePlan", ("_list", "$current-problems")))
+    assert [("invalid", "http._list")] == places(refused("CarePlan", ("_list", "$current-drug-allergies")))
     assert [("invalid", "http._list:not")] == places(refused("CarePlan", ("_list:not", "1")))
 
 

@@ -161,7 +161,7 @@ class _Finder:
             named, table = f"name = {compiler.name(follow.index)}", compiler.table(follow.index)
         else:
             every = compiler.bind(f"{follow.source_type}.*")
-            named = f"name IN (SELECT number FROM names WHERE name GLOB {every})"
+            named = f"name IN (SELECT number FROM names WHERE name GLOB {every} AND name NOT GLOB '*:*')"
         if follow.reverse:
             if follow.target_type is not None:
                 sources = f"SELECT target FROM ({sources}) WHERE {compiler.living(follow.target_type, 'target')}"
