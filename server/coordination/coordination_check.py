@@ -85,11 +85,20 @@ def _window(terms: Terms, window: Resource | None, at: int) -> Interval:
 
 async def findings(view: View, asked: Check, resources: Iterable[Resource]) -> list[Finding]:
     """Everything that is found in these resources of the member, services first."""
-    found = await items(view, asked.member.patients, asked.pair, resources, asked.terms.zone)
-    inside = [one for one in found if one.when.low < asked.window.high and asked.window.low < one.when.high]
-    services = [one for one in inside if not one.is_contact]
+    inside = await _inside(view, asked, resources)
     contacts = [one for one in inside if one.is_contact]
-    return [*_services(asked, services), *_contacts(asked, contacts)]
+    return [*_services(asked, [one for one in inside if not one.is_contact]), *_contacts(asked, contacts)]
+
+
+async def services(view: View, asked: Check, resources: Iterable[Resource]) -> list[Item]:
+    """The services that are on at the end of the time that is asked about."""
+    inside = await _inside(view, asked, resources)
+    return [one for one in inside if not one.is_contact and one.when.high >= asked.window.high]
+
+
+async def _inside(view: View, asked: Check, resources: Iterable[Resource]) -> list[Item]:
+    found = await items(view, asked.member.patients, asked.pair, resources, asked.terms.zone)
+    return [one for one in found if one.when.low < asked.window.high and asked.window.low < one.when.high]
 
 
 # Services

@@ -7,15 +7,14 @@ Pure: resources in, a Bundle out. Sections have the LOINC codes that C-CDA gives
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any, NamedTuple
 
 from server.coordination import demographics, facts, period
+from server.coordination.narrative import narrative, paragraphs, table
 from server.ledger import Resource, instant
 
 NAMESPACE = uuid.UUID("0b7c1c6e-51a5-5d2b-8f0e-3a4e6a1f7c55")  # of the documents' identifiers
@@ -194,7 +193,7 @@ def composition(file: File, id: str, sections: Mapping[str, Sequence[Resource]])
     return {
         "resourceType": "Composition",
         "id": id,
-        "text": _narrative(_opening(file, called)),
+        "text": narrative(_opening(file, called)),
         "status": "final",
         "type": {"coding": [_coding(TYPE)]},
         "subject": {"reference": f"Patient/{file.patient['id']}"},
@@ -215,7 +214,7 @@ def _section(file: File, section: Section, resources: Sequence[Resource]) -> Res
     if section.code:
         made["code"] = {"coding": [_coding(section.code)]}
     parts = [_managers(file)] if section is TEAM else []
-    made["text"] = _narrative("".join([*parts, _rows(file, resources)]))
+    made["text"] = narrative("".join([*parts, _rows(file, resources)]))
     if resources:
         made["entry"] = [{"reference": f"{one['resourceType']}/{one['id']}"} for one in resources]
     else:
@@ -225,19 +224,7 @@ def _section(file: File, section: Section, resources: Sequence[Resource]) -> Res
     return made
 
 
-# Narrative, all of it escaped
-
-
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def _escaped(text: str) -> str:
-    """A text as XML holds it: what XML has no place for is left out."""
-    return escape(_NOT_XML.sub("", text))
-
-
-def _narrative(content: str) -> Resource:
-    return {"status": "generated", "div": f'<div xmlns="http://www.w3.org/1999/xhtml">{content}</div>'}
+# Narrative
 
 
 def _opening(file: File, called: str) -> str:
@@ -246,7 +233,7 @@ def _opening(file: File, called: str) -> str:
     lines.append(f"As of {period.text(file.at, file.zone)}; position {file.position} of the ledger.")
     if file.recipient:
         lines.append(f"For {file.recipient}.")
-    return "".join(f"<p>{_escaped(line)}</p>" for line in lines)
+    return paragraphs(lines)
 
 
 def _managers(file: File) -> str:
@@ -256,20 +243,14 @@ def _managers(file: File) -> str:
         (one.name or one.role, one.role, one.start or "from the beginning", one.end or "no end")
         for one in file.managers
     )
-    return _table(("Case manager", "Role", "Since", "Until"), rows)
+    return table(("Case manager", "Role", "Since", "Until"), rows)
 
 
 def _rows(file: File, resources: Sequence[Resource]) -> str:
     if not resources:
         return "<p>Nothing is on record.</p>"
     rows = ((one["resourceType"], what(one, file.called), str(one.get("status", "")), when(one)) for one in resources)
-    return _table(("Kind", "What", "Status", "Date"), rows)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    top = "".join(f"<th>{_escaped(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{_escaped(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    return table(("Kind", "What", "Status", "Date"), rows)
 
 
 _NAMED_BY = (

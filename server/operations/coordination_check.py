@@ -36,8 +36,8 @@ async def coordination_check(call: Call) -> Answer:
         if asked is None:
             return Plan([], [])
         issues = await _issues(view, asked, at)
-        stored = await _of(view, asked, "DetectedIssue")
-        tasks = [one for one in await _of(view, asked, "Task") if "focus" in one]
+        stored = await of_member(view, asked, "DetectedIssue")
+        tasks = [one for one in await of_member(view, asked, "Task") if "focus" in one]
         return Plan(detected_issue.kept(asked, issues, stored, tasks, at), issues)
 
     commit = await call.commit(decide, now)
@@ -49,11 +49,11 @@ async def _asked(view: View, call: Call, at: int) -> Check | None:
 
 
 async def _issues(view: View, asked: Check, at: int) -> list[Resource]:
-    resources = [one for type in TYPES for one in await _of(view, asked, type)]
+    resources = [one for type in TYPES for one in await of_member(view, asked, type)]
     return detected_issue.told(asked, await findings(view, asked, resources), at)
 
 
-async def _of(view: View, asked: Check, type: str) -> list[Resource]:
+async def of_member(view: View, asked: Check, type: str) -> list[Resource]:
     """The member's resources of a type."""
     found: list[Resource] = []
     for patient in asked.member.patients:

@@ -21,6 +21,7 @@ from server.operations.call import Answer, Call
 from server.operations.care_manager import care_manager
 from server.operations.caseload import caseload
 from server.operations.caseload_report import caseload_report
+from server.operations.comprehensive_plan import comprehensive_plan
 from server.operations.coordination_check import coordination_check
 from server.operations.document import document
 from server.operations.evaluate_measure import evaluate_measure
@@ -82,6 +83,7 @@ _ROWS = (
     _row("caseload", caseload),
     _row("caseload-report", caseload_report, gets=True),
     _row("outcome-indicators", outcome_indicators),
+    _row("comprehensive-plan", comprehensive_plan),
     _row("coordination-check", coordination_check, gets=True),
     _row("document", document, gets=True),
     _row("evaluate-measure", evaluate_measure),

@@ -5,11 +5,27 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from server.fhir import body
+from server.validation.element import validate
 from tests.answers import places, refusal
 from tests.coordination.memory import patient
 from tests.scenarios.iowa import Json, kept, put, puts
-from tests.scenarios.new_york import HAL, HOME, PAT, PLAN, day, enrolled, new_york, shipped
-from tests.scenarios.test_new_york_coordination import planned
+from tests.scenarios.new_york import (
+    HAL,
+    HOME,
+    MEMBER,
+    OLA,
+    PAT,
+    PLAN,
+    acting,
+    asa,
+    day,
+    enrolled,
+    named,
+    new_york,
+    shipped,
+)
+from tests.scenarios.test_new_york_coordination import ordered, planned
 
 
 @pytest.fixture
@@ -102,3 +118,114 @@ async def test_before_the_carve_in_the_rule_is_not_applied(here: httpx.AsyncClie
     assert [201, 201] == [
         (await put(here, plan)).status_code for plan in (planned("p", PLAN, "chha"), planned("h", HOME, "pers"))
     ]
+
+
+# One plan to read
+
+SOURCE = "https://careplan-server.org/fhir/StructureDefinition/plan-item-source"
+
+
+async def read(client: httpx.AsyncClient, actor: str = "", **query: str) -> Json:
+    response = await client.get(f"{MEMBER}/$comprehensive-plan", params=query, headers=acting(actor))
+    assert 200 == response.status_code, response.text
+    found: Json = response.json()
+    assert [] == validate(body.parse(response.content).resource)
+    return found
+
+
+def of_type(bundle: Json, type: str) -> list[Json]:
+    return [one["resource"] for one in bundle["entry"] if one["resource"]["resourceType"] == type]
+
+
+def sources(plan: Json) -> list[tuple[str, str | None]]:
+    """Of each activity of the one plan: (where it comes from, whose it is)."""
+    told = []
+    for activity in plan["activity"]:
+        (source,) = [one for one in activity["extension"] if one["url"] == SOURCE]
+        parts = {one["url"]: one["valueReference"]["reference"] for one in source["extension"]}
+        told.append((parts["source"], parts.get("organization")))
+    return sorted(told, key=str)
+
+
+@pytest.mark.requirement("NY-11")
+async def test_comprehensive_plan_has_every_item_of_both_with_its_source(client: httpx.AsyncClient) -> None:
+    await new_york(client, "ny-mltcp")
+    goal = {
+        "resourceType": "Goal",
+        "id": "g",
+        "lifecycleStatus": "active",
+        "description": {"text": "Walk <unaided>"},
+        "subject": {"reference": MEMBER},
+    }
+    await kept(client, goal, planned("p", PLAN, "personal-care", "chha", goal=[{"reference": "Goal/g"}]))
+    await kept(client, planned("h", HOME, "behavioral-health"), ordered("r", "other-outside-package", HAL))
+    await kept(
+        client, planned("past", PLAN, "pers", status="completed"), planned("draft", PLAN, "pers", status="draft")
+    )
+    found = await read(client)
+    composition, plan = found["entry"][0]["resource"], found["entry"][1]["resource"]
+    assert ("document", "Composition", "preliminary") == (
+        found["type"],
+        composition["resourceType"],
+        composition["status"],
+    )
+    assert ("draft", [PLAN, HOME]) == (plan["status"], [one["reference"] for one in plan["contributor"]])
+    expected = [("CarePlan/h", HOME), ("CarePlan/p", PLAN), ("CarePlan/p", PLAN), ("ServiceRequest/r", HOME)]
+    assert expected == sources(plan)
+    assert ["Goal/g"] == [one["reference"] for one in plan["goal"]]
+    assert "Walk &lt;unaided&gt;" in composition["section"][2]["text"]["div"]
+    assert {"h", "p", plan["id"]} == {one["id"] for one in of_type(found, "CarePlan")}
+
+
+@pytest.mark.requirement("NY-11", "NY-19")
+async def test_what_both_have_is_told_side_by_side_and_not_chosen(client: httpx.AsyncClient) -> None:
+    await new_york(client, "ny-mltcp")
+    await kept(client, planned("p", PLAN, "adult-day-care"), planned("h", HOME, "adult-day-care"))
+    found = await read(client)
+    assert [("CarePlan/h", HOME), ("CarePlan/p", PLAN)] == sources(found["entry"][1]["resource"])
+    _, services, _, settled = found["entry"][0]["resource"]["section"]
+    row = "<td>Adult day care</td><td>CarePlan/p activity[0]</td><td>CarePlan/h activity[0]</td>"
+    assert row in services["text"]["div"]
+    assert "duplicate-coordination" in settled["text"]["div"]
+    assert ["duplicate-coordination"] == [one["code"]["coding"][0]["code"] for one in of_type(found, "DetectedIssue")]
+
+
+@pytest.mark.requirement("NY-11", "NY-13")
+async def test_shared_plan_is_the_one_plan_and_has_the_form_of_the_lead(here: httpx.AsyncClient) -> None:
+    await named(here)
+    await kept(here, shared("one"))
+    found = await read(here)
+    composition, plan = found["entry"][0]["resource"], found["entry"][1]["resource"]
+    assert ("active", "final") == (plan["status"], composition["status"])
+    (form,) = of_type(found, "QuestionnaireResponse")
+    assert [f"QuestionnaireResponse/{form['id']}"] == [one["reference"] for one in plan["supportingInfo"]]
+    assert "Manager hal leads since" in composition["section"][0]["text"]["div"]
+
+
+@pytest.mark.requirement("NY-06")
+async def test_plan_is_shared_under_an_agreement_and_with_those_two(here: httpx.AsyncClient) -> None:
+    await kept(here, shared("one"))
+    for actor in (PLAN, PAT, HOME, "Practitioner/hal", MEMBER):
+        await read(here, actor)
+    for actor in (OLA, "Organization/other-home", "Patient/m2"):
+        response = await here.get(f"{MEMBER}/$comprehensive-plan", headers=acting(actor))
+        assert (403, ["forbidden"]) == refusal(response)
+    await kept(here, asa(end=day(-1)))
+    assert (422, ["business-rule"]) == refusal(await here.get(f"{MEMBER}/$comprehensive-plan"))
+    await read(here, asOf=day(-1))
+
+
+async def test_member_of_one_alone_has_no_comprehensive_plan(here: httpx.AsyncClient) -> None:
+    await kept(here, patient("m2"), enrolled("Patient/m2", "ny-map", PLAN))
+    assert (422, ["required"]) == refusal(await here.get("Patient/m2/$comprehensive-plan"))
+    response = await here.get("Patient/m2/$comprehensive-plan", headers=acting(HAL))
+    assert (403, ["forbidden"]) == refusal(response)
+
+
+@pytest.mark.requirement("NY-11")
+async def test_comprehensive_plan_of_an_earlier_position_is_as_it_was(here: httpx.AsyncClient) -> None:
+    await kept(here, shared("one"))
+    before = (await here.get("http://127.0.0.1/health")).json()["position"]
+    await kept(here, shared("one", title="Another"))
+    found = await read(here, at=str(before))
+    assert [None] == [one.get("title") for one in of_type(found, "CarePlan") if one["id"] == "one"]
