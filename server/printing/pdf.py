@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from threading import Lock
 
+from reportlab import rl_config
 from reportlab.lib.pagesizes import LETTER
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
@@ -24,6 +25,7 @@ WINDOW = HEIGHT - 150  # of the address's first line
 UNSEEN = 3  # the text rendering mode: neither filled nor stroked
 NON_ZERO = 1  # the winding rule: overlapping parts of an outline stay filled
 
+rl_config.useA85 = 0  # streams are written as bytes: as letters they take longer to write and to read
 _lock = Lock()  # reportlab keeps what a document uses of a font in the font
 
 
@@ -131,6 +133,7 @@ class _Pen:
         self.path.close()
 
 
+@lru_cache(maxsize=4096)  # one plan's letters say nearly the same words
 def _width(text: str, size: float) -> float:
     return sum(_run_width(run, size) for run in runs(text))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import re
 import zlib
 from dataclasses import replace
@@ -30,8 +29,8 @@ LETTER = Letter(
 
 def streams(pdf: bytes) -> list[bytes]:
     """What is drawn, page by page."""
-    found = re.findall(rb"/ASCII85Decode /FlateDecode \].*?stream\r?\n([!-u\n]+)~>endstream", pdf, re.DOTALL)
-    drawn = [zlib.decompress(base64.a85decode(part)) for part in found]
+    found = re.finditer(rb"/Length (\d+)[^>]*>>\r?\nstream\r?\n", pdf)
+    drawn = [zlib.decompress(pdf[one.end() : one.end() + int(one[1])]) for one in found]
     return [one for one in drawn if b" Tf " in one]
 
 
