@@ -16,8 +16,9 @@ from server.coordination.programs import active
 from server.coordination.rebalance import application, proposal, reading, wording
 from server.coordination.rebalance.application import Opening
 from server.coordination.rebalance.proposal import Chosen
-from server.coordination.rebalance.reading import Asked, Enrolling, Hire, Reading
+from server.coordination.rebalance.reading import Reading
 from server.coordination.rebalance.situation import NOBODY, Move, Shortage, Solution
+from server.coordination.rebalance.terms import Asked, Enrolling, Hire, parameters
 from server.ledger import Plan, Resource, View, micros
 from server.operations.call import Answer, Call, aside
 from server.operations.parameters import Inputs, Output, place
@@ -41,7 +42,7 @@ async def rebalance(call: Call) -> Answer:
     gap = Decimal(solution.cost - solution.bound) / max(1, solution.cost)
     return Answer(
         [
-            ("proposal", proposal.bundle(made, solution, _reason(call, made.rule), position)),
+            ("proposal", proposal.bundle(made, solution, _reason(call, made.terms.rule), position)),
             ("cost", Decimal(solution.cost)),
             ("bound", Decimal(solution.bound)),
             ("gap", gap.quantize(Decimal("0.000001"), ROUND_HALF_UP).normalize() + 0),
@@ -130,7 +131,7 @@ async def _check_known(view: View, asked: Asked) -> None:
 def _reason(call: Call, rule: Rule | None) -> Resource:
     """The reason that is given, else that of the program's rule."""
     given: Resource | None = call.inputs.one("reason")
-    named = reading.parameters(rule)["reason"]
+    named = parameters(rule)["reason"]
     if given is None and named is None:
         raise Problem.of("required", "The program names no reason for rebalancing: give one", place("reason"))
     return given or concept(named)
@@ -273,7 +274,7 @@ async def _openings(call: Call, position: int) -> list[Opening]:
     if names := sorted({manager.name for manager in supposed if "/" not in manager.reference}):
         text = f"{names[0]} is only supposed. Apply the other moves by `move`, or propose again once there is a role."
         raise Problem.conflict(text, place("hire"))
-    reason = _reason(call, made.rule)
+    reason = _reason(call, made.terms.rule)
     return [
         _opening(call, position, proposal.chosen(made, move), reason, proposal.weighed(made, move)) for move in moves
     ]
@@ -283,7 +284,7 @@ def _named(call: Call, position: int, made: Reading, moves: Sequence[Move], ids:
     """The moves whose Tasks are named, by identifier, id or fullUrl."""
     wanted = {id.removeprefix("urn:uuid:").removeprefix("Task/") for id in ids}
     proposed = [proposal.chosen(made, move) for move in moves]
-    names = [{one.id, one.task(call.reference, made.program.url, position)} for one in proposed]
+    names = [{one.id, one.task(call.reference, made.terms.program.url, position)} for one in proposed]
     if unknown := sorted(wanted.difference(*names)):
         text = f"{unknown[0][:120]!r} is no move: these inputs propose no Task of this identifier or id at {position}"
         raise Problem.invalid(text, place("move"))

@@ -83,7 +83,7 @@ def bundle(reading: Reading, solution: Solution, reason: Resource, position: int
 
 def weighed(reading: Reading, move: Move) -> list[Resource]:
     """The program's considerations that have a part in the move."""
-    protocol = of(reading.program)
+    protocol = of(reading.terms.program)
     known = {token.rpartition("|")[2]: token for token in protocol.considerations} if protocol else {}
     having = {
         "member-need-continuity": bool(reading.situation.members.continuity[move.member]),
@@ -99,9 +99,9 @@ def _task(reading: Reading, move: Move, reason: Resource, position: int) -> Reso
     team = reading.teams[move.member]
     return {
         "resourceType": "Task",
-        "id": one.task(reading.asked.organization, reading.program.url, position),
+        "id": one.task(reading.terms.asked.organization, reading.terms.program.url, position),
         "identifier": [{"system": MOVE, "value": one.id}],
-        "instantiatesCanonical": reading.program.canonical,
+        "instantiatesCanonical": reading.terms.program.canonical,
         "status": "draft",
         "intent": "proposal",
         "code": concept(facts.TRANSFER),
@@ -123,7 +123,7 @@ def _link(reading: Reading, manager: int) -> Resource:
 def _inputs(reading: Reading, move: Move, one: Chosen) -> Iterator[Resource]:
     yield _term("from", {"reference": one.sender, "display": reading.situation.managers[move.sender].name})
     yield _term("to", _link(reading, move.receiver))
-    yield _term("organization", {"reference": reading.asked.organization})
+    yield _term("organization", {"reference": reading.terms.asked.organization})
     yield from map(consideration, weighed(reading, move))
     yield _said("cost", "valueInteger", move.cost)
     for name, part in move.parts.items():

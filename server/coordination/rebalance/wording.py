@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from server.coordination.rebalance.reading import LIMITLESS, Reading
+from server.coordination.rebalance.reading import Reading
 from server.coordination.rebalance.situation import NOBODY, Move, Shortage
+from server.coordination.rebalance.terms import LIMITLESS
 
 PARTS = {
     "move": "the move itself",
@@ -31,15 +32,15 @@ def _why(reading: Reading, one: Move) -> str:
     held = reading.held[one.sender]
     if sender.leaves:
         return f"{sender.name} leaves, and has {_many(held, 'member')}."
-    above = held + sender.others - reading.limit
+    above = held + sender.others - reading.terms.limit
     if above > 0:
         reserved = f", and {_many(sender.others, 'place')} reserved" if sender.others else ""
-        return f"{sender.name} has {_many(held, 'member')}{reserved}; the limit is {reading.limit}."
+        return f"{sender.name} has {_many(held, 'member')}{reserved}; the limit is {reading.terms.limit}."
     if reading.situation.weighted and held <= sender.keeps:
         return (
             f"{sender.name} has more weighted workload than the limit allows, or the average takes more case managers."
         )
-    return f"The average of {reading.average} takes more case managers with members; {sender.name} has {held}."
+    return f"The average of {reading.terms.average} takes more case managers with members; {sender.name} has {held}."
 
 
 def _where(reading: Reading, one: Move) -> str:
@@ -85,8 +86,10 @@ def shortage(reading: Reading, one: Shortage) -> str:
             "whose assignment ends on a date are kept. Release some of the first (release), or raise the limit."
         )
     limit = {
-        "manager": f"at most {_many(reading.limit, 'member')} for each" if reading.limit < LIMITLESS else "no limit",
-        "average": f"at most {reading.average} on average",
+        "manager": f"at most {_many(reading.terms.limit, 'member')} for each"
+        if reading.terms.limit < LIMITLESS
+        else "no limit",
+        "average": f"at most {reading.terms.average} on average",
         "workload": f"at most {reading.situation.full_load} of weighted workload for each",
     }[one.limit]
     needed = "case manager is" if one.managers == 1 else "case managers are"

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from server.coordination.programs import active
-from server.coordination.rebalance.reading import Asked, Reading, read
+from server.coordination.rebalance.reading import Reading, read
 from server.coordination.rebalance.situation import NOBODY, UNKNOWN, Manager
+from server.coordination.rebalance.terms import Asked
 from server.ledger import Resource, micros
 from tests.coordination.memory import (
     BASE,
