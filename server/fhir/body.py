@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from itertools import accumulate
@@ -29,6 +29,7 @@ NAMED = 64  # characters of a client's word that a message repeats
 _SAFE = 18  # digits that fit 64 bits whatever they are
 
 Span = tuple[int, int]
+SPANNED = frozenset({"resourceType", "id", "meta"})  # the members where the server writes
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _STEPS = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
@@ -39,7 +40,7 @@ _space = re.compile(r"[ \t\n\r]*").match
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """One resource: `resource` is its JSON; `source` its text; `spans` where its members' values stand in the text."""
+    """One resource: `resource` is its JSON; `source` its text; `spans` where the values of SPANNED stand in it."""
 
     resource: dict[str, Any]
     source: str
@@ -223,6 +224,9 @@ _decoder = json.JSONDecoder(
 _scan: Callable[[str, int], tuple[Any, int]] = _decoder.scan_once  # type: ignore[attr-defined]
 
 
+_plain_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+
+
 def _value(text: str, at: int) -> tuple[Any, int]:
     try:
         return _scan(text, at)
@@ -298,19 +302,25 @@ def _array(text: str, at: int, read: Callable[[int, int], tuple[Any, int]]) -> t
 def _resource(text: str, at: int, place: str = "") -> tuple[dict[str, Any], dict[str, Span], int]:
     if text[at : at + 1] != "{":
         raise Problem.malformed("The body is not a JSON object; a FHIR resource is one", *filter(None, [place]))
-    spans: dict[str, Span] = {}
-
-    def member(name: str, start: int) -> tuple[Any, int]:
-        value, end = _value(text, start)
-        spans[name] = (start, end)
-        return value, end
-
-    resource, end = _object(text, at, member)
+    resource, end = _value(text, at)
     if not isinstance(resource.get("resourceType"), str):
         raise Problem.malformed(
             'A resource names its type: {"resourceType": "CarePlan", …}', f"{place}.resourceType".lstrip(".")
         )
-    return resource, spans, end
+    return resource, _spans(text, at, SPANNED & resource.keys()), end
+
+
+def _spans(text: str, at: int, names: Set[str]) -> dict[str, Span]:
+    """Where the values of some members of an object, which has them, stand. They are most often its first."""
+    spans: dict[str, Span] = {}
+    while len(spans) < len(names):
+        name, at = scanstring(text, _space(text, at + 1).end() + 1, True)  # type: ignore[union-attr]
+        at = _space(text, _space(text, at).end() + 1).end()  # type: ignore[union-attr]
+        _, end = _plain_scan(text, at)
+        if name in names:
+            spans[name] = (at, end)
+        at = _space(text, end).end()  # type: ignore[union-attr]
+    return spans
 
 
 def _meta_rest(source: str, at: int) -> str:
