@@ -12,11 +12,12 @@ Lines = tuple[tuple[bytes, bytes], ...]
 ANY = "*"
 EXPOSED = (
     b"ETag, Last-Modified, Location, Content-Location, X-Request-Id, X-Correlation-Id, Retry-After, Allow, "
-    b"Accept-Patch, X-Progress, Expires"
+    b"Accept-Patch, X-Progress, Expires, Preference-Applied, X-Security-Context"
 )
 TAKEN = (
     b"Accept, Authorization, Content-Encoding, Content-Type, Idempotency-Key, If-Match, If-Modified-Since, "
-    b"If-None-Exist, If-None-Match, Prefer, X-Acting-As, X-Provenance, X-Request-Id, X-Correlation-Id"
+    b"If-None-Exist, If-None-Match, Prefer, X-Acting-As, X-Provenance, X-Request-Id, X-Correlation-Id, "
+    b"X-Security-Context"
 )
 MAX_AGE = b"600"  # seconds that a browser remembers a preflight's answer
 

@@ -246,6 +246,8 @@ def _interaction(shape: str, described: Described, type: str) -> JSON:
     if described.bodies:
         sent = RESOURCE if described.id == "transaction" or len(described.bodies) > 1 else _resource(type)
         content = {media_type: {"schema": BODIES.get(media_type, sent)} for media_type in described.bodies}
+        if type == "Binary" and described.bodies == (FHIR,):
+            content["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
         made["requestBody"] = {"required": True, "content": content}
     if "201" in described.answers:
         made["responses"]["201"]["links"] = _links(type)
