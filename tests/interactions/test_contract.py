@@ -21,20 +21,30 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase
 from hypothesis.errors import Unsatisfiable
+from hypothesis.stateful import run_state_machine_as_test
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
+    ensure_resource_availability,
     response_headers_conformance,
     response_schema_conformance,
     status_code_conformance,
+    use_after_free,
 )
 
 from tests.process import serving
 
 Json = dict[str, Any]
-EXAMPLES = 5
+SETTINGS = hypothesis.settings(
+    max_examples=3,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 IDS = ("a", "b")
 CHECKED = [
     not_a_server_error,
@@ -89,6 +99,22 @@ def test_answer_that_is_not_described_is_noticed(base: str) -> None:
     assert any("UndefinedStatusCode" in line for line in broken(base, wrong))
 
 
+def test_what_is_created_is_there_until_it_is_deleted(base: str) -> None:
+    """It follows the links of OpenAPI: what an answer names is read, patched, deleted, and asked for again."""
+    schema = schemathesis.openapi.from_dict(fitted(document(base, "CarePlan"), RESOURCES["CarePlan"]))
+    schema.config.update(base_url=base)
+    asked: set[tuple[str, int]] = set()
+
+    class Machine(schema.as_state_machine()):  # type: ignore[misc]
+        def validate_response(self, response: Any, case: Any, *_: Any, **__: Any) -> None:
+            asked.add((case.method, response.status_code))
+            case.validate_response(response, checks=[*CHECKED, use_after_free, ensure_resource_availability])
+
+    settings = hypothesis.settings(SETTINGS, max_examples=10, stateful_step_count=6)
+    run_state_machine_as_test(Machine, settings=settings)
+    assert {("POST", 201), ("GET", 200)} <= asked
+
+
 def document(base: str, type: str) -> Json:
     found: Json = httpx.get(f"{base}/openapi.json", params={"type": type} if type else {}).json()
     return found
@@ -102,7 +128,9 @@ def fitted(document: Json, resource: Json) -> Json:
         "type": {"const": resource["resourceType"]},
         "vid": {"enum": ["1", "2", "3", "4"]},
         "If-Match": {"anyOf": [{"enum": ["*", 'W/"3"']}, {"type": "string"}]},
-        "Prefer": {"anyOf": [{"enum": ["return=minimal", "return=OperationOutcome", "handling=strict"]}]},
+        "Prefer": {
+            "enum": ["return=OperationOutcome", "handling=strict"]
+        },  # by return=minimal there is no body to check
     }
     for path, methods in document["paths"].items():
         for one in (one for one in methods.values() if isinstance(one, dict) and "_async" not in path):
@@ -126,14 +154,7 @@ def broken(base: str, document: Json) -> list[str]:
 def _broken(asked: Any, mode: GenerationMode) -> list[str]:
     found: list[str] = []
 
-    @hypothesis.settings(
-        max_examples=EXAMPLES,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @SETTINGS
     @hypothesis.given(case=asked.as_strategy(generation_mode=mode))
     def ask(case: Any) -> None:
         response = case.call(timeout=30)
