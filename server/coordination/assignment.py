@@ -218,9 +218,9 @@ def enrolled_as(
     member: Member, types: Collection[str], zone: str, statuses: frozenset[str] = COUNTED
 ) -> dict[str, list[Interval]]:
     """When a member has an episode of one of these types (tokens), for each organization."""
-    found: dict[str, list[Interval]] = {}
+    found, wanted = dict[str, list[Interval]](), frozenset(types)
     for enrolment in member.enrolments:
-        if enrolment.organization and not set(types).isdisjoint(enrolment.types):
+        if enrolment.organization and not wanted.isdisjoint(enrolment.types):
             found.setdefault(enrolment.organization, []).extend(enrolled(enrolment, zone, statuses))
     return {organization: times for organization, one in found.items() if (times := period.union(one))}
 

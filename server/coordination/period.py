@@ -113,6 +113,9 @@ def union(intervals: Iterable[Interval]) -> list[Interval]:
 
 def intersection(some: list[Interval], others: list[Interval]) -> list[Interval]:
     """Every instant that both lists hold."""
+    if len(some) == 1 == len(others):
+        found = Interval(max(some[0].low, others[0].low), min(some[0].high, others[0].high))
+        return [found] if found.low < found.high else []
     common = (
         Interval(max(low, other_low), min(high, other_high))
         for low, high in some

@@ -316,6 +316,15 @@ class Tables:
         ]
 
     def facts(self, kind: str, keys: Iterable[str], at: Position | None = None) -> dict[str, list[Fact]]:
+        """The facts under each key, at a position or, inside the writer's transaction, at the head."""
+        if at is None:
+            return self._told(kind, keys, None)
+        with self.snapshot():
+            return self._told(
+                kind, keys, None if at == self.head() else at
+            )  # none of those that ended holds at the head
+
+    def _told(self, kind: str, keys: Iterable[str], at: Position | None) -> dict[str, list[Fact]]:
         found: dict[str, list[Fact]] = {key: [] for key in keys}
         number, wanted = self.number(kind), json.dumps(list(found))
         sought = "json_each(?2) w CROSS JOIN"
