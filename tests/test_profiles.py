@@ -94,6 +94,12 @@ def test_new_york_has_two_kinds_of_plan_and_three_needs() -> None:
     ]
 
 
+@pytest.mark.requirement("NY-18")
+def test_new_york_meetings_have_four_goals() -> None:
+    expected = ["team-approach", "avoid-duplication", "outcomes", "qi"]
+    assert expected == [concept["code"] for concept in read("CodeSystem-ny-meeting-goal")["concept"]]
+
+
 @pytest.mark.requirement("NY-07", "ADJ-10")
 @pytest.mark.parametrize("program", ["ny-mltcp", "ny-map"])
 def test_new_york_programs_have_the_hashes_of_the_texts_that_stand_in(program: str) -> None:
