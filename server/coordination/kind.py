@@ -113,7 +113,11 @@ KINDS: Mapping[str, Kind] = {
         levels=(_STEP, _EVIDENCE),
     ),
     "agreement": Kind(
-        {"type": Parameter("Coding", required=True), "appendix": Parameter("Coding")},
+        {
+            "type": Parameter("Coding", required=True),
+            "appendix": Parameter("Coding"),
+            "expiry-days": Parameter("integer"),
+        },
         ("block",),
         once=True,
         levels=(

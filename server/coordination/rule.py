@@ -7,7 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.coordination import agreement, amendment, caseload, episode, modifier, shared_plan, staff, team, write
+from server.coordination import (
+    agreement,
+    amendment,
+    caseload,
+    episode,
+    expiry,
+    modifier,
+    shared_plan,
+    staff,
+    team,
+    write,
+)
 from server.coordination.handoff import hold, judgement
 from server.coordination.lead import judgement as designation
 from server.coordination.lead import kept as lead
@@ -85,7 +96,7 @@ async def _judged(context: Context, before: View, changes: Sequence[Change], aft
     if len(written) == len(changes):
         return further
     programs = await active(after)
-    await _documents(context, before, changes, after, programs)
+    further = [*further, *await _documents(context, before, changes, after, programs)]
     tasks = [change for change in changes if change.type == "Task"]
     opened: list[Change] = []
     if tasks:
@@ -113,8 +124,8 @@ def _refuse(issues: Sequence[Issue]) -> None:
 
 async def _documents(
     context: Context, before: View, changes: Sequence[Change], after: View, programs: Programs
-) -> None:
-    """What two organizations rest on: their agreements, forms and plans."""
+) -> list[Change]:
+    """What two organizations rest on: their agreements, forms and plans. What follows is when an agreement ends."""
     plans = [change for change in changes if change.type == "CarePlan"]
     contracts = [change for change in changes if change.type == "Contract"]
     forms = [change for change in changes if change.type == "QuestionnaireResponse"]
@@ -124,3 +135,4 @@ async def _documents(
         _refuse(await agreement.sound(context, before, contracts, after, programs))
     if forms:
         _refuse(await lead.forms(context, before, forms, after, programs))
+    return await expiry.tasks(context, contracts, after, programs) if contracts else []

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.answers import places, refusal
+from tests.coordination.memory import BASE
 from tests.scenarios.iowa import kept, put
 from tests.scenarios.new_york import (
     HAL,
@@ -155,3 +156,33 @@ async def test_contract_of_another_kind_concerns_no_rule(here: httpx.AsyncClient
     lease = {"resourceType": "Contract", "id": "lease", "status": "executed", "type": {"text": "A lease"}}
     assert 201 == (await put(here, lease)).status_code
     assert 204 == (await here.delete("Contract/lease")).status_code
+
+
+async def expiring(client: httpx.AsyncClient) -> dict[str, tuple[str, str]]:
+    """Of each organization: (the Task's status, when it is to be seen to)."""
+    code = f"{BASE}/CodeSystem/cm-task|agreement-expiry"
+    found = (await client.get("Task", params={"code": code})).json().get("entry", ())
+    tasks = [entry["resource"] for entry in found]
+    assert all("Contract/asa" == task["focus"]["reference"] for task in tasks)
+    return {
+        task["owner"]["reference"]: (task["status"], "/".join(task["restriction"]["period"].values())) for task in tasks
+    }
+
+
+@pytest.mark.requirement("NY-06")
+async def test_end_of_an_agreement_shows_ahead_of_time_as_tasks_of_both(here: httpx.AsyncClient) -> None:
+    assert {} == await expiring(here)
+    await kept(here, asa(end=day(200)))
+    when = f"{day(110)}/{day(200)}"
+    assert {PLAN: ("requested", when), HOME: ("requested", when)} == await expiring(here)
+    await kept(here, asa(end=day(200), title="The same"))
+    later = f"{day(275)}/{day(365)}"
+    await kept(here, asa(end=day(365)))
+    assert {PLAN: ("requested", later), HOME: ("requested", later)} == await expiring(here)
+    await kept(here, asa())
+    assert {PLAN: ("cancelled", later), HOME: ("cancelled", later)} == await expiring(here)
+    await kept(here, asa(end=day(200)))
+    await kept(here, asa(end=day(200), status="terminated"))
+    assert {PLAN: ("cancelled", when), HOME: ("cancelled", when)} == await expiring(here)
+    await kept(here, asa(end=day(200)))
+    assert {PLAN: ("requested", when), HOME: ("requested", when)} == await expiring(here)
