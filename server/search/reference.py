@@ -174,7 +174,7 @@ def _related(parameter: Parameter, *, upward: bool) -> Test:
                 f"{literal!r} names no resource of this server; {types[0]}/1 would, and 1 of any type"
             )
         if found and found.type not in types:
-            raise Problem.invalid(f"A {found.type} stands in no hierarchy here; {', '.join(types)} do")
+            raise Problem.invalid(f"A {found.type} stands in no hierarchy here; accepted are {', '.join(types)}")
         named = [(found.type, found.id)] if found else [(type, literal) for type in types]
         return either(
             [Hierarchy(parameter.index, f"{type}.{PARENTS[type]}", (f"{type}/{id}",), upward) for type, id in named]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 
 from server.search.filter import ALL, And, Chain, Contains, Equal, Filter, Has, Ids, Not, Or, Present, Range, Words
-from server.store.sqlite.plan import CAPS, PROBED, REACH, Count, plan, told
+from server.store.sqlite.plan import CAPS, CAPS_OF_A_PAGE, PROBED, REACH, Count, plan, told
 
 FAMILY = Range("Patient.family", b"a", b"b")
 GIVEN = Range("Patient.given", b"a", b"b")
@@ -20,10 +20,33 @@ NAMES = And((BIRTH, FAMILY, GENDER, GIVEN))
 
 
 def counting(sizes: Mapping[str, int]) -> Count:
-    def count(filter: Equal | Range, most: int) -> int:
-        return min(sizes.get(filter.index, MANY), most)
+    def count(filter: Filter, most: int) -> int:
+        parts = filter.filters if isinstance(filter, Or) else (filter,)
+        return min(sum(sizes.get(part.index, MANY) for part in parts if isinstance(part, Equal | Range)), most)
 
     return count
+
+
+@pytest.mark.parametrize(
+    ("sizes", "driver", "within", "probes"),
+    [
+        ({"Patient.family": 5000, "Patient.given": 9000}, FAMILY, [GIVEN], [BIRTH, GENDER]),
+        ({"Patient.family": 100_000}, FAMILY, [BIRTH, GIVEN, GENDER], []),
+        ({}, BIRTH, [], [FAMILY, GIVEN, GENDER]),
+    ],
+)
+def test_plan_of_all_that_is_found_counts_on(
+    sizes: dict[str, int], driver: Filter, within: list[Filter], probes: list[Filter]
+) -> None:
+    assert (driver, within, probes) == plan(NAMES, counting(sizes), whole=True)[:3]
+
+
+@pytest.mark.parametrize(("size", "driver"), [(400, "week"), (5000, "active")])
+def test_plan_counts_what_any_of_some_has(size: int, driver: str) -> None:
+    week = Or((Range("CarePlan.date", b"a", b"b"), Range("CarePlan.date:end", b"a", b"b")))
+    active = Equal("CarePlan.status", (b"active",))
+    found = plan(And((active, week)), counting({"CarePlan.date": size, "CarePlan.date:end": 0}))
+    assert {"week": week, "active": active}[driver] == found.driver
 
 
 @pytest.mark.parametrize(
@@ -33,10 +56,11 @@ def counting(sizes: Mapping[str, int]) -> Count:
         ({"Patient.family": 400, "Patient.given": 107}, GIVEN, [FAMILY], [BIRTH, GENDER]),
         ({"Patient.family": 2, "Patient.given": 2 * REACH}, FAMILY, [GIVEN], [BIRTH, GENDER]),
         ({"Patient.family": 2, "Patient.given": 2 * REACH + 1}, FAMILY, [], [BIRTH, GIVEN, GENDER]),
-        ({"Patient.family": 5000, "Patient.given": 9000}, FAMILY, [BIRTH, GIVEN, GENDER], []),
+        ({"Patient.family": 3000, "Patient.given": 9000}, FAMILY, [GIVEN], [BIRTH, GENDER]),
         ({"Patient.birthdate": 3}, BIRTH, [], [FAMILY, GIVEN, GENDER]),
         ({"Patient.gender": 0}, GENDER, [], [BIRTH, FAMILY, GIVEN]),
-        ({}, BIRTH, [], [FAMILY, GIVEN, GENDER]),
+        ({"Patient.family": 5000, "Patient.given": 9000}, GENDER, [], [BIRTH, FAMILY, GIVEN]),  # a page is soon full
+        ({}, GENDER, [], [BIRTH, FAMILY, GIVEN]),
     ],
 )
 def test_plan_is_driven_by_the_fewest_rows(
@@ -45,7 +69,7 @@ def test_plan_is_driven_by_the_fewest_rows(
     assert (driver, within, probes) == plan(NAMES, counting(sizes))[:3]
 
 
-def not_asked(filter: Equal | Range, most: int) -> int:
+def not_asked(filter: Filter, most: int) -> int:
     raise AssertionError("nothing is counted where one condition is known to select few")
 
 
@@ -73,16 +97,17 @@ def test_plan_asks_few_candidates_what_is_dear_to_find(step: Filter) -> None:
     assert (step, False) == plan(And((FAMILY, step)), many)[::3]
 
 
-def test_plan_counts_codes_no_further_than_a_page_is_away() -> None:
+@pytest.mark.parametrize(("whole", "counted"), [(False, CAPS_OF_A_PAGE), (True, CAPS)])
+def test_plan_counts_codes_no_further_than_a_page_is_away(whole: bool, counted: Sequence[int]) -> None:
     asked: list[int] = []
 
-    def count(filter: Equal | Range, most: int) -> int:
+    def count(filter: Filter, most: int) -> int:
         asked.append(most)
         return most
 
     status = Equal("Patient.active", (b"true",))
-    assert (GENDER, [], [status]) == plan(And((GENDER, status)), count)[:3]
-    assert [CAPS[0]] * 2 == asked
+    assert (GENDER, [], [status]) == plan(And((GENDER, status)), count, whole=whole)[:3]
+    assert [cap for cap in counted for _ in range(2)] == asked
 
 
 def test_plan_leaves_what_is_made_late_uncounted() -> None:

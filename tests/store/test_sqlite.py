@@ -67,6 +67,7 @@ class TestSqliteStoreProperties(StoreProperties):
     def _few_are_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(order, "WALK", 2)  # so that a few resources are walked as thousands are
         monkeypatch.setattr(planning, "CAPS", (2, 4))
+        monkeypatch.setattr(planning, "CAPS_OF_A_PAGE", (1, 2))
         monkeypatch.setattr(planning, "PROBED", 1)
         monkeypatch.setattr(compile.Compiler, "_is_repeated", lambda compiler, index: True)
 

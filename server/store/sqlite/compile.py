@@ -60,11 +60,12 @@ TYPE_KEY = 0  # the key of a resource's row in the index named as its type: the 
 
 
 class Compiler:
-    """One statement. `at` None compiles for the head."""
+    """One statement. `at` None compiles for the head; `whole` where all that is found is looked at, not a page."""
 
-    def __init__(self, lookup: Lookup, at: int | None = None) -> None:
+    def __init__(self, lookup: Lookup, at: int | None = None, *, whole: bool = False) -> None:
         self.lookup = lookup
         self.at = at
+        self.whole = whole
         self.bindings: list[Any] = []
 
     def bind(self, value: Any) -> str:
@@ -73,7 +74,7 @@ class Compiler:
 
     def set(self, type: str, filter: Filter) -> str:
         """A SELECT of one column, rid, of the resources of `type` that satisfy the filter; may name one twice."""
-        driver, within, probes, are_few = plan(filter, self.count)
+        driver, within, probes, are_few = plan(filter, self.count, whole=self.whole)
         if driver is None:
             select = self.rows("rid", f"name = {self.name(type)} AND key = {TYPE_KEY}")
         else:
@@ -81,12 +82,15 @@ class Compiler:
         if not within and not probes:
             return select
         # with the + the candidates are looked for in the set; SQLite would rather seek each of the set elsewhere
-        conditions = [f"+m.rid IN ({self._rows_set(type, part)})" for part in within]
+        conditions = [f"+m.rid IN ({self.set(type, part)})" for part in within]
         conditions += [self._narrowed(type, probe, are_few) for probe in probes]
         return f"SELECT m.rid FROM ({select}) m WHERE {_joined('AND', conditions)}"
 
-    def count(self, filter: Equal | Range, most: int) -> int:
-        """How many rows at the head a filter has, counted no further than `most`."""
+    def count(self, filter: Filter, most: int) -> int:
+        """How many rows at the head an Equal, a Range, or any of some has, counted no further than `most`."""
+        if isinstance(filter, Or):
+            return min(most, sum(self.count(part, most) for part in filter.filters))
+        assert isinstance(filter, Equal | Range)
         apart = Compiler(self.lookup)
         rows = f"SELECT 1 FROM rows WHERE name = {apart.name(filter.index)} AND {apart._key_test(filter)}"
         return self.lookup.rids(f"SELECT count(*) FROM ({rows} LIMIT {most})", apart.bindings)[0]

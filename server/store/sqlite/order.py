@@ -64,7 +64,7 @@ class _Ordered:
         return one(self.tables.connection, f"SELECT count(*) FROM ({matching})", compiler.bindings) > WALK
 
     def _sorted(self, offset: int, limit: int) -> list[Keyed]:
-        compiler = Compiler(self.tables, self.at)
+        compiler = Compiler(self.tables, self.at, whole=True)
         candidates = compiler.set(self.type, self.filter)
         keys = [_key(compiler, sort) for sort in self.sorts]
         return self._run(
@@ -114,13 +114,13 @@ class _Ordered:
         ]
 
     def _with_value(self) -> int:
-        compiler = Compiler(self.tables, self.at)
+        compiler = Compiler(self.tables, self.at, whole=True)
         select = f"SELECT DISTINCT rid FROM ({compiler.set(self.type, self.filter)})"
         sql = f"SELECT count(*) FROM ({select}) m WHERE {self._has_value(compiler)}"
         return one(self.tables.connection, sql, compiler.bindings)
 
     def _without_value(self, offset: int, limit: int) -> list[Keyed]:
-        compiler = Compiler(self.tables, self.at)
+        compiler = Compiler(self.tables, self.at, whole=True)
         select = f"SELECT DISTINCT rid FROM ({compiler.set(self.type, self.filter)})"
         keys = ["NULL", *(_key(compiler, sort) for sort in self.sorts[1:])]
         sql = f"SELECT {', '.join(keys)}, m.rid FROM ({select}) m WHERE NOT {self._has_value(compiler)}"
@@ -172,7 +172,7 @@ def _by_value(tables: Tables, parts: Sequence[Part], sorts: Sequence[Sort], at: 
     """All matches, ordered by values that only the bodies tell; refused where they are too many."""
     matching: list[int] = []
     for type, filter in parts:
-        compiler = Compiler(tables, at)
+        compiler = Compiler(tables, at, whole=True)
         limit = compiler.bind(SORT_LIMIT + 1 - len(matching))
         sql = f"SELECT DISTINCT rid FROM ({compiler.set(type, filter)}) ORDER BY rid LIMIT {limit}"
         matching += tables.rids(sql, compiler.bindings)

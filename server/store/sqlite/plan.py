@@ -29,12 +29,15 @@ from server.search.filter import (
     Words,
 )
 
-CAPS = (1_000, 16_000)  # rows that are counted of each, at first, and where all have more
+# Rows that are counted of each condition, at first, and where all have more. A page of what a code selects, whose rows
+# are in the order of the resources, is full before many are seen: there, no further.
+CAPS = (1_000, 16_000, 256_000)
+CAPS_OF_A_PAGE = (1_000, 4_000)
 COUNTED = 6  # conditions of one conjunction
 REACH = 16  # a set of so many times the candidates is read in no more time than it takes to probe each of them
 PROBED = 200  # candidates at most for which a step to other resources is asked of each
 
-Count = Callable[[Equal | Range, int], int]  # (what has rows, how far to count)
+Count = Callable[[Filter, int], int]  # (what has rows, how far to count)
 
 
 class Plan(NamedTuple):
@@ -46,14 +49,14 @@ class Plan(NamedTuple):
     are_few: bool
 
 
-def plan(filter: Filter, count: Count) -> Plan:
-    """How to go about a filter, taken as a conjunction."""
+def plan(filter: Filter, count: Count, *, whole: bool = False) -> Plan:
+    """How to go about a filter, taken as a conjunction; `whole` where all that it finds is looked at, not a page."""
     ranked = sorted(_conjuncts(filter), key=_rank)
     if not ranked or _rank(ranked[0]) >= _UNFIT:
         return Plan(None, [], ranked, are_few=False)
     if len(ranked) == 1 or _rank(ranked[0]) <= _FEW:
         return Plan(ranked[0], [], ranked[1:], _rank(ranked[0]) <= _FEW)
-    return _counted(ranked, count) or Plan(ranked[0], [], ranked[1:], are_few=False)
+    return _counted(ranked, count, whole) or Plan(ranked[0], [], ranked[1:], are_few=False)
 
 
 def _conjuncts(filter: Filter) -> Iterator[Filter]:
@@ -66,10 +69,12 @@ def _conjuncts(filter: Filter) -> Iterator[Filter]:
             yield part
 
 
-def _counted(ranked: Sequence[Filter], count: Count) -> Plan | None:
-    """By the numbers of rows; None where all have too many."""
-    plain = [part for part in ranked if isinstance(part, Equal | Range) and MARK not in part.index][:COUNTED]
-    for cap in CAPS if plain else ():
+def _counted(ranked: Sequence[Filter], count: Count, whole: bool) -> Plan | None:
+    """By the numbers of rows; None where all have too many, and none is in order."""
+    plain = [part for part in ranked if _is_plain(part)][:COUNTED]
+    ordered = next((part for part in plain if isinstance(part, Equal) and len(part.keys) == 1), None)
+    is_page = ordered is not None and not whole
+    for cap in (CAPS_OF_A_PAGE if is_page else CAPS) if plain else ():
         sizes = [count(part, cap) for part in plain]
         least = min(sizes)
         if least < cap:
@@ -81,11 +86,24 @@ def _counted(ranked: Sequence[Filter], count: Count) -> Plan | None:
                 for part, size in zip(plain, sizes, strict=True)
                 if part is not driver and (size if size < cap else count(part, REACH * least + 1)) <= REACH * least
             ]
-            rest = [part for part in ranked if part is not driver and part not in within]
-            return Plan(driver, within, rest, least <= PROBED)
-        if not isinstance(ranked[0], Range):
-            return None  # a code's rows are in the order of the resources: a page is full before they are all seen
+            return Plan(driver, within, _rest(ranked, driver, *within), least <= PROBED)
+    if is_page and ranked[0] in plain:
+        return Plan(ordered, [], _rest(ranked, ordered), are_few=False)
     return None
+
+
+def _is_plain(filter: Filter) -> bool:
+    """Whether a condition has rows that can be counted."""
+    match filter:
+        case Equal(index) | Range(index):
+            return MARK not in index
+        case Or(filters):
+            return all(isinstance(part, Equal | Range) and MARK not in part.index for part in filters)
+    return False
+
+
+def _rest(ranked: Sequence[Filter], *taken: Filter | None) -> list[Filter]:
+    return [part for part in ranked if not any(part is one for one in taken)]
 
 
 def told(filter: Filter, count: Count) -> str:

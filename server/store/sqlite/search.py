@@ -80,7 +80,7 @@ class _Finder:
     def count(self) -> int:
         total = 0
         for type, filter in self.parts:
-            compiler = Compiler(self.tables, self.at)
+            compiler = Compiler(self.tables, self.at, whole=True)
             sql = f"SELECT count(DISTINCT rid) FROM ({compiler.set(type, filter)})"
             total += one(self.tables.connection, sql, compiler.bindings)
         return total
