@@ -135,6 +135,7 @@ KINDS: Mapping[str, Kind] = {
             "form-need": Parameter("string", required=True),
             "reason": Parameter("Coding", repeats=True),
             "notice-text": Parameter("string", repeats=True),
+            "lapse-text": Parameter("string", repeats=True),
         },
         ("block",),
         once=True,

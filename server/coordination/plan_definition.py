@@ -195,8 +195,9 @@ class _Reader:
                 f"{place}.action",
             )
         if rule.kind == "lead":
-            for why in filter(None, map(template.wrong, rule.parameters["notice-text"])):
-                self.wrong("value", f"notice-text: {why}", place)
+            for name in ("notice-text", "lapse-text"):
+                for why in filter(None, map(template.wrong, rule.parameters[name])):
+                    self.wrong("value", f"{name}: {why}", place)
         if rule.kind == "transfer":
             for found in transfer_rule.wrong(rule.parts):
                 self.wrong(found.code, found.why, f"{place}{found.place}")

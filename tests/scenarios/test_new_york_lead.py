@@ -99,6 +99,15 @@ async def test_lead_is_named_by_nobody_alone_whatever_the_door(here: httpx.Async
     assert {} == await lead(here)
 
 
+@pytest.mark.requirement("NY-14")
+@pytest.mark.parametrize("member", [{"display": "Hal"}, {"reference": "Practitioner/hal"}])
+async def test_lead_whom_nobody_could_have_named_is_refused(here: httpx.AsyncClient, member: Json) -> None:
+    participant = {"role": [coding("cm-role", "lead-care-manager")], "member": member}
+    response = await put(here, team("m1", participant, managingOrganization=[{"reference": HOME}]))
+    assert (422, ["business-rule"]) == refusal(response)
+    assert ["CareTeam.participant[0].member"] == places(response)
+
+
 @pytest.mark.requirement("NY-14", "NY-20")
 async def test_lead_is_neither_ended_nor_changed_nor_dropped_by_one_organization(here: httpx.AsyncClient) -> None:
     await named(here)
@@ -300,6 +309,9 @@ async def test_lead_lapses_as_the_member_leaves_one_of_both(
     assert [HAL, None] == [(await lead(here, day(at))).get("lead") for at in (4, 5)]
     told = [(HAL, midnight(-30), midnight(5))]
     assert {PLAN: told, HOME: told} == await teams(here)
+    found = (await here.get("Communication", params={"subject": MEMBER})).json()["entry"]
+    lapsed = [one["resource"] for one in found if "no longer" in one["resource"]["payload"][0]["contentString"]]
+    assert {PLAN, HOME} == {one["recipient"][0]["reference"] for one in lapsed}
 
 
 @pytest.mark.requirement("NY-20")

@@ -7,12 +7,13 @@ A CareTeam's lead is changed by an accepted designation alone. Where the enrolme
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from server.coordination import period
 from server.coordination.assignment import Member
-from server.coordination.facts import Assignment, Designation
+from server.coordination.facts import Assignment, Designation, literal, tokens
 from server.coordination.lead.form import wrong
-from server.coordination.lead.naming import closed, written
+from server.coordination.lead.naming import closed, notices, written
 from server.coordination.lead.terms import Terms, every, is_enrolled, leading, leads, pairs
 from server.coordination.period import Interval
 from server.coordination.programs import Programs
@@ -36,6 +37,8 @@ async def kept(write: Write) -> list[Issue]:
 
 
 async def _changed(write: Write, terms: Terms, change: Change) -> list[Issue]:
+    if unnamed := _unnamed(write, terms, change):
+        return unnamed
     now = _said(write.distinct(), terms, change.reference)
     earlier = {id(one): one for one in (await write.earlier()).values()}.values() if write.stored else ()
     was = _said(earlier, terms, change.reference)
@@ -49,6 +52,19 @@ async def _changed(write: Write, terms: Terms, change: Change) -> list[Issue]:
     places = [one for one in (*now.values(), *was.values()) if one.team == change.reference][:1]
     path = f"CareTeam.participant[{places[0].place}]" if places[0] in now.values() else "CareTeam.participant"
     return [refusal(terms.program, terms.rule, why, Place(change.reference, path))]
+
+
+def _unnamed(write: Write, terms: Terms, change: Change) -> list[Issue]:
+    """A lead who is no PractitionerRole of this server: nobody could say whom both have named."""
+    member = next((write.members.get(str(data)) for kind, _, data in change.facts or () if kind == "subject"), None)
+    if member is None or change.resource is None or not is_enrolled(member, terms):
+        return []
+    why = f"{change.reference}: a lead is a PractitionerRole, as a literal reference, whom both organizations named."
+    return [
+        refusal(terms.program, terms.rule, why, Place(change.reference, f"CareTeam.participant[{index}].member"))
+        for index, one in enumerate(change.resource.get("participant", ()))
+        if terms.role in tokens(one.get("role")) and not literal(one.get("member"), types=("PractitionerRole",))
+    ]
 
 
 def _said(members: Iterable[Member], terms: Terms, team: str) -> dict[tuple[str, str, Interval], Assignment]:
@@ -86,40 +102,62 @@ def _two(found: Sequence[Assignment], terms: Terms, now: int) -> tuple[Assignmen
 
 
 async def lapses(write: Write) -> list[Change]:
-    """Leads end where one of the two organizations has the member no more. Problem for one whom nobody named."""
+    """Leads end where one of the two organizations has the member no more, and both are told.
+
+    Problem for a lead whom nobody named.
+    """
     if write.context.override is AS_RECORDED or not write.of_type("EpisodeOfCare"):
         return []
     teams: dict[str, Resource] = {}
+    ended: dict[str, Ended] = {}
     for terms in every(write.programs, write.now):
         for member in write.distinct():
             coming = [one for one in leads(member, terms) if leading(one, terms.zone).high > write.now]
             if coming and is_enrolled(member, terms):
-                await _lapsed(write, terms, member, coming, teams)
-    closing = [written(team) for team in teams.values()]
-    for change in closing:
+                await _lapsed(write, terms, member, coming, teams, ended)
+    changes = [written(team) for team in teams.values()]
+    for terms, found, at in ended.values():
+        parties, texts = [str(found.proposer), str(found.answerer)], terms.rule.parameters["lapse-text"]
+        changes += await notices(write.context, write.after, terms, found, parties, texts, at)
+    for change in changes:
         change.is_derived = True
-    return closing
+    return changes
+
+
+class Ended(NamedTuple):
+    """A designation that lapses."""
+
+    terms: Terms
+    found: Designation
+    at: int
 
 
 async def _lapsed(
-    write: Write, terms: Terms, member: Member, coming: Sequence[Assignment], teams: dict[str, Resource]
+    write: Write,
+    terms: Terms,
+    member: Member,
+    coming: Sequence[Assignment],
+    teams: dict[str, Resource],
+    ended: dict[str, Ended],
 ) -> None:
     named = await accepted(write.after, member)
     for one in coming:
         low, high = leading(one, terms.zone)
-        parties = _parties(one, named, terms)
-        if parties is None:
+        found = _agreed(one, named, terms)
+        if found is None:
             why = (
                 f"{one.team} names {one.manager} as {one.member}'s lead, whom nobody named together: end that first; a "
                 "lead is named by both organizations (Patient/$propose-lead)."
             )
             place = Place(one.team, f"CareTeam.participant[{one.place}]")
             raise Problem.with_issues("business_rule", [refusal(terms.program, terms.rule, why, place)])
+        parties = {found.proposer, found.answerer}
         times = [times for pair in pairs(member, terms) if set(pair.organizations) == parties for times in pair.times]
         end = next((until for since, until in times if since <= low < until), max(low, write.now))
         if end < high:
             team = teams.get(one.team) or await read(write.after, one.team) or {}
             teams[one.team] = closed(team, one.place, period.text(end, terms.zone))
+            ended[found.task] = Ended(terms, found, end)
 
 
 async def accepted(view: View, member: Member) -> list[Designation]:
@@ -128,13 +166,11 @@ async def accepted(view: View, member: Member) -> list[Designation]:
     return [one for rows in found for one in map(Designation.of, rows) if one.status == "completed"]
 
 
-def _parties(one: Assignment, named: Sequence[Designation], terms: Terms) -> set[str] | None:
-    """The two organizations that agreed on a lead."""
+def _agreed(one: Assignment, named: Sequence[Designation], terms: Terms) -> Designation | None:
+    """What the two organizations agreed on, by which somebody leads."""
     low = leading(one, terms.zone).low
-    for found in named:
-        if found.lead == one.manager and period.starts(found.since, terms.zone) == low:
-            return {str(found.proposer), str(found.answerer)}
-    return None
+    since = (found for found in named if found.lead == one.manager)
+    return next((found for found in since if period.starts(found.since, terms.zone) == low), None)
 
 
 # The form

@@ -6,13 +6,13 @@ without.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 
 from server.coordination import demographics, directory, letter, notice, period, template
-from server.coordination.facts import DESIGNATION_TERM, PROGRAM_EXTENSION, Team
+from server.coordination.facts import DESIGNATION_TERM, PROGRAM_EXTENSION, Designation, Team
 from server.coordination.handoff.transfer import concept, put
 from server.coordination.lead.opening import STATE, Proposal, term
-from server.coordination.lead.terms import leading, leads
+from server.coordination.lead.terms import Terms, leading, leads
 from server.coordination.stored import read
 from server.fhir.body import Body
 from server.ledger import Change, Context, Resource, View, micros
@@ -110,33 +110,40 @@ def _participant(proposal: Proposal, since: str) -> Resource:
 # Both are told
 
 
-async def _notices(context: Context, after: View, proposal: Proposal) -> Iterator[Change]:
-    found, told = proposal.found, await _words(after, proposal, micros(context.now))
-    text = "\n".join(template.filled(proposal.terms.rule.parameters["notice-text"], told))
-    return (
-        notice.notice(
-            str(found.patient),
-            found.task,
-            proposal.pair.other(organization),
-            organization,
-            text,
-            context.derive(f"{found.task} notice to {organization}"),
-            context.now,
-        )
-        for organization in proposal.pair.organizations
+async def _notices(context: Context, after: View, proposal: Proposal) -> list[Change]:
+    texts = proposal.terms.rule.parameters["notice-text"]
+    found = proposal.found._replace(organization=proposal.lead.organization)
+    return await notices(context, after, proposal.terms, found, proposal.pair.organizations, texts, proposal.start)
+
+
+async def notices(
+    context: Context,
+    after: View,
+    terms: Terms,
+    found: Designation,
+    parties: Sequence[str],
+    texts: Sequence[str],
+    at: int,
+) -> list[Change]:
+    """A Communication to each of both, from the other, about what is or was agreed on; none without a text."""
+    told = await _words(after, terms, found, at, micros(context.now))
+    text = "\n".join(template.filled(texts, told))
+    ids = {one: context.derive(f"{found.task} notice to {one}") for one in parties}
+    return [
+        notice.notice(str(found.patient), found.task, other, one, text, ids[one], context.now)
+        for one, other in zip(parties, reversed(parties), strict=True)
         if text
-    )
+    ]
 
 
-async def _words(after: View, proposal: Proposal, now: int) -> dict[str, str]:
-    zone = proposal.terms.zone
-    lead = await directory.manager(after, proposal.found.lead, now, zone)
-    member = await directory.read(after, proposal.found.patient)
-    organization = await directory.read(after, proposal.lead.organization)
+async def _words(after: View, terms: Terms, found: Designation, at: int, now: int) -> dict[str, str]:
+    lead = await directory.manager(after, found.lead, now, terms.zone)
+    member = await directory.read(after, found.patient)
+    organization = await directory.read(after, found.organization)
     return {
-        "member": demographics.name(member.get("name"), now, zone) or "the member",
+        "member": demographics.name(member.get("name"), now, terms.zone) or "the member",
         "manager": lead.name or lead.reference,
         "telecom": " or ".join(lead.telecom) or "no telecom on file",
         "organization": str(organization.get("name", "")),
-        "effective": letter.day(proposal.start, zone),
+        "effective": letter.day(at, terms.zone),
     }
