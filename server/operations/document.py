@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from server.coordination.member_file import references
 from server.fhir import body
 from server.fhir.body import Body
+from server.fhir.reference import local
 from server.ledger import Change, Plan, Resource, View, instant, micros
 from server.operations.call import Answer, Call
 from server.operations.graph import led_to
@@ -33,6 +35,7 @@ async def document(call: Call) -> Answer:
     persist = call.inputs.one("persist")
     if persist and not call.writes:
         raise Problem.invalid("What is to be stored is asked for by POST", place("persist"))
+    call = _on_one(call)
     now = datetime.now(UTC)
     view, _ = await call.view()
     version = await call.here(view)
@@ -46,6 +49,23 @@ async def document(call: Call) -> Answer:
     if not persist:
         return Answer([("return", made)])
     return await _stored(call, made, now)
+
+
+def _on_one(call: Call) -> Call:
+    """The call on the Composition that `id` names, where it is not in the URL."""
+    given = call.inputs.one("id")
+    if call.id:
+        if given is not None:
+            raise Problem.invalid(
+                "The URL has the Composition's id; the parameter is for [base]/Composition", place("id")
+            )
+        return call
+    if given is None:
+        raise Problem.of("required", "id says which Composition is meant", place("id"))
+    link = local(given, call.base_url) or local(f"Composition/{given}", call.base_url)
+    if link is None or link.type != "Composition":
+        raise Problem.of("unprocessable", f"{given[:200]!r} is no Composition of this server", place("id"))
+    return replace(call, id=link.id)
 
 
 async def _referred(view: View, composition: Resource, call: Call) -> list[Resource]:

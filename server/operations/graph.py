@@ -58,14 +58,24 @@ async def led_to(call: Call, view: View, focus: Version) -> list[Version]:
 
 
 async def _definition(call: Call, view: View) -> Resource:
-    """The GraphDefinition of the parameter `graph`: its version, or else the latest that is not retired."""
-    asked = canonical.parse(call.inputs.one("graph"))
+    """The GraphDefinition of the parameter `graph`, by its place here or its canonical.
+
+    Of a canonical without a version, the latest that is not retired.
+    """
+    name = call.inputs.one("graph")
+    link = local(name, call.base_url)
+    if link is not None and link.type == "GraphDefinition":
+        named = await view.read(link.type, link.id)
+        if named is not None and named.body is not None:
+            stored: Resource = body.loads(named.body)
+            return stored
+    asked = canonical.parse(name)
     filter = query.parse("GraphDefinition", [("url", escape(asked.url))], base_url="", lenient=False).filter
-    stored = await view.search("GraphDefinition", filter, VERSIONS)
-    read = [body.loads(version.body or b"") for version in stored]
+    known = await view.search("GraphDefinition", filter, VERSIONS)
+    read = [body.loads(version.body or b"") for version in known]
     fitting: list[Resource] = [one for one in read if asked.version in ("", one.get("version", ""))]
     if not fitting:
-        raise Problem.not_found(f"There is no GraphDefinition {call.inputs.one('graph')}", place("graph"))
+        raise Problem.not_found(f"There is no GraphDefinition {name}", place("graph"))
     return max(fitting, key=lambda one: (one["status"] != "retired", canonical.version_key(one.get("version", ""))))
 
 

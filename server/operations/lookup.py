@@ -10,7 +10,7 @@ from typing import Any
 
 from server.operations.call import Answer, Call
 from server.operations.parameters import Given, Output
-from server.operations.terminology import Coded, answer, coded, not_loaded
+from server.operations.terminology import Coded, answer, coded, not_loaded, spoken
 from server.outcome import Problem
 from server.validation.conformance import Definitions
 from server.validation.terminology import code_system
@@ -23,10 +23,11 @@ async def lookup(call: Call) -> Answer:
     if asked.system is None:
         raise Problem.of("required", "A code is looked up in its system")
     properties = {one.value for one in call.inputs.given.get("property", ())}
-    return Answer(await answer(call, lambda definitions: list(_told(definitions, asked, properties))))
+    language = call.inputs.one("displayLanguage")
+    return Answer(await answer(call, lambda definitions: list(_told(definitions, asked, properties, language))))
 
 
-def _told(definitions: Definitions, asked: Coded, properties: set[str]) -> Iterator[Output]:
+def _told(definitions: Definitions, asked: Coded, properties: set[str], language: str | None) -> Iterator[Output]:
     system = code_system.find(definitions, asked.system or "", asked.version)
     concept = system.find(asked.code) if system else None
     if system is None or concept is None:
@@ -34,7 +35,7 @@ def _told(definitions: Definitions, asked: Coded, properties: set[str]) -> Itera
         return
     yield "name", system.name
     yield "version", system.version or None
-    yield "display", concept.display or concept.code
+    yield "display", next(iter(spoken(concept.designation, language)), concept.display or concept.code)
     for one in concept.designation:
         yield "designation", [(name, one.get(name)) for name in ("language", "use", "value")]
     for code, value in _properties(system, concept):

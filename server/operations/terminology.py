@@ -5,11 +5,11 @@ https://hl7.org/fhir/R4/terminology-service.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from server.fhir import body
-from server.ledger import Resource
+from server.fhir import body, datatype
+from server.ledger import Resource, View
 from server.operations.call import Call
 from server.operations.parameters import Inputs, place
 from server.outcome import Issue, Problem
@@ -55,7 +55,7 @@ async def named(call: Call, read: Callable[[Resource], T], given: str, version: 
     Problem required (400) where neither is given.
     """
     if call.id:
-        stored = await call.repository.read(call.caller, call.type, call.id)
+        stored = await call.here(await state(call))
         return read(body.parse(stored.body or b"").resource), ""
     resource = call.inputs.one(given)
     if resource is not None:
@@ -69,7 +69,22 @@ async def named(call: Call, read: Callable[[Resource], T], given: str, version: 
 
 async def answer(call: Call, ask: Answering[T]) -> T:
     """The answer of a function of what is loaded."""
-    return await answered(await call.repository.view(call.caller), ask)
+    return await answered(await state(call), ask)
+
+
+async def state(call: Call) -> View:
+    """What is loaded now, or was at the end of the parameter `date`."""
+    given = call.inputs.one("date")
+    if given is None:
+        return await call.repository.view(call.caller)
+    interval = datatype.date_time(given)
+    assert interval, "validated"
+    return await call.repository.view(call.caller, await call.repository.position_at(call.caller, interval.high - 1))
+
+
+def spoken(designations: Iterable[Resource], language: str | None) -> list[str]:
+    """What a code is called in a language."""
+    return [one["value"] for one in designations if language and one.get("language") == language]
 
 
 def not_loaded(definitions: Definitions, what: str, kind: str = "not_found") -> None:

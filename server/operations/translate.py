@@ -53,11 +53,12 @@ def _matches(
         elif call.inputs.one("url"):
             not_loaded(definitions, f"The concept map {name} is not loaded")
     reverse, target = bool(call.inputs.one("reverse")), call.inputs.one("targetsystem")
+    depends = [(one.one("element"), one.one("concept")) for one in call.inputs.all("dependency")]
     for one in found:
         if _is_of(one, call, reverse):
             for asked in codes:
                 yield from concept_map.translations(
-                    definitions, one, asked.system or "", asked.code, target, reverse=reverse
+                    definitions, one, asked.system or "", asked.code, target, reverse=reverse, depends=depends
                 )
 
 

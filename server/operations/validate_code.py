@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from server.operations.call import Answer, Call
-from server.operations.terminology import Coded, answer, coded, named, not_loaded
+from server.operations.parameters import Inputs
+from server.operations.terminology import Coded, answer, coded, named, not_loaded, spoken
 from server.outcome import Problem
 from server.validation.conformance import Definitions
 from server.validation.terminology import code_system, value_set
 from server.validation.terminology.code_system import CodeSystem, Concept
 from server.validation.terminology.value_set import ValueSet
+from server.validation.terminology.version import Versions
 
 
 class Found(NamedTuple):
@@ -51,7 +53,7 @@ async def _of_system(call: Call, codes: list[Coded]) -> Found:
         if system is None:
             not_loaded(definitions, f"The code system {name} is not loaded")
             return Found(None)
-        return _best([_in_system(system, one) for one in codes], definitions, system.url)
+        return _best([_in_system(system, one, call.inputs) for one in codes], definitions, system.url)
 
     return await answer(call, ask)
 
@@ -64,7 +66,7 @@ async def _of_value_set(call: Call, codes: list[Coded]) -> Found:
         if found is None:
             not_loaded(definitions, f"The value set {name} is not loaded")
             return Found(None)
-        return _best([_in_value_set(definitions, found, one) for one in codes], definitions, found.url)
+        return _best([_in_value_set(definitions, found, one, call.inputs) for one in codes], definitions, found.url)
 
     return await answer(call, ask)
 
@@ -80,27 +82,32 @@ def _best(answers: list[Found], definitions: Definitions, what: str) -> Found:
     raise AssertionError("there is a code")
 
 
-def _in_system(system: CodeSystem, asked: Coded) -> Found:
+def _in_system(system: CodeSystem, asked: Coded, inputs: Inputs) -> Found:
     if asked.system not in (None, system.url):
         return Found(False, f"{asked} is of another code system than {system.url}")
     concept = system.find(asked.code)
     if concept is None:
         return Found(False if system.is_complete else None, f"{asked.code} is no code of {system.url}")
-    return _displayed(concept, asked)
+    return _judged(concept, asked, inputs)
 
 
-def _in_value_set(definitions: Definitions, found: ValueSet, asked: Coded) -> Found:
-    result = value_set.contains(definitions, found, asked.system, asked.code)
+def _in_value_set(definitions: Definitions, found: ValueSet, asked: Coded, inputs: Inputs) -> Found:
+    versions = {asked.system: asked.version} if asked.system and asked.version else {}
+    result = value_set.contains(Versions(definitions, versions), found, asked.system, asked.code)
     if not result:
         return Found(result, f"{asked} is not of {found.url or 'the value set'}")
     system = code_system.find(definitions, asked.system, asked.version) if asked.system else None
     concept = system.find(asked.code) if system else None
-    return _displayed(concept, asked) if concept else Found(True)
+    return _judged(concept, asked, inputs) if concept else Found(True)
 
 
-def _displayed(concept: Concept, asked: Coded) -> Found:
-    """A display that is given is one of the concept's."""
-    known = {one.casefold() for one in (concept.display, *(each.get("value") for each in concept.designation)) if one}
-    if asked.display and known and asked.display.casefold() not in known:
-        return Found(False, f"{asked.code} is {concept.display!r}, not {asked.display[:200]!r}", concept.display)
-    return Found(True, None, concept.display)
+def _judged(concept: Concept, asked: Coded, inputs: Inputs) -> Found:
+    """A display that is given is one of the concept's, in its language; an abstract code is valid unless refused."""
+    if inputs.one("abstract") is False and concept.is_abstract:
+        return Found(False, f"{asked.code} is abstract", concept.display)
+    said = spoken(concept.designation, inputs.one("displayLanguage"))
+    known: list[str | None] = [*said] or [concept.display, *(one.get("value") for one in concept.designation)]
+    display = said[0] if said else concept.display
+    if asked.display and any(known) and asked.display.casefold() not in {one.casefold() for one in known if one}:
+        return Found(False, f"{asked.code} is {display!r}, not {asked.display[:200]!r}", display)
+    return Found(True, None, display)

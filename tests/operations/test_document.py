@@ -81,3 +81,17 @@ async def test_document_by_a_graph(client: httpx.AsyncClient) -> None:
     assert ["Composition", "Goal"] == [one["resource"]["resourceType"] for one in found["entry"]]
     assert [] == validate(body.parse(body.dumps(found)).resource)
     assert (404, ["not-found"]) == refusal(await client.get("Composition/c/$document?graph=urn:example:none"))
+
+
+@pytest.mark.parametrize("id", ["c", "http://127.0.0.1/fhir/Composition/c"])
+async def test_document_of_a_composition_that_is_named(composed: httpx.AsyncClient, id: str) -> None:
+    response = await composed.get("Composition/$document", params={"id": id})
+    assert (200, "c") == (response.status_code, response.json()["entry"][0]["resource"]["id"])
+
+
+async def test_document_of_what_is_not_named_here(composed: httpx.AsyncClient) -> None:
+    assert (400, ["required"]) == refusal(await composed.get("Composition/$document"))
+    assert (400, ["invalid"]) == refusal(await composed.get("Composition/c/$document?id=c"))
+    assert (404, ["not-found"]) == refusal(await composed.get("Composition/$document?id=none"))
+    elsewhere = await composed.get("Composition/$document?id=http://example.org/fhir/Composition/c")
+    assert (422, ["processing"]) == refusal(elsewhere)

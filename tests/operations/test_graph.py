@@ -145,3 +145,13 @@ async def test_graph_of_what_is_not_there(filled: httpx.AsyncClient) -> None:
     assert (404, ["not-found"]) == refusal(await walked(filled, "Patient/a"))
     assert (404, ["not-found"]) == refusal(await walked(filled, "Patient/nobody", definition()))
     assert (400, ["required"]) == refusal(await filled.get("Patient/a/$graph"))
+
+
+@pytest.mark.parametrize("place", ["GraphDefinition/g1.0.0", "http://127.0.0.1/fhir/GraphDefinition/g1.0.0"])
+async def test_graph_by_a_definitions_place_here(client: httpx.AsyncClient, place: str) -> None:
+    organization = by("Patient.managingOrganization", to("Organization"))
+    for one in (*RESOURCES[:2], definition(organization)):
+        assert 201 == (await client.put(f"{one['resourceType']}/{one['id']}", json=one)).status_code
+    response = await client.get("Patient/a/$graph", params={"graph": place})
+    found = response.json()["parameter"][0]["resource"]["entry"]
+    assert ["a", "o"] == [one["resource"]["id"] for one in found]

@@ -377,3 +377,100 @@ async def test_maps_that_lead_to_one_another_many_times_take_no_longer(client: h
         assert 201 == (await client.put(f"ConceptMap/m{number}", json=one)).status_code
     asked = {"url": f"{BASE}/ConceptMap/m0", "system": COLORS["url"], "code": "none"}
     assert (False, []) == await matches(client, **asked)
+
+
+COMPOSED = value_set("composed", of_colors()) | {"name": "Composed", "status": "draft"}
+
+
+async def test_expand_tells_the_definition_where_that_is_asked(colors: httpx.AsyncClient) -> None:
+    await colors.put("ValueSet/composed", json=COMPOSED)
+    plain = (await colors.get("ValueSet/composed/$expand")).json()
+    defined = (await colors.get("ValueSet/composed/$expand?includeDefinition=true")).json()
+    assert ("draft", "Composed", False) == (plain["status"], plain["name"], "compose" in plain)
+    assert COMPOSED["compose"] == defined["compose"]
+
+
+@pytest.mark.parametrize(("asked", "is_told"), [("es", True), ("urn:ietf:bcp:47|es", True), ("fr", False)])
+async def test_expand_tells_designations_of_a_kind(colors: httpx.AsyncClient, asked: str, is_told: bool) -> None:
+    await colors.put("ValueSet/composed", json=COMPOSED)
+    answer = await colors.get("ValueSet/composed/$expand", params={"designation": asked})
+    assert is_told == ("designation" in answer.json()["expansion"]["contains"][0])
+
+
+@pytest.mark.parametrize(
+    ("named", "asked", "expected"),
+    [
+        ({}, {}, ["green"]),
+        ({}, {"system-version": "1"}, ["red", "pink", "blue", "b-1"]),
+        ({"version": "2"}, {"system-version": "1"}, ["green"]),
+        ({"version": "2"}, {"force-system-version": "1"}, ["red", "pink", "blue", "b-1"]),
+        ({}, {"check-system-version": "1"}, ["red", "pink", "blue", "b-1"]),
+        ({"version": "2"}, {"check-system-version": "1"}, (422, "processing")),
+        ({}, {"exclude-system": "2"}, []),
+        ({}, {"exclude-system": "1"}, ["green"]),
+        ({}, {"system-version": ""}, (400, "invalid")),
+    ],
+)
+async def test_expand_by_versions_of_code_systems(
+    colors: httpx.AsyncClient, named: Json, asked: dict[str, str], expected: Any
+) -> None:
+    later = COLORS | {"id": "later", "version": "2", "concept": [{"code": "green"}]}
+    assert 201 == (await colors.put("CodeSystem/later", json=later)).status_code
+    query = {name: f"{COLORS['url']}|{version}" for name, version in asked.items()}
+    assert expected == await expanded(colors, value_set("a", of_colors(**named)), **query)
+
+
+async def test_terminology_as_it_was_on_a_date(colors: httpx.AsyncClient) -> None:
+    asked = {"system": COLORS["url"], "code": "red"}
+    assert (404, "not-found") == await told(colors, "CodeSystem/$lookup", **asked, date="2001-01-01")
+    assert "Red" == (await told(colors, "CodeSystem/$lookup", **asked, date="2999"))["display"]
+    before = {"url": ACHIEVEMENTS, "system": ACHIEVEMENT, "code": "achieved", "date": "2001-01-01"}
+    assert (await told(colors, "ValueSet/$validate-code", **before))["result"] is True  # R4's own are always there
+
+
+async def test_validate_code_in_a_language(colors: httpx.AsyncClient) -> None:
+    asked = {"url": COLORS["url"], "code": "red", "displayLanguage": "es"}
+    path = "CodeSystem/$validate-code"
+    assert {"result": True, "display": "Rojo"} == await told(colors, path, **asked, display="rojo")
+    assert (await told(colors, path, **asked, display="Red"))["result"] is False
+    assert (
+        "Rojo"
+        == (await told(colors, "CodeSystem/$lookup", system=COLORS["url"], code="red", displayLanguage="es"))["display"]
+    )
+
+
+async def test_validate_code_of_an_abstract_code(client: httpx.AsyncClient) -> None:
+    group = {"code": "group", "property": [{"code": "notSelectable", "valueBoolean": True}]}
+    await client.put("CodeSystem/colors", json=COLORS | {"concept": [group]})
+    asked = {"url": COLORS["url"], "code": "group"}
+    found = [
+        (await told(client, "CodeSystem/$validate-code", **asked, abstract=one))["result"] for one in ("true", "false")
+    ]
+    assert [True, False] == found
+
+
+async def test_validate_code_of_a_version_that_is_not_loaded(colors: httpx.AsyncClient) -> None:
+    await colors.put("ValueSet/composed", json=COMPOSED)
+    asked = {"url": COMPOSED["url"], "system": COLORS["url"], "code": "red"}
+    assert (await told(colors, "ValueSet/$validate-code", **asked, systemVersion="1"))["result"] is True
+    assert (422, "not-found") == await told(colors, "ValueSet/$validate-code", **asked, systemVersion="9")
+
+
+@pytest.mark.parametrize(("value", "codes"), [("f", ["a"]), ("m", ["b"]), (None, ["a", "b"])])
+async def test_translate_by_what_it_depends_on(client: httpx.AsyncClient, value: str | None, codes: list[str]) -> None:
+    targets = [
+        {"code": code, "equivalence": "equal", "dependsOn": [{"property": "urn:sex", "value": sex}]}
+        for code, sex in (("a", "f"), ("b", "m"))
+    ]
+    group = {"source": "urn:s", "target": "urn:t", "element": [{"code": "x", "target": targets}]}
+    concept_map = {"resourceType": "ConceptMap", "status": "active", "group": [group]}
+    given: list[Json] = [
+        {"name": "conceptMap", "resource": concept_map},
+        {"name": "coding", "valueCoding": {"system": "urn:s", "code": "x"}},
+    ]
+    if value:
+        concept = {"name": "concept", "valueCodeableConcept": {"coding": [{"code": value}]}}
+        given.append({"name": "dependency", "part": [{"name": "element", "valueUri": "urn:sex"}, concept]})
+    answer = await client.post("ConceptMap/$translate", json={"resourceType": "Parameters", "parameter": given})
+    matches = [one["part"] for one in answer.json()["parameter"] if one["name"] == "match"]
+    assert codes == [part["valueCoding"]["code"] for parts in matches for part in parts if part["name"] == "concept"]

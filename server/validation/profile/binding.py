@@ -81,6 +81,6 @@ def _coding(run: Run, found: value_set.ValueSet, coding: Mapping[str, Any]) -> b
 def _told(value: Any) -> str:
     if type(value) is str:
         return repr(value[:NAMED])
-    codings = value.get("coding", [value]) if type(value) is dict else []
+    codings = value.get("coding", [value] if "code" in value else []) if type(value) is dict else []
     names = [f"{one.get('system', '')}|{one.get('code', '')}"[: 2 * NAMED] for one in codings[:3]]
     return ", ".join(names) or "A text alone"

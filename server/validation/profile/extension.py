@@ -3,7 +3,7 @@
 https://hl7.org/fhir/R4/extensibility.html, https://hl7.org/fhir/R4/defining-extensions.html#context
 
 An extension that is not known may stand. A modifierExtension that is not known may change what the resource means, so
-that nobody may rely on it: it is refused.
+that nobody may rely on it: it is refused. Each stands under the name that its definition says it has.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from server.fhir.definition import TYPES, lineage
 from server.validation.profile.item import Item, reached
 from server.validation.profile.run import Run
-from server.validation.profile.structure import Structure
+from server.validation.profile.structure import STRUCTURE, Structure
 
 MODIFIER = "modifierExtension"
+MODIFIERS = "https://hl7.org/fhir/R4/extensibility.html#modifierExtension"
 
 
 def check(item: Item, run: Run) -> None:
@@ -32,16 +33,25 @@ def _check(extension: Item, name: str, names: tuple[str, ...], run: Run) -> None
     if found is None:
         if name == MODIFIER:
             words = f"The modifierExtension {str(url)[:200]} is not known, and may change what all this means"
-            run.say("extension", extension.path, words, "https://hl7.org/fhir/R4/extensibility.html#modifierExtension")
+            run.say("extension", extension.path, words, MODIFIERS)
         return
     profile, conforms = found
     if profile.type != "Extension":
         run.say("extension", extension.path, f"{profile.canonical} is no extension", profile.canonical)
         return
+    if profile.modifies != (name == MODIFIER) and _is_told(profile):
+        does, right = ("modifies", MODIFIER) if profile.modifies else ("does not modify", "extension")
+        words = f"{profile.canonical} {does} the meaning of what it stands in: it stands in {right}"
+        run.say("extension", extension.path, words, MODIFIERS)
     if not _may_stand(profile, names):
         places = ", ".join(sorted(str(one.get("expression")) for one in profile.context))
         run.say("extension", extension.path, f"It stands in {names[0]}, and may in {places}", profile.canonical)
     conforms(extension, run)
+
+
+def _is_told(profile: Structure) -> bool:
+    """Whether the definition itself tells if it modifies, and not one that it is derived from."""
+    return bool(profile.snapshot) or profile.base == f"{STRUCTURE}Extension"
 
 
 def _may_stand(profile: Structure, names: tuple[str, ...]) -> bool:

@@ -50,6 +50,7 @@ class Structure(NamedTuple):
     imposed: tuple[str, ...]
     snapshot: tuple[ElementDefinition, ...]
     differential: tuple[ElementDefinition, ...]
+    modifies: bool = False  # an extension that may change what the element around it means
 
     @property
     def canonical(self) -> str:
@@ -67,7 +68,13 @@ def read(resource: Resource) -> Structure:
         tuple(one["valueCanonical"] for one in _extensions(resource, IMPOSED) if "valueCanonical" in one),
         tuple(map(_kept, resource.get("snapshot", {}).get("element", ()))),
         tuple(map(_kept, resource.get("differential", {}).get("element", ()))),
+        _modifies(resource),
     )
+
+
+def _modifies(resource: Resource) -> bool:
+    elements = [one for form in ("snapshot", "differential") for one in resource.get(form, {}).get("element", ())]
+    return any(one.get("isModifier") is True for one in elements if one.get("path") == "Extension")
 
 
 def find(definitions: Definitions, name: str) -> Known | None:

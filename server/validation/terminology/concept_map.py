@@ -5,13 +5,15 @@ https://hl7.org/fhir/R4/conceptmap.html
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from server.fhir import canonical
 from server.ledger import Resource
 from server.validation.conformance import Definitions
+
+Dependency = tuple[str, Resource]  # an element's URL, and its value as a CodeableConcept
 
 UNRELATED = {"unmatched", "disjoint"}  # equivalences that are no translation
 
@@ -67,6 +69,7 @@ def translations(
     target_system: str | None = None,
     *,
     reverse: bool = False,
+    depends: Sequence[Dependency] = (),
     seen: set[str] | None = None,
 ) -> list[Match]:
     """What the map says of a code; `reverse` reads it from target to source. Each group's `unmapped` counts too."""
@@ -76,17 +79,19 @@ def translations(
     for group in found.groups:
         if group.get(ends[0], system) != system or target_system not in (None, group.get(ends[1])):
             continue
-        made = list(_backwards(found, group, code) if reverse else _forwards(found, group, code))
+        made = list(_backwards(found, group, code) if reverse else _forwards(found, group, code, depends))
         if not made and not reverse and "unmapped" in group:
-            made = _unmapped(definitions, found, group, system, code, seen)
+            made = _unmapped(definitions, found, group, system, code, depends, seen)
         matches += made
     return matches
 
 
-def _forwards(found: ConceptMap, group: Resource, code: str) -> Iterator[Match]:
+def _forwards(found: ConceptMap, group: Resource, code: str, depends: Sequence[Dependency]) -> Iterator[Match]:
     for element in group["element"]:
         if element.get("code") == code:
             for target in element.get("target", ()):
+                if any(_differs(one, depends) for one in target.get("dependsOn", ())):
+                    continue
                 yield Match(
                     target["equivalence"],
                     group.get("target", ""),
@@ -95,6 +100,17 @@ def _forwards(found: ConceptMap, group: Resource, code: str) -> Iterator[Match]:
                     found.canonical,
                     tuple(target.get("product", ())),
                 )
+
+
+def _differs(needed: Resource, depends: Sequence[Dependency]) -> bool:
+    """Whether an element that a translation depends on is given, and with other values alone."""
+    given = [concept for element, concept in depends if element == needed["property"]]
+    codings = [coding for concept in given for coding in concept.get("coding", ())]
+    values = {(coding.get("system"), coding.get("code")) for coding in codings}
+    texts = {concept.get("text") for concept in given}
+    system, value = needed.get("system"), needed["value"]
+    has = (system, value) in values or (system is None and value in texts | {code for _, code in values})
+    return bool(given) and not has
 
 
 _TURNED = {"wider": "narrower", "narrower": "wider", "subsumes": "specializes", "specializes": "subsumes"}
@@ -111,7 +127,13 @@ def _backwards(found: ConceptMap, group: Resource, code: str) -> Iterator[Match]
 
 
 def _unmapped(
-    definitions: Definitions, found: ConceptMap, group: Resource, system: str, code: str, seen: set[str]
+    definitions: Definitions,
+    found: ConceptMap,
+    group: Resource,
+    system: str,
+    code: str,
+    depends: Sequence[Dependency],
+    seen: set[str],
 ) -> list[Match]:
     """https://hl7.org/fhir/R4/conceptmap.html#unmapped"""
     unmapped: Any = group["unmapped"]
@@ -127,4 +149,4 @@ def _unmapped(
     if other is None:
         return []
     seen.add(url)  # each map is asked once
-    return translations(definitions, other, system, code, group.get("target"), seen=seen)
+    return translations(definitions, other, system, code, group.get("target"), depends=depends, seen=seen)

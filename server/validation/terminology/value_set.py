@@ -60,6 +60,7 @@ class ValueSet:
     name: str
     include: tuple[Clause, ...]
     exclude: tuple[Clause, ...]
+    resource: Resource = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -83,6 +84,7 @@ def read(resource: Resource) -> ValueSet:
         resource.get("title") or resource.get("name") or "",
         include,
         tuple(map(_clause, compose.get("exclude", ()))),
+        resource,
     )
 
 

@@ -18,6 +18,14 @@ WEIGHT = profile(
     kind="complex-type",
     context=[{"type": "element", "expression": "Patient"}, {"type": "element", "expression": "HumanName"}],
 )
+MODIFYING = profile(
+    "Extension",
+    {"id": "Extension", "isModifier": True, "isModifierReason": "It turns the meaning around"},
+    {"id": "Extension.url", "fixedUri": URL},
+    url=URL,
+    kind="complex-type",
+    context=[{"type": "element", "expression": "Patient"}],
+)
 RIGHT = {"url": URL, "valueQuantity": {"value": 1}}
 
 
@@ -62,4 +70,11 @@ def test_unknown_extension_may_stand() -> None:
 def test_unknown_modifier_extension_is_refused() -> None:
     patient = {"resourceType": "Patient", "modifierExtension": [{"url": "urn:x", "valueString": "1"}]}
     assert [("extension", ("Patient.modifierExtension[0]",))] == codes(patient)
-    assert [] == codes(patient | {"modifierExtension": [RIGHT]}, WEIGHT)
+    assert [] == codes(patient | {"modifierExtension": [RIGHT]}, MODIFYING)
+
+
+def test_extension_stands_under_the_name_that_its_definition_says() -> None:
+    patient = {"resourceType": "Patient"}
+    place = "Patient.modifierExtension[0]"
+    assert [("extension", (place,))] == codes(patient | {"modifierExtension": [RIGHT]}, WEIGHT)
+    assert [("extension", ("Patient.extension[0]",))] == codes(patient | {"extension": [RIGHT]}, MODIFYING)
