@@ -30,6 +30,7 @@ _ATTRIBUTES = """
 ELEMENTS = frozenset(_ELEMENTS.split())  # those of txt-1, and so the attributes
 ATTRIBUTES = frozenset(_ATTRIBUTES.split())
 SHORT = 256  # characters of an attribute that is remembered
+REMEMBERED = 2048  # characters of a narrative that is
 _LINKS = frozenset({"href", "cite", "longdesc"})  # followed by who reads, if at all
 _SCHEMES = frozenset({"", "http", "https", "mailto", "tel", "urn"})
 
@@ -47,6 +48,10 @@ class _Refused(Exception):  # noqa: N818 - no failure of ours
 
 def wrong(div: str) -> tuple[str, str] | None:
     """The invariant that a narrative breaks, and how; None where it may stand."""
+    return _remembered_narrative(div) if len(div) <= REMEMBERED else _judged(div)
+
+
+def _judged(div: str) -> tuple[str, str] | None:
     reader = _Reader()
     try:
         reader.read(_entity(_numbered, div) if "&" in div else div)
@@ -55,6 +60,9 @@ def wrong(div: str) -> tuple[str, str] | None:
     except (ExpatError, ValueError) as error:
         return "txt-1", f"it is no XHTML: {str(error)[:NAMED]}"
     return None if reader.tells else ("txt-2", "it has neither text nor an image")
+
+
+_remembered_narrative = lru_cache(maxsize=1024)(_judged)  # an update keeps it, and what writes it writes the like again
 
 
 def _numbered(found: re.Match[str]) -> str:
