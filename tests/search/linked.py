@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from tests.search.naive import BASE, Json
+from tests.search.naive import BASE, PARAMETERS, Json
 from tests.search.world import COMPARTMENTS, LINKS, PARENTS, World, named
 
 IDS = ("1", "2", "3")
@@ -158,7 +158,14 @@ def _criterion(around: World, one: Json, chance: Random) -> tuple[str, str]:
         written, one = chance.choice(steps)
         name += chance.choice(written)
     code, value = _end(one["resourceType"], chance)
+    operator = _OPERATORS.get(PARAMETERS.get((one["resourceType"], code), ("",))[0])
+    if operator and "_has:" not in name and "," not in value and chance.random() < 0.4:
+        said = f"{name}{code} {operator} {value}"
+        return "_filter", chance.choice((said, f"not({said})"))
     return name + code, value
+
+
+_OPERATORS = {"token": "eq", "reference": "re", "string": "sw"}  # that mean what the parameter alone does
 
 
 def _forward(around: World, one: Json) -> Iterator[tuple[tuple[str, ...], Json]]:

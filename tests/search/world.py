@@ -45,6 +45,9 @@ def finds(world: World, one: Json, name: str, value: str) -> bool:
         _, source, code, rest = name.split(":", 3)
         pointing = [other for other in world.values() if other["resourceType"] == source]
         return any(_reference(one) in named(other, code) and finds(world, other, rest, value) for other in pointing)
+    if name == "_filter":
+        path, _, sought = value.removeprefix("not(").removesuffix(")").split(" ")
+        return finds(world, one, path, sought) != value.startswith("not(")
     link, dot, rest = name.partition(".")
     if dot:
         code, _, type = link.partition(":")
