@@ -76,8 +76,15 @@ def _query(call: Call, types: Sequence[str]) -> Query:
     ]
     found.others = tuple(others)
     found.include = tuple(Include(type, ANY) for type in types)
-    found.count = min(call.inputs.one("_count") or MAX_COUNT, MAX_COUNT)
+    found.count = _count(call)
     return found
+
+
+def _count(call: Call) -> int:
+    asked: int = MAX_COUNT if (given := call.inputs.one("_count")) is None else given
+    if asked < 1:
+        raise Problem.invalid(f"_count is how many a page: 1 or more, not {asked}", place("_count"))
+    return min(asked, MAX_COUNT)
 
 
 def _belongs(call: Call, type: str) -> Filter:

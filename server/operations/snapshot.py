@@ -12,7 +12,7 @@ from server.fhir.definition import page
 from server.ledger import Resource
 from server.operations.call import Answer, Call
 from server.operations.parameters import place
-from server.operations.terminology import answer, not_loaded
+from server.operations.terminology import answer, checked, not_loaded
 from server.outcome import Problem
 from server.validation.conformance import Definitions
 from server.validation.profile import snapshot, structure
@@ -40,7 +40,7 @@ async def _definition(call: Call) -> Resource:
     if (given is None) == (url is None):
         raise Problem.invalid("Either definition or url says which profile is meant", place("definition"))
     if url is None:
-        return dict(given)
+        return dict(checked(given))
     known = await answer(call, lambda definitions: structure.find(definitions, url))
     if known is None:
         raise Problem.not_found(f"The profile {url} is not loaded", place("url"))

@@ -14,6 +14,7 @@ from server.operations.call import Call
 from server.operations.parameters import Inputs, place
 from server.outcome import Issue, Problem
 from server.validation.conformance import Definitions, answered
+from server.validation.element import validate
 
 T = TypeVar("T")
 Answering = Callable[[Definitions], T]
@@ -52,19 +53,27 @@ def coded(inputs: Inputs, version: str = "version") -> list[Coded]:
 async def named(call: Call, read: Callable[[Resource], T], given: str, version: str) -> tuple[T | None, str]:
     """The definition that is meant: the resource of the URL or of a parameter, read; or else its canonical.
 
-    Problem required (400) where neither is given.
+    Problem required (400) where neither is given, malformed (400) where what is given breaks its type's rules.
     """
     if call.id:
         stored = await call.here(await state(call))
         return read(body.parse(stored.body or b"").resource), ""
     resource = call.inputs.one(given)
     if resource is not None:
-        return read(resource), ""
+        return read(checked(resource)), ""
     url = call.inputs.one("url")
     if url is None:
         raise Problem.of("required", f"url or {given} says which {call.type} is meant", place("url"))
     number = call.inputs.one(version)
     return None, f"{url}|{number}" if number and "|" not in url else url
+
+
+def checked(resource: Resource) -> Resource:
+    """A definition that a client gives. Problem malformed (400) where it cannot be read; its invariants are its own."""
+    issues = [issue for issue in validate(resource) if issue.severity == "error" and issue.code != "invariant"]
+    if issues:
+        raise Problem.with_issues("malformed", issues)
+    return resource
 
 
 async def answer(call: Call, ask: Answering[T]) -> T:

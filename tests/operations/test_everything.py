@@ -156,3 +156,8 @@ async def test_everything_of_what_is_not_there(filled: httpx.AsyncClient) -> Non
     assert (404, ["not-found"]) == refusal(await filled.get("Practitioner/p/$everything"))
     await filled.delete("Patient/b")
     assert (410, ["deleted"]) == refusal(await filled.get("Patient/b/$everything"))
+
+
+@pytest.mark.parametrize("count", ["-1", "0"])
+async def test_everything_has_pages_of_one_and_more(filled: httpx.AsyncClient, count: str) -> None:
+    assert (400, ["invalid"]) == refusal(await filled.get(f"Patient/a/$everything?_count={count}"))

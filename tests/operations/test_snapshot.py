@@ -47,7 +47,7 @@ async def test_snapshot_of_a_profile_that_is_given(client: httpx.AsyncClient) ->
 
 
 async def test_snapshot_of_what_is_not_loaded_is_refused(client: httpx.AsyncClient) -> None:
-    given = profile("Goal", name="N", status="draft", abstract=False, baseDefinition="urn:none")
+    given = profile("Goal", {"id": "Goal"}, name="N", status="draft", abstract=False, baseDefinition="urn:none")
     assert 422 == (await client.post("StructureDefinition/$snapshot", json=given)).status_code
     assert 404 == (await client.get("StructureDefinition/$snapshot?url=urn:none")).status_code
     assert 400 == (await client.get("StructureDefinition/$snapshot")).status_code

@@ -474,3 +474,31 @@ async def test_translate_by_what_it_depends_on(client: httpx.AsyncClient, value:
     answer = await client.post("ConceptMap/$translate", json={"resourceType": "Parameters", "parameter": given})
     matches = [one["part"] for one in answer.json()["parameter"] if one["name"] == "match"]
     assert codes == [part["valueCoding"]["code"] for parts in matches for part in parts if part["name"] == "concept"]
+
+
+RED_OF_X: Json = {"code": {"valueCode": "red"}, "system": {"valueUri": "urn:x"}}
+
+
+@pytest.mark.parametrize(
+    ("operation", "name", "resource", "beside"),
+    [
+        ("CodeSystem/$validate-code", "codeSystem", {"resourceType": "CodeSystem"}, {"code": {"valueCode": "red"}}),
+        ("ValueSet/$expand", "valueSet", {"resourceType": "ValueSet", "compose": {"include": [{"concept": [{}]}]}}, {}),
+        ("ConceptMap/$translate", "conceptMap", {"resourceType": "ConceptMap", "group": [{}]}, RED_OF_X),
+        ("StructureDefinition/$snapshot", "definition", {"resourceType": "StructureDefinition", "url": "x"}, {}),
+    ],
+)
+async def test_definition_that_is_given_and_cannot_be_read(
+    client: httpx.AsyncClient, operation: str, name: str, resource: Json, beside: Json
+) -> None:
+    given = [{"name": name, "resource": resource}, *({"name": one, **value} for one, value in beside.items())]
+    refused = await client.post(operation, json={"resourceType": "Parameters", "parameter": given})
+    assert (400, "OperationOutcome") == (refused.status_code, refused.json()["resourceType"])
+    assert refused.json()["issue"][0]["expression"][0].startswith(resource["resourceType"])
+
+
+async def test_code_system_without_a_url(client: httpx.AsyncClient) -> None:
+    nameless = {name: value for name, value in COLORS.items() if name != "url"}
+    await client.put("CodeSystem/colors", json=nameless)
+    answer = await client.get("CodeSystem/colors/$validate-code?code=red")
+    assert 200 == answer.status_code, answer.text

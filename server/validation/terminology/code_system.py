@@ -105,9 +105,9 @@ def read(resource: Resource) -> CodeSystem:
         for concept in _concepts(resource.get("concept", ()), ())
     }
     system = CodeSystem(
-        resource["url"],
+        resource.get("url", ""),
         resource.get("version", ""),
-        resource.get("title") or resource.get("name") or resource["url"],
+        resource.get("title") or resource.get("name") or resource.get("url", ""),
         resource.get("content") == "complete",
         sensitive,
         found,
