@@ -3,16 +3,18 @@
 https://hl7.org/fhir/R4/search.html#contained
 
 A resource has a row for each type that it contains; which of those that it contains match is asked of each in turn.
+A chain is evaluated inside too (`MedicationRequest?medication.code=…`): where a reference leads to what is contained,
+the container has the rows of that as well, under the reference's index: "MedicationRequest.medication:Medication.code".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from server.ledger import IndexRow, Resource
 from server.outcome import Problem
-from server.search import match
-from server.search.filter import Equal, Filter
+from server.search import inside, match
+from server.search.filter import And, Chain, Equal, Filter, Or, Present
 
 _THERE = b"\1"
 
@@ -21,6 +23,33 @@ def rows(resource: Resource) -> list[IndexRow]:
     """The index's rows of what a resource contains."""
     container = resource["resourceType"]
     return [(_index(container, inner["resourceType"]), _THERE) for inner in resource["contained"] if inner]
+
+
+def led_to(
+    resource: Resource, local: Iterable[IndexRow], rows_of: Callable[[Resource], Sequence[IndexRow]]
+) -> list[IndexRow]:
+    """The rows of what is contained, by each reference to it: `local` has the indexes of those, and "#id"."""
+    inner = {f"#{one['id']}": one for one in resource["contained"] if one}
+    found: list[IndexRow] = []
+    for index, name in dict.fromkeys(local):
+        one = inner.get(str(name))
+        if one is not None:
+            found += [(led(index, one["resourceType"]), _THERE), *inside.rows(index, rows_of(one))]
+    return found
+
+
+def led(index: str, type: str) -> str:
+    """The index of the resources that contain one of a type where a reference leads to it."""
+    return f"{index}:{type}"
+
+
+def within(chain: Chain) -> Filter:
+    """What a chain asks of a resource that contains what the reference leads to.
+
+    Where it contains several for one parameter, their rows are told together. They have no words and no version, and
+    nothing elsewhere names them.
+    """
+    return And((Present(led(chain.index, chain.type)), inside.inside(chain.index, chain.filter, lambda _: Or(()))))
 
 
 def containing(container: str, type: str) -> Filter:

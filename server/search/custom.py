@@ -21,9 +21,9 @@ from server.fhir.definition import SearchParameter as Definition
 from server.ledger import LateIndex, Resource
 from server.search import extract
 from server.search.digest import digest
+from server.search.filter import MARK
 from server.search.parameter import SEARCHED, TEXTS, Parameter, compiled, parameters
 
-MARK = "@"  # in the names of these indexes, before what tells one content from another
 _CODE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _EXTENSION = re.compile(r"\bextension\(('[^']*')\)")
 _OF_TYPE = re.compile(r"\bofType\(")

@@ -37,6 +37,9 @@ def rows(resource: Resource, base_url: str) -> list[IndexRow]:
     _walk(resource["resourceType"])(resource, found, base_url)
     if "contained" in resource:
         found += contained.rows(resource)
+        local: list[IndexRow] = []
+        _walk_local(resource["resourceType"])(resource, local, base_url)
+        found += contained.led_to(resource, local, partial(rows, base_url=base_url)) if local else ()
     if resource["resourceType"] == "Bundle":
         found += bundled.rows(resource, partial(rows, base_url=base_url))
     return list(dict.fromkeys(found))
@@ -148,6 +151,17 @@ def _walk(type: str) -> Write:
     for parameter in parameters(type).values():
         if parameter.code not in VERSIONED and not parameter.union:
             root.add(parameter)
+    return root.walk()
+
+
+@cache
+def _walk_local(type: str) -> Write:
+    """All references to what is contained."""
+    root = _Node()
+    for parameter in parameters(type).values():
+        for path in parameter.paths:
+            if parameter.kind == "reference" and path.type == "Reference":
+                root.at(path.steps).writes.append(reference.write_local(parameter, path))
     return root.walk()
 
 

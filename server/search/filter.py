@@ -88,7 +88,10 @@ class Updated:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A row of `index` (a reference parameter) that points to a resource of `type` that satisfies `filter`."""
+    """A row of `index` (a reference parameter) that points to a resource of `type` that satisfies `filter`.
+
+    Or, unless any resource of the type will do, to one that the resource itself contains: `contained.within`.
+    """
 
     index: str
     type: str
@@ -165,6 +168,7 @@ Filter = (
 )
 ALL = And(())  # every resource of the type
 
+MARK = "@"  # in the names of the indexes of stored SearchParameters, before what tells one content from another
 # The key of a value that is there but that no search can name (a Reference with only a display): `Present` sees it.
 NAMELESS = b""
 

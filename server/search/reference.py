@@ -88,6 +88,16 @@ def write(parameter: Parameter, path: Path) -> Write:
     return writes.get(path.type, canonical)
 
 
+def write_local(parameter: Parameter, path: Path) -> Write:
+    """Of references to what is contained: the index, and the reference itself."""
+
+    def local_to(value: Mapping[str, Any], rows: list[IndexRow], base_url: str) -> None:
+        if value.get("reference", "").startswith("#"):
+            rows.append((parameter.index, value["reference"]))
+
+    return local_to
+
+
 def resolved(literal: str, base_url: str) -> tuple[bytes | str, str]:
     """(a literal reference's key, the type of resource that it names or "")."""
     return _resolved(literal, base_url) if len(literal) <= SHORT else _resolved.__wrapped__(literal, base_url)

@@ -479,6 +479,51 @@ async def test_search_of_what_is_contained(client: httpx.AsyncClient, asked: str
 
 
 @pytest.mark.usefixtures("medications")
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("medication.code=aspirin", ["r1"]),
+        ("medication:Medication.code=urn:m|statin&subject=Patient/joe", ["r2", "r3"]),
+        ("medication.code:not=aspirin", ["own", "r2", "r3"]),
+        ("medication.status:missing=true", ["own"]),
+        ("medication.code=aspirin,statin", ["r1", "r2", "r3"]),
+        ("_filter=medication.code eq aspirin", ["r1"]),
+        ("medication._id=m0", []),
+    ],
+)
+async def test_chain_goes_into_what_is_contained(client: httpx.AsyncClient, asked: str, expected: list[str]) -> None:
+    await client.put("Medication/other", json={"resourceType": "Medication", "id": "other", "code": {"text": "x"}})
+    request = {"resourceType": "MedicationRequest", "id": "own", "status": "active", "intent": "order"}
+    request |= {"subject": {"reference": JOE}, "medicationReference": {"reference": "Medication/other"}}
+    await client.put("MedicationRequest/own", json=request)
+    assert expected == sorted(ids(await client.get(f"MedicationRequest?{asked}")))
+
+
+async def test_chain_goes_on_from_what_is_contained_at_any_position(client: httpx.AsyncClient) -> None:
+    maker = {"resourceType": "Organization", "id": "acme", "name": "Acme"}
+    inner = {"resourceType": "Medication", "id": "m", "manufacturer": {"reference": "Organization/acme"}}
+    request = {
+        "resourceType": "MedicationRequest",
+        "status": "active",
+        "intent": "order",
+        "subject": {"reference": JOE},
+    }
+    request |= {"contained": [inner], "medicationReference": {"reference": "#m"}}
+    await client.put("Organization/acme", json=maker)
+    made = [(await client.put(f"MedicationRequest/{id}", json=request | {"id": id})).status_code for id in "ab"]
+    assert [201, 201] == made
+    asked = "MedicationRequest?medication.manufacturer.name=acme"
+    first = (await client.get(f"{asked}&_count=1")).json()
+    assert 204 == (await client.delete("MedicationRequest/b")).status_code
+    second = await client.get(next(link["url"] for link in first["link"] if link["relation"] == "next"))
+    assert (["a"], ["b"], ["a"]) == (
+        [one["resource"]["id"] for one in first["entry"]],
+        ids(second),
+        ids(await client.get(asked)),
+    )
+
+
+@pytest.mark.usefixtures("medications")
 async def test_search_of_what_is_contained_follows_changes_and_tells_its_bounds(client: httpx.AsyncClient) -> None:
     await client.delete("MedicationRequest/r1")
     assert ["r2"] == ids(await client.get("Medication?code=aspirin&_contained=true"))

@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol
 
 from server.search import near
-from server.search.custom import MARK
+from server.search.contained import led, within
 from server.search.filter import (
+    ALL,
+    MARK,
     And,
     Chain,
     Contains,
@@ -36,7 +38,9 @@ from server.store.sqlite.plan import REACH, plan
 class Lookup(Protocol):
     """What compiling asks of the store: numbers of names and resources, positions of instants."""
 
-    def number(self, name: str) -> int: ...
+    def number(self, name: str) -> int:
+        """Less than 0 where no row has the name."""
+        ...
 
     def rid(self, reference: str) -> int: ...
 
@@ -249,12 +253,21 @@ class Compiler:
     def _chain_set(self, type: str, filter: Chain) -> str:
         targets = self._targets(filter.type, filter.filter)
         where = f"name = {self.name(filter.index)} AND key = target"
-        return self.rows("rid", where, through=targets, table=self.table(filter.index))
+        found = self.rows("rid", where, through=targets, table=self.table(filter.index))
+        inner = self._contained(filter)
+        return f"SELECT rid FROM ({found}) UNION SELECT rid FROM ({self.set(type, inner)})" if inner else found
 
     def _chain_probe(self, type: str, filter: Chain) -> str:
         where = f"rid = m.rid AND name = {self.name(filter.index)}"
         keys = self.rows("key AS rid", where, by_rid=True, table=self.table(filter.index))
-        return self._steps(keys, filter.type, filter.filter)
+        found = self._steps(keys, filter.type, filter.filter)
+        inner = self._contained(filter)
+        return f"({found} OR {self.probe(type, inner)})" if inner else found
+
+    def _contained(self, filter: Chain) -> Filter | None:
+        """What a chain asks of resources that contain what it leads to; None where none does."""
+        is_any = filter.filter == ALL or MARK in filter.index
+        return None if is_any or self.lookup.number(led(filter.index, filter.type)) < 0 else within(filter)
 
     def _has_probe(self, type: str, filter: Has) -> str:
         where = f"name = {self.name(filter.index)} AND key = +m.rid"

@@ -17,8 +17,7 @@ import apsw
 from server.fhir import body
 from server.ledger import LateIndex, Position
 from server.outcome import Problem
-from server.search.custom import MARK
-from server.search.filter import ALL
+from server.search.filter import ALL, MARK
 from server.store import chain
 from server.store.engine import Projections
 from server.store.seq import ORDINAL_BITS

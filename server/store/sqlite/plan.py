@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from server.search.custom import MARK
 from server.search.filter import (
+    MARK,
     And,
     Chain,
     Contains,

@@ -13,8 +13,7 @@ import orjson
 
 from server.ledger import Cursor, Fact, Position, Version
 from server.outcome import Problem
-from server.search.custom import MARK
-from server.search.filter import Filter
+from server.search.filter import MARK, Filter
 from server.store import token
 from server.store.engine import Named, Page
 from server.store.seq import MASK, ORDINAL_BITS, seq_of
