@@ -16,7 +16,7 @@ from time import perf_counter
 from server.auth.access import SYSTEM
 from server.interactions.exchange import logged
 from server.ledger import Cursor, Position
-from server.operations import oversight
+from server.operations import escalation, oversight
 from server.repository import Repository
 from server.search.filter import ALL
 
@@ -79,6 +79,7 @@ class _Lookout:
             self.position = head
             return False
         await oversight.look(self.repository, SYSTEM, now)
+        await escalation.look(self.repository, SYSTEM, now)
         self.position, self.hour = head, hour
         return True
 

@@ -136,6 +136,7 @@ KINDS: Mapping[str, Kind] = {
             "reason": Parameter("Coding", repeats=True),
             "notice-text": Parameter("string", repeats=True),
             "lapse-text": Parameter("string", repeats=True),
+            "answer-days": Parameter("integer"),
         },
         ("block",),
         once=True,

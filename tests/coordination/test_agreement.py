@@ -42,8 +42,9 @@ def without_leads(plan: Resource) -> None:
 
 
 def with_an_unknown_placeholder(plan: Resource) -> None:
-    found = [one for one in action(plan, "NY-14")["extension"] if one["url"] == RULE_PARAMETER]
-    found[-1]["extension"][1]["valueString"] = "{weather}"
+    given = [one["extension"] for one in action(plan, "NY-14")["extension"] if one["url"] == RULE_PARAMETER]
+    text = next(value for name, value in given if name["valueCode"] == "lapse-text")
+    text["valueString"] = "{weather}"
 
 
 @pytest.mark.parametrize(
