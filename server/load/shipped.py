@@ -34,14 +34,15 @@ async def programs(server: Server) -> None:
     changes = [placed.change for placed in prepared.changes]
 
     async def decide(view: View) -> Plan:
-        return Plan([change for change in changes if change.type in CONTRACT or await _is_new(view, change)])
+        known = await view.read_many([change.reference for change in changes])
+        new = [change for change in changes if change.type in CONTRACT or change.reference not in known]
+        return Plan([change for change in new if change.type in CONTRACT or await _is_new(view, change)])
 
     await server.repository.commit(SYSTEM, decide)
 
 
 async def _is_new(view: View, change: Change) -> bool:
-    if await view.read(change.type, change.id) is not None:
-        return False
+    """Whether no resource has the canonical URL and version, whatever its id."""
     resource = change.resource or {}
     canonical = [(name, resource[name]) for name in ("url", "version") if name in resource]
     if not canonical:
