@@ -20,8 +20,8 @@ STATES = 1 << 10  # of load that a knapsack tells apart; loads are rounded in fa
 
 
 class Worth(NamedTuple):
-    """What any moves cost at least, and the prices by which they do: a member's is what it is worth that this one goes.
-    Moves that take a way which costs more than that cost as much more than the bound."""
+    """What any moves cost at least, and the prices by which they do: a member's is what its cheapest way costs, or less
+    where it is worth less that this one goes. What takes a way that costs more costs as much more than the bound."""
 
     bound: float
     prices: Prices
@@ -39,7 +39,8 @@ def worth(costs: Costs, bounds: Bounds, prices: Prices) -> Worth:
     value = np.where(costs.stays, 0.0, going)
     for knapsack in _knapsacks(costs, bounds):
         total += knapsack.solve(going, value)
-    return Worth(total, prices._replace(coming=coming, coming_load=load, member=value))
+    member = np.minimum(going, value)  # whoever goes anyway has a way that is cheaper than that
+    return Worth(total, prices._replace(coming=coming, coming_load=load, member=member))
 
 
 def _cheapest(costs: Costs, bounds: Bounds, coming: Numbers, load: Numbers) -> Numbers:

@@ -27,7 +27,7 @@ FIRST = 5.0  # how much more than the best the ways cost that are looked at firs
 WIDER = 4
 MANY = 10_000  # ways that take seconds
 MOST = 100_000
-SECONDS = 45.0
+SECONDS = 30.0  # of processor time, for the integer programs
 
 
 def optimum(costs: Costs, bounds: Bounds, taken: Columns, until: float) -> Optimum:
