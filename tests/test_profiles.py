@@ -94,6 +94,11 @@ def test_new_york_has_two_kinds_of_plan_and_three_needs() -> None:
     ]
 
 
+@pytest.mark.requirement("ADJ-05")
+def test_new_york_segments_end_by_the_codes_that_were_readable() -> None:
+    assert list("123457") == [concept["code"] for concept in read("CodeSystem-ny-segment-end")["concept"]]
+
+
 @pytest.mark.requirement("NY-18")
 def test_new_york_meetings_have_four_goals() -> None:
     expected = ["team-approach", "avoid-duplication", "outcomes", "qi"]

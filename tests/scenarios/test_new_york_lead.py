@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.answers import places, refusal
-from tests.coordination.memory import coding, patient, team
+from tests.coordination.memory import BASE, coding, patient, team
 from tests.scenarios.iowa import Json, kept, parameters, put, puts
 from tests.scenarios.new_york import (
     HAL,
@@ -324,12 +324,21 @@ async def test_lead_of_an_episode_that_is_over_without_a_date_lapses_now(here: h
     assert HAL == (await lead(here, day(-1)))["lead"]
 
 
+def closed_for(code: str) -> Json:
+    """The extension that says why a segment ended."""
+    return {
+        "extension": [
+            {"url": f"{BASE}/StructureDefinition/segment-end", "valueCodeableConcept": coding("ny-segment-end", code)}
+        ]
+    }
+
+
 @pytest.mark.requirement("NY-20", "ADJ-05")
 async def test_another_health_home_is_another_pair(here: httpx.AsyncClient) -> None:
     """Segment end code 1, transferred to another Health Home: the lead was agreed on with the former."""
     await named(here, effective=("valueDate", day(-30)))
     moved = enrolled(MEMBER, "ny-health-home", OTHER, start=day(5)) | {"id": "m1-other-home"}
-    await kept(here, enrolled(MEMBER, "ny-health-home", HOME, end=day(4)), moved)
+    await kept(here, enrolled(MEMBER, "ny-health-home", HOME, end=day(4), **closed_for("1")), moved)
     assert [HAL, None] == [(await lead(here, day(at))).get("lead") for at in (4, 5)]
     assert (422, ["business-rule"]) == refusal(await propose(here, PAT, effective=("valueDate", day(5))))
     await kept(here, asa("asa-2", (PLAN, OTHER)))
@@ -344,8 +353,19 @@ async def test_new_segment_at_the_same_health_home_ends_nothing(here: httpx.Asyn
     """Segment end code 3, transferred to another care management agency, is no disenrollment."""
     await named(here, effective=("valueDate", day(-30)))
     again = enrolled(MEMBER, "ny-health-home", HOME, start=day(5)) | {"id": "m1-segment-2"}
-    await kept(here, enrolled(MEMBER, "ny-health-home", HOME, end=day(4)), again)
+    await kept(here, enrolled(MEMBER, "ny-health-home", HOME, end=day(4), **closed_for("3")), again)
     assert [HAL, HAL] == [(await lead(here, day(at))).get("lead") for at in (4, 500)]
+
+
+@pytest.mark.requirement("ADJ-05")
+async def test_new_number_ends_nothing(here: httpx.AsyncClient) -> None:
+    """Segment end code 5: the next segment is of another record, which replaces the former."""
+    await named(here, effective=("valueDate", day(-30)))
+    link = [{"other": {"reference": MEMBER}, "type": "replaces"}]
+    again = enrolled("Patient/m9", "ny-health-home", HOME, start=day(5))
+    ended = enrolled(MEMBER, "ny-health-home", HOME, end=day(4), **closed_for("5"))
+    await kept(here, patient("m9", link=link), ended, again)
+    assert [HAL, HAL] == [(await lead(here, day(500), member)).get("lead") for member in (MEMBER, "Patient/m9")]
 
 
 @pytest.mark.requirement("NY-14")
