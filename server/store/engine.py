@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
+
+import orjson
 
 from server.ledger import (
     Change,
@@ -132,12 +133,9 @@ async def no_rules(context: Context, before: View, changes: Sequence[Change], af
     return ()
 
 
-_encode = json.JSONEncoder(separators=(",", ":"), sort_keys=True, check_circular=False).encode
-
-
 def fact_text(data: Any) -> str:
     """A fact's data as it is stored."""
-    return _encode(data)
+    return orjson.dumps(data, option=orjson.OPT_SORT_KEYS).decode()
 
 
 class Finding(NamedTuple):
