@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from server.coordination import agreement, assignment, period
+from server.coordination import agreement, assignment, period, shared_plan
 from server.coordination.assignment import Member
+from server.coordination.facts import Followed
 from server.coordination.item import Item, items
 from server.coordination.lead.terms import Pair, Terms, every, pair_at
 from server.coordination.lead.who import lead
@@ -24,7 +25,7 @@ from server.ledger import Resource, View
 
 DAY = 86_400_000_000  # microseconds
 DUPLICATE, NO_OWNER, WRONG_PARTY = "duplicate-coordination", "no-owner", "wrong-party"
-OUTSIDE, NOT_ALLOCATED = "outside-both", "not-allocated"
+OUTSIDE, NOT_ALLOCATED, SECOND_PLAN = "outside-both", "not-allocated", "second-plan"
 
 
 class Finding(NamedTuple):
@@ -87,7 +88,8 @@ async def findings(view: View, asked: Check, resources: Iterable[Resource]) -> l
     """Everything that is found in these resources of the member, services first."""
     inside = await _inside(view, asked, resources)
     contacts = [one for one in inside if one.is_contact]
-    return [*_services(asked, [one for one in inside if not one.is_contact]), *_contacts(asked, contacts)]
+    ordered = [one for one in inside if not one.is_contact]
+    return [*_services(asked, ordered), *_contacts(asked, contacts), *await _plans(view, asked)]
 
 
 async def services(view: View, asked: Check, resources: Iterable[Resource]) -> list[Item]:
@@ -182,3 +184,31 @@ def _contacts(asked: Check, contacts: Sequence[Item]) -> Iterator[Finding]:
             row = asked.table.find({code}, near[0].when.low)
             resolver = (asked.organization(row.primary) if row else None) or asked.lead
             yield Finding(DUPLICATE, text, source, tuple(dict.fromkeys(near)), resolver)
+
+
+# Plans
+
+
+async def _plans(view: View, asked: Check) -> list[Finding]:
+    """Two active plans where there is to be one: they may have been there before both had the member."""
+    at = asked.window.high - 1
+    rule = shared_plan.rule_of(asked.terms, at)
+    if rule is None:
+        return []
+    rows = (await view.facts("plan", asked.member.patients)).values()
+    periods = {one.plan: (one.start, one.end) for found in rows for one in map(Followed.of, found)}
+    found = [
+        Item(reference, "", False, frozenset(), "an active plan of care", _whose(asked, parties), when)
+        for reference, parties in sorted((await shared_plan.plans(view, asked.member, asked.pair)).items())
+        if period.holds([when := period.between(*periods[reference], asked.terms.zone)], at)
+    ]
+    if len(found) < 2:
+        return []
+    text = f"{len(found)} active plans of care, where there is to be one of both organizations."
+    return [Finding(SECOND_PLAN, text, f"{asked.terms.program.canonical}#{rule.id}", tuple(found), asked.lead)]
+
+
+def _whose(asked: Check, parties: set[str]) -> str | None:
+    """Of one of both; None for what is of both."""
+    named = [name for name in ("plan", "partner") if asked.organization(name) in parties]
+    return named[0] if len(named) == 1 else None

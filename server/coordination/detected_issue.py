@@ -65,7 +65,7 @@ def _source(found: Finding) -> str:
 
 def _sides(found: Finding, parties: Iterable[tuple[str, str]]) -> Iterator[Resource]:
     """Whose items these are."""
-    for name, organization in (*parties, (None, "Nobody's")):
+    for name, organization in (*parties, (None, "Of neither alone")):
         own = dict.fromkeys(one.reference for one in found.items if one.party == name)
         if own:
             yield {"code": [{"text": organization}], "detail": [{"reference": one} for one in own]}

@@ -94,10 +94,16 @@ async def test_two_plans_that_were_there_before_can_be_worked_on_and_not_multipl
     of_plan, of_home = planned("p", PLAN, "chha") | about, planned("h", HOME, "pers") | about
     await kept(here, of_plan, of_home)
     await kept(here, enrolled("Patient/m2", "ny-health-home", HOME))
+    found = (await here.get("Patient/m2/$coordination-check")).json()["entry"]
+    (second,) = [
+        entry["resource"] for entry in found if entry["resource"]["code"]["coding"][0]["code"] == "second-plan"
+    ]
+    assert ["CarePlan/h", "CarePlan/p"] == [item["reference"] for item in second["implicated"]]
     assert 200 == (await put(here, of_plan | {"title": "Hers"})).status_code
     assert 422 == (await put(here, shared("third") | about)).status_code
     assert 200 == (await put(here, of_home | {"status": "revoked"})).status_code
     assert 200 == (await put(here, shared("p") | about)).status_code
+    assert "second-plan" not in (await here.get("Patient/m2/$coordination-check")).text
 
 
 @pytest.mark.requirement("NY-11")
