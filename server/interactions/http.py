@@ -128,6 +128,7 @@ class Base:
             if is_content and response.status == 200:
                 asked_for = await _aside(partial(binary.answered, request, response), response.body)
                 form = Form(asked_for) if asked_for else Form()
+                request.media_type = form.media_type
             if method == "OPTIONS" and b"access-control-request-method" in headers:
                 response.headers += self.cors.preflight(headers.get(b"origin"), ", ".join(self.server.allowed(shape)))
             if request.media_type != form.media_type:  # an operation's Parameters say so
