@@ -170,8 +170,9 @@ def _position(version: str) -> int:
 
 
 def _bundle(request: Request, page: Page, lists: list[Version] | tuple[()]) -> bytes:
-    applied = [(name, value) for name, value in request.parameters if _is_known(name, value) and name != PAGE]
-    links = [("self", url_of(request, applied))]
+    known = [(name, value) for name, value in request.parameters if _is_known(name, value)]
+    applied = [(name, value) for name, value in known if name != PAGE]
+    links = [("self", url_of(request, known))]
     if page.next is not None:
         pinned = [pair for pair in applied if pair[0] != "_list"]
         if len(pinned) < len(applied):

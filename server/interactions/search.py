@@ -43,7 +43,7 @@ async def search(server: Server, request: Request) -> Response:
     summary.check(found.summary)
     result = await server.repository.search(request.caller, found, page)
     headers = ((b"etag", _tag(request, result.position)),) if request.method != "POST" else ()
-    return Response(200, _searchset(request, found, result), headers=headers)
+    return Response(200, _searchset(request, found, result, page), headers=headers)
 
 
 def _tag(request: Request, position: Position) -> bytes:
@@ -79,14 +79,14 @@ def _types(place: Place, asked: Parameters) -> str | Sequence[str]:
     return query.types_of(asked, types(compartment) if compartment else RESOURCE_TYPES)
 
 
-def _searchset(request: Request, found: Query, page: Page) -> bytes:
+def _searchset(request: Request, found: Query, page: Page, asked: str | None) -> bytes:
     own = url_of(request, found.applied)
-    links = [("self", own)]
-    tokens = {"first": page.first, "previous": page.previous, "next": page.next, "last": page.last}
+    links = [] if asked else [("self", own)]
+    tokens = {"self": asked, "first": page.first, "previous": page.previous, "next": page.next, "last": page.last}
     links += [
         (relation, _followable(f"{own}{'&' if '?' in own else '?'}{PAGE}={_quoted(token)}"))
         for relation, token in tokens.items()
-        if token is not None
+        if token
     ]
     return bundle.assembled("searchset", _entries(request, found, page), total=page.total, links=links)
 

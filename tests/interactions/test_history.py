@@ -72,6 +72,7 @@ async def test_history_pages(client: httpx.AsyncClient) -> None:
     while following := {link["relation"]: link["url"] for link in page.json()["link"]}.get("next"):
         page = await client.get(following)
         found += positions(page)
+        assert following == page.json()["link"][0]["url"]
     assert etags(5, 4, 3, 2, 1) == found
 
 

@@ -358,6 +358,7 @@ async def test_search_goes_back_as_it_went_forward(client: httpx.AsyncClient, so
     for before, after in pairwise(forward):
         assert ids(before) == ids(await client.get(links(after)["previous"]))
         assert ids(page) == ids(await client.get(links(after)["first"]))
+        assert ids(after) == ids(await client.get(links(after)["self"]))
 
 
 @pytest.mark.usefixtures("plans")
