@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from server.coordination.rebalance.columns import Bounds, Prices
+from server.coordination.rebalance.arcs import Bounds, Prices
 from server.coordination.rebalance.cost import Costs, Integers, Numbers
 
 STATES = 1 << 10  # of load that a knapsack tells apart; loads are rounded in favour of the bound where there are more

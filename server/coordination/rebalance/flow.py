@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from ortools.graph.python import min_cost_flow
 
-from server.coordination.rebalance.columns import Bounds, Columns, Optimum, Prices
+from server.coordination.rebalance.arcs import Bounds, Columns, Optimum, Prices
 from server.coordination.rebalance.cost import Costs, Flags, Integers
 from server.coordination.rebalance.situation import NOBODY
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ortools.linear_solver import pywraplp
 
-from server.coordination.rebalance.columns import Bounds, Columns, Optimum, Prices
+from server.coordination.rebalance.arcs import Bounds, Columns, Optimum, Prices
 from server.coordination.rebalance.cost import Costs, Flags, Integers
 from server.coordination.rebalance.situation import NOBODY
 

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from server.coordination.rebalance import columns, linear, shortage, workload
-from server.coordination.rebalance.columns import Bounds, Optimum
+from server.coordination.rebalance.arcs import Bounds, Optimum
 from server.coordination.rebalance.cost import NEVER, Costs
 from server.coordination.rebalance.flow import assigned, guessed
 from server.coordination.rebalance.situation import NOBODY, UNKNOWN, Move, Situation, Solution

@@ -16,7 +16,7 @@ import sys
 import time
 
 from server.coordination.rebalance import columns
-from server.coordination.rebalance.columns import Bounds, Columns, Optimum
+from server.coordination.rebalance.arcs import Bounds, Columns, Optimum
 from server.coordination.rebalance.cost import Costs
 from server.coordination.rebalance.excess import Worth, worth
 from server.coordination.rebalance.linear import ROUNDED, relaxed, whole

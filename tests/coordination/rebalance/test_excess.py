@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.coordination.rebalance.columns import Bounds, Prices
+from server.coordination.rebalance.arcs import Bounds, Prices
 from server.coordination.rebalance.cost import Costs
 from server.coordination.rebalance.excess import worth
 from server.coordination.rebalance.situation import Manager, Situation

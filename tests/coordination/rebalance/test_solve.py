@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from server.coordination.rebalance import columns, regions
+from server.coordination.rebalance import columns, pricing, regions
 from server.coordination.rebalance.situation import Manager, Situation
 from server.coordination.rebalance.solve import solve
 from tests.coordination.rebalance.small import least_cost, meets_the_caps, some, weighted
@@ -21,9 +21,10 @@ def few_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     """So few arcs at first, and so few managers in a region, that the others have to be priced."""
     monkeypatch.setattr(columns, "FIRST", 1)
     monkeypatch.setattr(columns, "REGIONS", 1)
+    monkeypatch.setattr(pricing, "REGIONS", 1)
     monkeypatch.setattr(columns, "GUESSED", 2)
     monkeypatch.setattr(columns, "MARGIN", 0)
-    monkeypatch.setattr(columns, "MORE", 1)
+    monkeypatch.setattr(pricing, "MORE", 1)
     monkeypatch.setattr(regions, "SIZE", 2)
 
 
