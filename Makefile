@@ -8,7 +8,7 @@ serve: .venv/serve.stamp  ## install what is locked and start the server on 127.
 	@exec $(BIN)/careplan serve
 
 test: .venv/dev.stamp  ## the whole suite: lint, format, types, tests; every stage runs, and any that fails fails it
-	@$(MAKE) --no-print-directory --keep-going lint formatted types tests
+	@$(MAKE) --no-print-directory --keep-going lint formatted types tests mongodb
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .
@@ -21,6 +21,9 @@ types: .venv/dev.stamp
 
 tests: .venv/dev.stamp
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+mongodb: .venv/dev.stamp  ## the tests over HTTP once more, on the MongoDB of the tests
+	CAREPLAN_TEST_ENGINE=mongodb $(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/interactions tests/operations
 
 requirements: .venv/dev.stamp  ## which rows of docs/requirements.md have a passing test
 	@$(BIN)/python scripts/requirements.py
@@ -72,5 +75,5 @@ $(UV):
 	@$(PYTHON) -m venv .cache/lock
 	@.cache/lock/bin/pip install --quiet --disable-pip-version-check uv
 
-.PHONY: serve test lint formatted types tests requirements bench r4 us-core lock help
+.PHONY: serve test lint formatted types tests mongodb requirements bench r4 us-core lock help
 .DELETE_ON_ERROR:

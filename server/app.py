@@ -42,6 +42,7 @@ from server.search import custom, extract
 from server.search.text import texts
 from server.settings import Settings
 from server.store.engine import Projections, Store
+from server.store.mongodb.engine import MongodbStore
 from server.store.sqlite.engine import SqliteStore
 from server.validation import conformance, policy
 from server.validation.policy import Policy
@@ -142,14 +143,7 @@ def server_of(settings: Settings, *, follows: bool = True) -> Server:
     Without `follows` what no write waits for is left to the next server: a load has better uses for its time.
     """
     derived = projections(settings.base_url)
-    store = SqliteStore(
-        settings.store.removeprefix(SQLITE),
-        derived,
-        queue_limit=settings.queue,
-        search_timeout=settings.search_timeout,
-        page_horizon=settings.page_horizon,
-        follows=follows,
-    )
+    store = _store(settings, derived, follows)
     versioned = frozenset(settings.versioned.split())
     if unknown := versioned - RESOURCE_TYPES - {ALL_TYPES}:
         raise Problem.invalid(f"CAREPLAN_VERSIONED names {', '.join(sorted(unknown))}, which are no types of FHIR R4")
@@ -160,8 +154,22 @@ def server_of(settings: Settings, *, follows: bool = True) -> Server:
         return await relation.codes(await store.view(), of, value)
 
     repository = Repository(store, derived, terminology)
-    jobs = Jobs(Path(f"{settings.store.removeprefix(SQLITE)}.async"))
+    jobs = Jobs(Path(f"{settings.store.removeprefix(SQLITE)}.async")) if settings.store.startswith(SQLITE) else None
     return Server(repository, DISPATCH, operations, versioned, _profiles(settings), several, jobs, bool(settings.cors))
+
+
+def _store(settings: Settings, derived: Projections, follows: bool) -> Store:
+    """The engine that the setting names."""
+    engine: Any = SqliteStore if settings.store.startswith(SQLITE) else MongodbStore
+    made: Store = engine(
+        settings.store.removeprefix(SQLITE),
+        derived,
+        queue_limit=settings.queue,
+        search_timeout=settings.search_timeout,
+        page_horizon=settings.page_horizon,
+        follows=follows,
+    )
+    return made
 
 
 def _traced(method: str, place: str, status: int, seconds: float) -> None:

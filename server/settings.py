@@ -6,6 +6,7 @@ import ipaddress
 import os
 import re
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -22,7 +23,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CAREPLAN_", frozen=True)
 
     store: str = Field(
-        default="sqlite:///data/careplan.db", description="Where the ledger is kept: `sqlite:///<path>`."
+        default="sqlite:///data/careplan.db",
+        description="Where the ledger is kept: `sqlite:///<path>`, or `mongodb://<host>/<database>`.",
     )
     host: str = Field(
         default="127.0.0.1", description="The address to listen on; loopback only, while no login is configured."
@@ -89,9 +91,12 @@ class Settings(BaseSettings):
     @classmethod
     def _known_engine(cls, store: str) -> str:
         if store.startswith(("mongodb://", "mongodb+srv://")):
-            raise ValueError("the MongoDB engine is not in this release; use sqlite:///<path>")
-        if not store.startswith("sqlite:///") or store == "sqlite:///":
-            raise ValueError("a store is named sqlite:///<path>, such as sqlite:///data/careplan.db")
+            if not urlsplit(store).path.strip("/"):
+                raise ValueError("a MongoDB is named with its database: mongodb://<host>/careplan")
+        elif not store.startswith("sqlite:///") or store == "sqlite:///":
+            raise ValueError(
+                "a store is named sqlite:///<path>, such as sqlite:///data/careplan.db, or mongodb://<host>/<database>"
+            )
         return store
 
     @field_validator("profiles")

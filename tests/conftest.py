@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import hypothesis
+import pymongo
 import pytest
 from starlette.types import ASGIApp
 
 from server.app import create_app
 from server.settings import Settings
+from tests.mongodb import mongodb
 
 # A machine that is busy with other tests draws slowly: that is no fault of what is drawn
 hypothesis.settings.register_profile(
@@ -22,9 +26,31 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("suite")
 
 
+@pytest.fixture(scope="session")
+def database() -> Iterator[str | None]:
+    """The MongoDB that CAREPLAN_TEST_ENGINE=mongodb asks for; else None, and each store is a file."""
+    if os.environ.get("CAREPLAN_TEST_ENGINE") != "mongodb":
+        yield None
+        return
+    with mongodb() as uri:
+        yield uri
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(store=f"sqlite:///{tmp_path}/careplan.db", demo=False, log_level="error", oversight_interval=0)
+def in_a_file(database: str | None) -> None:
+    """Of what only a store in a file does."""
+    if database is not None:
+        pytest.skip("only a store in a file does this")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database: str | None) -> Iterator[Settings]:
+    name = f"careplan-test-{uuid.uuid4().hex[:12]}"
+    store = f"sqlite:///{tmp_path}/careplan.db" if database is None else f"{database.rstrip('/')}/{name}"
+    yield Settings(store=store, demo=False, log_level="error", oversight_interval=0)
+    if database is not None:
+        with pymongo.MongoClient[dict[str, Any]](database) as dropping:
+            dropping.drop_database(name)
 
 
 @pytest.fixture

@@ -73,6 +73,7 @@ async def test_failure_is_logged_without_its_words(
     assert "Doe" not in json.dumps(logged)
 
 
+@pytest.mark.usefixtures("in_a_file")
 async def test_health_is_not_ready_where_no_write_is_taken(settings: Settings) -> None:
     server = server_of(settings)
     app = application(server, settings)

@@ -42,7 +42,8 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"store": "mongodb://localhost/careplan"},
+        {"store": "mongodb://localhost"},
+        {"store": "mongodb://localhost/?tls=true"},
         {"store": "sqlite:///"},
         {"store": "postgresql://localhost"},
         {"host": "0.0.0.0"},
@@ -61,9 +62,9 @@ def test_settings_refuse(wrong: dict[str, object]) -> None:
         Settings(**wrong)
 
 
-def test_mongodb_is_refused_by_name() -> None:
-    with pytest.raises(ValidationError, match="MongoDB engine is not in this release"):
-        Settings(store="mongodb://localhost/careplan")
+@pytest.mark.parametrize("store", ["mongodb://a,b/careplan?replicaSet=rs0", "mongodb+srv://example.org/careplan"])
+def test_mongodb_is_named_with_its_database(store: str) -> None:
+    assert store == Settings(store=store).store
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ async def decided(view: View, decide: Decide, context: Context, rules: Rules, pr
     for change in changes:
         projections.fill(change)
     changes = await _ruled(view, changes, context, rules, projections)
+    if len(changes) > 1:
+        await view.read_many([change.reference for change in changes])  # at one question; a view remembers
     found = []
     for change in changes:
         now = await view.read(change.type, change.id)

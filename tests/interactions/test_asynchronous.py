@@ -24,6 +24,8 @@ LATER = {"Prefer": "respond-async"}
 PATIENT = {"resourceType": "Patient", "id": "a", "name": [{"family": "Doe"}]}
 RECORD: dict[str, Any] = {"caller": None, "request": "POST http://127.0.0.1/fhir", "at": 0, "status": 0}
 
+pytestmark = pytest.mark.usefixtures("in_a_file")
+
 
 async def begun(client: httpx.AsyncClient, method: str, place: str, **more: Any) -> str:
     """Ask for it to be done later. Answers where to ask about it."""

@@ -373,6 +373,7 @@ async def test_search_pages_survive_a_restart(app: Any, client: httpx.AsyncClien
 
 
 @pytest.mark.usefixtures("plans")
+@pytest.mark.usefixtures("in_a_file")
 async def test_search_explains_its_plan_and_cost(client: httpx.AsyncClient) -> None:
     response = await client.get("CarePlan?subject=Patient/joe&status=completed&_explain=1")
     assert ["match", "outcome"] == modes(response)

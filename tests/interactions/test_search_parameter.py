@@ -220,6 +220,7 @@ async def listed(client: httpx.AsyncClient, code: str = "eyes") -> dict[str, Any
     return next(found for found in stated(statement, "Patient")["searchParam"] if found["name"] == code)
 
 
+@pytest.mark.usefixtures("in_a_file")
 async def test_search_before_it_is_ready_is_told_how_far_it_is(
     client: httpx.AsyncClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -365,6 +365,7 @@ async def test_base_refuses_what_is_no_transaction(client: httpx.AsyncClient, bo
     assert 400 == refusal(await client.post("", json=body))[0]
 
 
+@pytest.mark.usefixtures("in_a_file")
 async def test_large_transaction_leaves_others_their_turn(client: httpx.AsyncClient) -> None:
     """15 MB in 10,000 entries, linked with each other; a read beside it does not wait for its end."""
     await client.put("Patient/a", json=patient("a"))

@@ -218,7 +218,13 @@ LARGEST: list[Filter] = [
 
 
 class StoreContract:
-    """Subclasses give the fixture `make`: a picklable callable that opens the same (at first empty) store each time."""
+    """Subclasses give the fixture `make`: a picklable callable that opens the same (at first empty) store each time.
+
+    Where the database of the tests looks through all that it has at each question, they write less.
+    """
+
+    WRITES = 400  # that others look on at
+    ROUNDS = 10  # of a race of four processes
 
     @pytest.fixture
     async def store(self, make: Callable[[], Store]) -> AsyncIterator[Store]:
@@ -353,7 +359,7 @@ class StoreContract:
 
     async def test_races_between_processes_have_one_winner(self, store: Store, make: Callable[[], Store]) -> None:
         await write(store, patient("counter"))
-        rounds, processes = 10, 4
+        rounds, processes = self.ROUNDS, 4
         spawn = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(processes, mp_context=spawn) as pool:
             made = [
@@ -427,7 +433,7 @@ class StoreContract:
                 assert ([view.position] if view.position % 2 else []) == found
 
         looking = [asyncio.create_task(look()) for _ in range(2)]
-        for number in range(400):
+        for number in range(self.WRITES):
             await write(store, patient("a", "y" if number % 2 else "x"))
         writing = False
         await asyncio.gather(*looking)
@@ -575,7 +581,7 @@ class StoreContract:
         assert {"created": 1, "found": 7} == {output: outputs.count(output) for output in ("created", "found")}
 
     async def test_search_by_words_while_others_write(self, store: Store) -> None:
-        for number in range(50):
+        for number in range(self.WRITES // 8):
             writing = write(store, patient(f"p{number}", title="anna"))
             looking = store.search(Search("Patient", Words("content", ("anna",)), count=100))
             _, page = await asyncio.gather(writing, looking)

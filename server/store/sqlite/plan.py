@@ -28,6 +28,7 @@ from server.search.filter import (
     Updated,
     Words,
 )
+from server.store.told import in_words
 
 # Rows that are counted of each condition, at first, and where all have more. A page of what a code selects, whose rows
 # are in the order of the resources, is full before many are seen: there, no further.
@@ -117,22 +118,7 @@ def told(filter: Filter, count: Count) -> str:
 
 
 def _told(filter: Filter, count: Count) -> str:
-    match filter:
-        case And(filters) | Or(filters):
-            return f" {type(filter).__name__.lower()} ".join(_told(part, count) for part in filters).join("()")
-        case Not(inner):
-            return f"not {_told(inner, count)}"
-        case Chain(index, target, inner) | Has(target, index, inner):
-            return f"{type(filter).__name__} {index} with {target}: {told(inner, count)}"
-        case Hierarchy(index, parent, roots, upward):
-            return f"Hierarchy {index}, {'above' if upward else 'below'} {', '.join(roots)} by {parent}"
-        case Equal(index, keys):
-            return f"Equal {index}, {len(keys)} keys"
-        case Range(index) | Contains(index) | Near(index) | Present(index):
-            return f"{type(filter).__name__} {index}"
-        case Words(scope, words):
-            return f"Words of the {scope}, {len(words)} words"
-    return type(filter).__name__
+    return in_words(filter, lambda beyond: told(beyond, count))
 
 
 _FEW = 15  # a driver of this rank or less finds few

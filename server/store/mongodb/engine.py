@@ -1,0 +1,256 @@
+"""MongodbStore: one partition in a database of its own, which many processes on many machines share."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from pymongo import ASCENDING
+from pymongo.errors import ConfigurationError
+
+from server.ledger import Change, Commit, Context, Cursor, Decide, Fact, Position, Rules, Version, View
+from server.outcome import Problem
+from server.store.engine import Finding, Named, Page, Projections, Search, no_rules
+from server.store.mongodb import rebuild, verify
+from server.store.mongodb import search as found
+from server.store.mongodb.compile import Compiler, Reached
+from server.store.mongodb.document import version_of
+from server.store.mongodb.late import Late
+from server.store.mongodb.leads import OPENED, Leads
+from server.store.mongodb.reads import WHOLE, Known, Reads, check_horizon
+from server.store.mongodb.schema import check, client_of, collections_of, prepare
+from server.store.mongodb.writer import Writer
+from server.store.overlay import Overlay
+
+DECIDE_TIMEOUT = 2.0  # seconds of a question at the head: whoever asks there holds up all who write
+QUIET = 0.2  # seconds in which nobody writes
+
+
+class MongodbStore:
+    """A Store on the database that a `mongodb://…/<database>` names."""
+
+    writer: Writer
+
+    def __init__(
+        self,
+        uri: str,
+        projections: Projections,
+        *,
+        partition: str = "default",
+        queue_limit: int = 10_000,
+        search_timeout: float = 10.0,
+        page_horizon: float = 86_400.0,
+        follows: bool = True,
+    ) -> None:
+        """`search_timeout` and `page_horizon` (how long a page's link stays good) in seconds.
+
+        Without `follows` what is made late is made only for a search that waits for it.
+        """
+        self.uri = uri
+        self.partition = partition
+        self.projections = projections
+        self._queue_limit = queue_limit
+        self._search_timeout = search_timeout
+        self._page_horizon = page_horizon
+        self._follows = follows
+        self._is_open = False
+
+    def _connect(self) -> None:
+        try:
+            self._client = client_of(self.uri)
+        except ConfigurationError as error:
+            raise Problem.of("unavailable", f"CAREPLAN_STORE is no URI of a MongoDB: {error}") from None
+        database = self._client.get_default_database()
+        self.collections = collections_of(database)
+        known = Known()
+        self.reads = Reads(self.collections, self._search_timeout, known)
+        self._at_head = Reads(self.collections, DECIDE_TIMEOUT, known)
+        self.late = Late(self.collections, self.reads, self.projections, self._search_timeout)
+
+    async def open(self, rules: Rules = no_rules) -> None:
+        """Make or check the collections, and start the writer. Problem unavailable where that cannot be."""
+        self._connect()
+        try:
+            await prepare(self.collections, self.partition, self.projections.version)
+            settings = await check(self.collections, self.partition)
+            if settings["projections"] != self.projections.version:
+                raise Problem.of(
+                    "unavailable",
+                    "The store was indexed by other definitions; run `careplan rebuild`, which keeps the ledger",
+                )
+        except BaseException:
+            await self._client.close()
+            raise
+        self.leading = Leads(self.collections.leads)
+        self.writer = Writer(
+            self.collections,
+            self._at_head,
+            self.projections,
+            self.partition,
+            rules,
+            self.late.reached,
+            queue_limit=self._queue_limit,
+        )
+        self._is_open = True
+        self._follower = asyncio.create_task(self._follow()) if self._follows else None
+        try:
+            await self.leading.leads(f"{OPENED}{uuid.uuid4()}")
+            await self.writer.appender.catch_up()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        if not self._is_open:
+            return
+        self._is_open = False
+        await self.writer.close()
+        if self._follower is not None:
+            self._follower.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._follower
+        await self.leading.close()
+        await self._client.close()
+
+    async def _follow(self) -> None:
+        """Use the time in which nobody writes for what is made late."""
+        while self._is_open:  # a cancellation may end in the driver, as an error of its own
+            await self.writer.wrote.wait()
+            self.writer.wrote.clear()
+            await asyncio.sleep(QUIET)
+            if not self.writer.wrote.is_set():
+                with suppress(Exception):  # what cannot be made now is made by the search that waits for it, or refused
+                    await self.late.follow()
+                    await self.prune()
+
+    async def prune(self) -> None:
+        """Drop the index of what ended before any search can still be read."""
+        horizon = await self.reads.position_at(time.time_ns() // 1000 - int(self._page_horizon * 1_000_000))
+        await self.late.prune(horizon)
+
+    @property
+    def refusing(self) -> str | None:
+        """The database says so at each write, and no longer than it lasts."""
+        return None
+
+    async def leads(self, what: str) -> bool:
+        return await self.leading.leads(what)
+
+    async def commit(self, decide: Decide, context: Context, *, fingerprint: bytes | None = None) -> Commit:
+        if not self._is_open:
+            raise Problem.of("unavailable", "The server is stopping; send this again to the one that comes after it")
+        return await self.writer.commit(decide, context, fingerprint=fingerprint)
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    async def head(self) -> Position:
+        return await self.reads.head()
+
+    async def read(self, type: str, id: str, at: Position | None = None) -> Version | None:
+        return await self.reads.read(type, id, at)
+
+    async def vread(self, type: str, id: str, position: Position) -> Version | None:
+        return await self.reads.vread(type, id, position)
+
+    async def position_at(self, at: int) -> Position:
+        return await self.reads.position_at(at)
+
+    async def last(self, type: str) -> Position:
+        return int((await self.reads.mark()).last.get(type, 0))
+
+    async def search(self, search: Search, page: str | None = None) -> Page:
+        return await found.page(self.reads, search, page, self.late.reached)
+
+    async def history(
+        self,
+        type: str | None,
+        id: str | None,
+        *,
+        since: int | None,
+        at: tuple[int, int] | None,
+        count: int,
+        page: str | None,
+        only: Collection[Named] | None = None,
+    ) -> Page:
+        return await self.reads.history(type, id, since, at, count, page, only)
+
+    async def changes(self, after: Cursor, limit: int) -> list[Version]:
+        return await self.reads.changes(after, limit)
+
+    async def view(self, at: Position | None = None) -> View:
+        return PinnedView(self.reads, await self.head() if at is None else at, self.late.reached)
+
+    async def following(self) -> Mapping[str, float]:
+        return await self.late.following()
+
+    async def statistics(self) -> dict[str, Any]:
+        return {
+            **self.writer.counted,
+            "waiting": self.writer.waiting,
+            "position": await self.head(),
+            "followed": min((await self.following()).values()),
+        }
+
+    # -- keeping ---------------------------------------------------------------------------------------------------
+
+    async def verify(self, progress: Callable[[int, int], None] = lambda done, of: None) -> AsyncIterator[Finding]:
+        """Everything that is wrong with ledger and projection, at one position; the store may be open elsewhere."""
+        if not self._is_open:
+            self._connect()
+        try:
+            await check(self.collections, self.partition)
+            async for finding in verify.findings(self.reads, self.late, self.partition, self.projections, progress):
+                yield finding
+        finally:
+            if not self._is_open:
+                await self._client.close()
+
+    async def rebuild(self, progress: Callable[[int, int], None]) -> None:
+        """Make the projection again from the ledger. Problem unavailable while the store is open anywhere."""
+        self._connect()
+        try:
+            await check(self.collections, self.partition)
+            await rebuild.rebuild(self.collections, self.reads, self.partition, self.projections, progress)
+        finally:
+            await self._client.close()
+
+    async def backup(self, target: str, progress: Callable[[int, int], None] = lambda done, of: None) -> None:
+        """Problem not_implemented: MongoDB's own tools copy a database."""
+        raise Problem.of(
+            "not_implemented", "MongoDB's own tools copy a database: mongodump, or the snapshots of its host"
+        )
+
+
+class PinnedView:
+    """The View of a reading operation: the state at one position."""
+
+    def __init__(self, reads: Reads, position: Position, reached: Reached) -> None:
+        self._reads = reads
+        self._reached = reached
+        self.position = position
+
+    async def read(self, type: str, id: str) -> Version | None:
+        return await self._reads.read(type, id, self.position)
+
+    async def read_many(self, references: Iterable[str]) -> dict[str, Version]:
+        return await self._reads.read_many(references, self.position)
+
+    async def vread(self, type: str, id: str, position: Position) -> Version | None:
+        return await self._reads.vread(type, id, position) if position <= self.position else None
+
+    async def search(self, type: str, filter: Any, limit: int) -> list[Version]:
+        mark = await self._reads.mark()
+        check_horizon(self.position, mark)
+        condition = await Compiler(self._reads, self.position, self._reached).matching(type, filter)
+        found = await self._reads.all(condition, WHOLE, [("born", ASCENDING)], limit)
+        return list(map(version_of, found))
+
+    async def facts(self, kind: str, keys: Iterable[str]) -> dict[str, list[Fact]]:
+        return await self._reads.facts(kind, keys, self.position)
+
+    def with_(self, changes: Sequence[Change]) -> View:
+        return Overlay(self, changes, 0)

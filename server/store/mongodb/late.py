@@ -1,0 +1,131 @@
+"""Late: what follows the ledger at a distance, so that no write waits for it: words, and stored SearchParameters.
+
+The mark of each says how far it is; it is made anew of the same versions with the same result, whoever makes it. The
+rows of a definition that is gone stay, for its name is of its content: where it comes again they go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from pymongo import ASCENDING, UpdateOne
+
+from server.fhir import body
+from server.ledger import LateIndex, Position
+from server.outcome import Problem
+from server.search.filter import ALL, MARK
+from server.store.engine import Projections
+from server.store.mongodb.compile import WORDS, Compiler
+from server.store.mongodb.document import INDEXED, Document, bounds, keys, said
+from server.store.mongodb.reads import Reads
+from server.store.mongodb.schema import Collections, answering
+from server.store.seq import seq_of
+
+DEFINED_BY = "SearchParameter"
+_DEFINITIONS = 10_000  # that are read
+_CHUNK = 50  # versions of one step
+
+
+class Late:
+    """Brings what is late on. `patience`, in seconds, is how long a search waits for it."""
+
+    def __init__(self, collections: Collections, reads: Reads, projections: Projections, patience: float) -> None:
+        self.marks = collections.marks
+        self.versions = collections.versions
+        self.reads = reads
+        self.projections = projections
+        self.patience = patience
+        self._indexes: dict[str, LateIndex] = {}
+        self._defined_at: Position = -1
+
+    async def reached(self, name: str, position: Position) -> None:
+        """Return once an index has come to a position. Problem throttled where that takes too long."""
+        if name != WORDS and name not in await self.defined():
+            raise _not_ready(name, 0.0)
+        until = time.monotonic() + self.patience
+        target = seq_of(position + 1) - 1
+        while (seq := await self._seq(name)) < target:
+            if time.monotonic() > until:
+                raise _not_ready(name, seq / target)
+            await self._step(name, seq, target)
+
+    async def follow(self) -> None:
+        """Bring all on to the head."""
+        target = seq_of(await self.reads.head() + 1) - 1
+        for name in (WORDS, *await self.defined()):
+            while (seq := await self._seq(name)) < target:
+                await self._step(name, seq, target)
+
+    async def prune(self, horizon: Position) -> None:
+        """Drop the index of the versions that ended up to a position; searches are read from there on."""
+        if horizon <= (await self.reads.mark()).horizon:
+            return
+        ended: Document = {"until": {"$lte": horizon}, "keys": {"$exists": True}}
+        with answering():
+            await self.marks.update_one({"_id": "head"}, {"$max": {"horizon": horizon}})
+            await self.versions.update_many(ended, {"$unset": dict.fromkeys(INDEXED, "")})
+
+    async def following(self) -> Mapping[str, float]:
+        """How much of the ledger each has followed, from 0 to 1."""
+        target = seq_of(await self.reads.head() + 1) - 1
+        names = (WORDS, *await self.defined())
+        with answering():
+            found = await self.marks.find({"_id": {"$in": list(names)}}).to_list()
+        seqs = {document["_id"]: int(document["followed"]) for document in found}
+        empty = seq_of(1) - 1
+        return {name: 1.0 if target == empty else min(1.0, seqs.get(name, 0) / target) for name in names}
+
+    async def defined(self) -> Mapping[str, LateIndex]:
+        """The indexes that the stored definitions ask for, by name."""
+        mark = await self.reads.mark()
+        position = mark.last.get(DEFINED_BY, 0)
+        if position != self._defined_at:
+            condition = await Compiler(self.reads, mark.applied, self.reached).matching(DEFINED_BY, ALL)
+            found = await self.reads.all(condition, {"body": 1}, [("born", ASCENDING)], _DEFINITIONS)
+            resources = [body.loads(document["body"]) for document in found]
+            self._indexes = {index.name: index for index in self.projections.indexes(resources)}
+            self._defined_at = position
+        return self._indexes
+
+    async def _seq(self, name: str) -> int:
+        with answering():
+            found = await self.marks.find_one({"_id": name})
+        return 0 if found is None else int(found["followed"])
+
+    async def _step(self, name: str, seq: int, target: int) -> None:
+        """The next versions."""
+        horizon = (await self.reads.mark()).horizon
+        condition: Document = {"_id": {"$gt": seq, "$lte": target}, "until": {"$gt": horizon}}
+        if name != WORDS:
+            condition["type"] = self._indexes[name].type
+        found = await self.reads.all(condition, {"body": 1, "live": 1}, [("_id", ASCENDING)], _CHUNK)
+        updates = await asyncio.to_thread(self._updates, name, [each for each in found if "live" in each])
+        done = int(found[-1]["_id"]) if len(found) == _CHUNK else target
+        with answering():
+            if updates:
+                await self.versions.bulk_write(updates, ordered=False)
+            await self.marks.update_one({"_id": name}, {"$max": {"followed": done}}, upsert=True)
+
+    def _updates(self, name: str, found: list[Document]) -> list[UpdateOne]:
+        return [UpdateOne({"_id": each["_id"]}, self._update(name, body.loads(each["body"]))) for each in found]
+
+    def _update(self, name: str, resource: dict[str, Any]) -> Document:
+        if name == WORDS:
+            return {"$set": said(self.projections.texts(resource))}
+        rows = self._indexes[name].rows(resource)
+        low, high = bounds(rows)
+        ordered = {f"low.{code}": each for code, each in low.items()}
+        ordered |= {f"high.{code}": each for code, each in high.items()}
+        return {"$addToSet": {"late": {"$each": keys(rows)}}, **({"$set": ordered} if ordered else {})}
+
+
+def _not_ready(name: str, done: float) -> Problem:
+    what = "The words of what was written" if name == WORDS else f"{name.partition(MARK)[0]}, a stored SearchParameter,"
+    return Problem.of(
+        "throttled",
+        f"{what} is being indexed: {done:.1%} is done. Search again later",
+        headers={"Retry-After": "5"},
+    )

@@ -1,0 +1,88 @@
+"""Turnstile: who writes next, where several processes would: first come, first served.
+
+A ticket is a document whose `_id` is the next number; its turn is over once there is one with that number's negative.
+Both are unique inserts. Nobody needs a ticket to be right, since the ledger's positions are unique: it only saves the
+loser of a race from losing again. A process that was ended while it had the turn is passed over by those behind it,
+who saw no progress for a while by clocks of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from pymongo import DESCENDING
+
+from server.store.mongodb.reads import Reads
+from server.store.mongodb.schema import Collection, answering, insert_once
+
+LAPSE = 2.0  # seconds without any progress
+_LOOK = 0.002  # seconds between two looks, at first
+_SELDOM = 0.05  # and at last
+_AHEAD = 16  # tickets that are looked at
+_KEPT = 64  # tickets that are over and still there
+
+
+class Turnstile:
+    """One process's place in the line."""
+
+    def __init__(self, turns: Collection, reads: Reads) -> None:
+        self.turns = turns
+        self.reads = reads
+        self.ticket: int | None = None
+
+    async def take(self) -> None:
+        """Take a ticket and wait for its turn."""
+        ticket = await self._last() + 1
+        with answering():
+            while not await insert_once(self.turns, {"_id": ticket}):
+                ticket += 1
+        self.ticket = ticket
+        await self._wait(ticket)
+
+    async def _wait(self, ticket: int) -> None:
+        pause, seen, since = _LOOK, None, time.monotonic()
+        while ticket > 1:
+            over = await self._over(range(max(1, ticket - _AHEAD), ticket))
+            if ticket - 1 in over:
+                return
+            state = (over, await self.reads.head())
+            if state != seen:
+                seen, since = state, time.monotonic()
+            first = max(over, default=max(0, ticket - 1 - _AHEAD)) + 1  # whose turn it is
+            if time.monotonic() - since > LAPSE:
+                await self._end(first)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _SELDOM)
+
+    async def _over(self, tickets: range) -> frozenset[int]:
+        with answering():
+            found = await self.turns.find({"_id": {"$in": [-each for each in tickets]}}).to_list()
+        return frozenset(-int(each["_id"]) for each in found)
+
+    async def is_called(self) -> bool:
+        """Whether another waits: behind our ticket, or, where we have none, at all."""
+        with answering():
+            if self.ticket is not None:
+                return await self.turns.find_one({"_id": self.ticket + 1}) is not None
+        last = await self._last()
+        return last > 0 and last not in await self._over(range(last, last + 1))
+
+    async def leave(self) -> None:
+        """Let the next one in."""
+        if self.ticket is not None:
+            ticket, self.ticket = self.ticket, None
+            await self._end(ticket)
+            if ticket % _KEPT == 0:
+                old = range(max(1, ticket - 2 * _KEPT), ticket - _KEPT)
+                with answering():
+                    await self.turns.delete_many({"_id": {"$in": [*old, *(-each for each in old)]}})
+
+    async def _end(self, ticket: int) -> None:
+        with answering():
+            await insert_once(self.turns, {"_id": -ticket})
+
+    async def _last(self) -> int:
+        with answering():
+            found = await self.turns.find({}).sort("_id", DESCENDING).limit(1).to_list()
+        return max(0, int(found[0]["_id"])) if found else 0

@@ -1,0 +1,276 @@
+"""Writer: the one task of a process that writes.
+
+Writes wait in a queue. The writer takes what waits as one group, decides each commit on the state after the one before,
+inserts them all at once and brings the projection on; each is answered after that. Where another process was first, it
+catches up, takes its turn, and decides again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import orjson
+from pymongo.errors import PyMongoError
+
+from server.ledger import Commit, Context, Decide, Rules, Version
+from server.outcome import Problem
+from server.store.engine import Projections
+from server.store.mongodb.append import Appender, Draft, Entry, Head, draft
+from server.store.mongodb.compile import Reached
+from server.store.mongodb.head import HeadView, Waits
+from server.store.mongodb.reads import Reads
+from server.store.mongodb.schema import Collections, answering, unreachable
+from server.store.mongodb.turnstile import Turnstile
+from server.store.seq import MAX_CHANGES
+from server.store.writer import Decided, answer, decided
+
+GROUP = 128  # commits that are inserted at once
+
+
+@dataclass(slots=True)
+class Request:
+    """A commit that waits for the writer."""
+
+    decide: Decide
+    context: Context
+    fingerprint: bytes | None
+    done: asyncio.Future[Commit]
+
+
+class Outcome(NamedTuple):
+    """What became of a request, on the state after so many of its group's commits."""
+
+    request: Request
+    result: Commit | BaseException
+    after: int
+
+
+class Writer:
+    """The task and its queue; it runs on the loop that opened the store."""
+
+    def __init__(
+        self,
+        collections: Collections,
+        reads: Reads,
+        projections: Projections,
+        partition: str,
+        rules: Rules,
+        reached: Reached,
+        *,
+        queue_limit: int,
+    ) -> None:
+        self.counted: Counter[str] = Counter()
+        self.waiting = 0
+        self.wrote = asyncio.Event()
+        self.appender = Appender(collections, reads, projections, partition)
+        self._collections = collections
+        self._reads = reads
+        self._projections = projections
+        self._rules = rules
+        self._reached = reached
+        self._queue_limit = queue_limit
+        self._turnstile = Turnstile(collections.turns, reads)
+        self._is_behind = True  # as far as is known: others may have written
+        self._has_met = False  # another writer, and has taken no ticket since
+        self._queue: asyncio.Queue[Request | None] = asyncio.Queue()
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Finish the groups in hand, answer them, and let go."""
+        self._queue.put_nowait(None)
+        await self._task
+
+    async def commit(self, decide: Decide, context: Context, *, fingerprint: bytes | None = None) -> Commit:
+        if self.waiting >= self._queue_limit:
+            raise Problem.of(
+                "throttled", "Too many writes are waiting; send this one again later", headers={"Retry-After": "1"}
+            )
+        self.waiting += 1
+        done: asyncio.Future[Commit] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait(Request(decide, context, fingerprint, done))
+        return await done
+
+    async def _run(self) -> None:
+        again: list[Request] = []
+        stopping = False
+        while again or not stopping:
+            group = again or [first for first in [await self._queue.get()] if first is not None]
+            stopping = stopping or not group
+            while len(group) < GROUP and not self._queue.empty():
+                if (more := self._queue.get_nowait()) is None:
+                    stopping = True
+                else:
+                    group.append(more)
+            again = await self._answered(group) if group else []
+            if not again and self._queue.empty():
+                await self._leave()
+
+    async def _answered(self, group: list[Request]) -> list[Request]:
+        """Answer what can be answered of a group; the others are to be decided again."""
+        try:
+            outcomes = await self._group(group)
+        except Exception as error:  # noqa: BLE001 - whatever it is, none of the group was answered and each is told
+            self._is_behind = True
+            problem = unreachable(error) if isinstance(error, PyMongoError) else error
+            outcomes = [Outcome(request, problem, 0) for request in group]
+        for outcome in outcomes:
+            self._answer(outcome)
+        answered = {id(outcome.request) for outcome in outcomes}
+        return [request for request in group if id(request) not in answered]
+
+    def _answer(self, outcome: Outcome) -> None:
+        self.waiting -= 1
+        done = outcome.request.done
+        if done.done():
+            return  # whoever asked went away; the commit stands
+        if isinstance(outcome.result, BaseException):
+            done.set_exception(outcome.result)
+        else:
+            done.set_result(outcome.result)
+
+    async def _group(self, group: list[Request]) -> list[Outcome]:
+        """Decide and append. What was decided on a state that was not the ledger's end is left out."""
+        if self._has_met and self._turnstile.ticket is None:
+            await self._turnstile.take()
+            self._is_behind = True
+        if self._is_behind:
+            await self.appender.catch_up()
+            self._is_behind = False
+        drafts, outcomes = await self._decided(group)
+        if drafts:
+            landed, is_called = await asyncio.gather(self.appender.append(drafts), self._is_called())
+        else:
+            landed, is_called = 0, await self._is_called()
+        if landed:
+            await self.appender.projected(drafts[:landed])
+            self.appender.head = drafts[landed - 1].head
+            self.wrote.set()
+        if landed < len(drafts) or (not drafts and not await self.appender.is_last()):
+            self._is_behind = self._has_met = True
+            self.counted["conflicts"] += 1
+            if not landed:
+                return []
+        if is_called:
+            await self._called()
+        self.counted["groups"] += 1
+        self.counted["commits"] += landed
+        return [outcome for outcome in outcomes if outcome.after <= landed]
+
+    async def _is_called(self) -> bool:
+        """Whether another waits; where that cannot be found out now, it is asked again beside the next insert."""
+        try:
+            return await self._turnstile.is_called()
+        except Problem:
+            return False
+
+    async def _called(self) -> None:
+        """Another waits: let it in, and come behind it."""
+        self._has_met = True
+        if self._turnstile.ticket is not None:
+            await self._turnstile.leave()
+            self._is_behind = True
+
+    async def _leave(self) -> None:
+        """Nothing is to be written: others need not wait."""
+        self._has_met = False
+        try:
+            if self._turnstile.ticket is not None:
+                self._is_behind = True
+                await self._turnstile.leave()
+        except Problem:
+            pass  # the turn lapses
+
+    async def _decided(self, group: list[Request]) -> tuple[list[Draft], list[Outcome]]:
+        drafts: list[Draft] = []
+        outcomes: list[Outcome] = []
+        head = self.appender.head
+        view = HeadView(self._reads, head.position, self._reached)
+        keys: set[str] = set()
+        for request in group:
+            if request.fingerprint is not None and request.context.commit_id in keys:
+                continue  # the same key twice: it is answered from the ledger, in the next group
+            try:
+                made = await self._one(request, drafts[-1].head if drafts else head, view)
+            except Waits:
+                continue
+            except PyMongoError:
+                raise
+            except Exception as problem:  # noqa: BLE001 - the client's or the decide's; the rest of the group goes on
+                outcomes.append(Outcome(request, problem, len(drafts)))
+                continue
+            if isinstance(made, Commit):
+                outcomes.append(Outcome(request, made, len(drafts)))
+                continue
+            written, commit = made
+            written.standing = {
+                entry.version.reference: view.standing.get(entry.version.reference) for entry in written.entries
+            }
+            drafts.append(written)
+            view.write(written)
+            keys.add(request.context.commit_id)
+            outcomes.append(Outcome(request, commit, len(drafts)))
+        return drafts, outcomes
+
+    async def _one(self, request: Request, head: Head, view: HeadView) -> Commit | tuple[Draft, Commit]:
+        """Decide one commit; what it answers, where it writes nothing, or what it writes."""
+        context = request.context
+        if request.fingerprint is not None and (known := await self._known(request)):
+            return known
+        view.at = max(time.time_ns() // 1000, head.at)
+        made = await decided(view, request.decide, context, self._rules, self._projections)
+        new = [(change, now) for change, now, is_new in made.changes if is_new]
+        if len(new) >= MAX_CHANGES:
+            raise Problem.of("too_costly", f"One commit writes at most {MAX_CHANGES - 1} resources")
+        if not new and request.fingerprint is None:
+            kept = tuple(now for _, now, _ in made.changes if now is not None)
+            return Commit(head.position, context.commit_id, head.at, kept, made.output, appended=False)
+        position, at = head.position + 1, view.at
+        entries = [
+            Entry(
+                Version(
+                    change.type,
+                    change.id,
+                    position,
+                    ordinal,
+                    change.method,
+                    at,
+                    None if change.resource is None else change.stamped(position, at),
+                ),
+                change.rows or (),
+                change.facts or (),
+            )
+            for ordinal, (change, _) in enumerate(new)
+        ]
+        kept_answer = None if request.fingerprint is None else answer(position, made)
+        written = draft(head, context.commit_id, at, context.actor, request.fingerprint, kept_answer, entries)
+        return written, Commit(position, context.commit_id, at, _versions(made, entries), made.output)
+
+    async def _known(self, request: Request) -> Commit | None:
+        """The commit that this idempotency key made before."""
+        fields = {"at": 1, "fingerprint": 1, "answer": 1}
+        with answering():
+            found = await self._collections.commits.find_one({"id": request.context.commit_id}, fields)
+        if found is None:
+            return None
+        if found["fingerprint"] != request.fingerprint:
+            raise Problem.of(
+                "unprocessable",
+                "This Idempotency-Key was used for another request; a key stands for one request",
+                "http.Idempotency-Key",
+            )
+        output, places = orjson.loads(found["answer"])
+        versions = [await self._reads.vread(type, id, version) for type, id, version in places]
+        kept = tuple(version for version in versions if version is not None)
+        return Commit(int(found["_id"]), request.context.commit_id, int(found["at"]), kept, output)
+
+
+def _versions(made: Decided, entries: Sequence[Entry]) -> tuple[Version, ...]:
+    """What the commit answers with, in the order of its changes."""
+    fresh = iter(entries)
+    versions = [next(fresh).version if is_new else now for _, now, is_new in made.changes]
+    return tuple(version for version in versions if version is not None)

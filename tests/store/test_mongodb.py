@@ -1,0 +1,316 @@
+"""The MongoDB engine: the contract, and what only a database elsewhere can show."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import pymongo
+import pytest
+from pymongo import monitoring
+
+from server.ledger import Commit
+from server.outcome import Problem
+from server.search.filter import ALL, Equal, Words
+from server.store.engine import Projections, Search, Store
+from server.store.mongodb import MongodbStore, leads, turnstile
+from server.store.mongodb.append import Appender
+from tests.mongodb import mongodb
+from tests.proxy import proxied
+from tests.store.contract import (
+    PROJECTIONS,
+    StoreContract,
+    context,
+    definition,
+    delete,
+    ids,
+    patient,
+    plan,
+    write,
+    writes,
+)
+
+
+@pytest.fixture(scope="module")
+def uri() -> Iterator[str]:
+    with mongodb() as uri:
+        yield uri
+
+
+def make_store(uri: str) -> Store:
+    return MongodbStore(uri, PROJECTIONS)
+
+
+@pytest.fixture
+def database(uri: str) -> Iterator[str]:
+    """The URI of a database that is empty, and gone after the test."""
+    name = f"careplan-test-{uuid.uuid4().hex[:12]}"
+    yield f"{uri.rstrip('/')}/{name}"
+    with pymongo.MongoClient[dict[str, Any]](uri) as client:
+        client.drop_database(name)
+
+
+@pytest.fixture
+def make(database: str) -> Callable[[], Store]:
+    return partial(make_store, database)
+
+
+@pytest.fixture
+async def store(database: str) -> AsyncIterator[MongodbStore]:
+    store = MongodbStore(database, PROJECTIONS)
+    await store.open()
+    yield store
+    assert [] == [finding async for finding in store.verify()]
+    await store.close()
+
+
+class TestMongodbStore(StoreContract):
+    WRITES = 40
+    ROUNDS = 2
+
+
+class Commands(monitoring.CommandListener):
+    """What is sent to the database: "find versions"."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        self.sent.append(f"{event.command_name} {event.command.get(event.command_name)}")
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        pass
+
+
+async def _some_history(store: Store) -> None:
+    await write(store, patient("a", "x", title="t"), plan("c", "Patient/later"), definition("t"))
+    await asyncio.gather(*(store.commit(writes(patient(f"p{n}", f"i{n % 3}")), context()) for n in range(5)))
+    await write(store, patient("a", "y", title="u"), delete("Patient", "p3"), patient("later"))
+    await store.commit(writes(patient("b")), context(), fingerprint=b"f")
+    await store.search(Search("Patient", Words("content", ("t",))))
+    await store.search(Search("Patient", Equal("Patient.title@t", (b"t",))))
+
+
+# -- what is sent ------------------------------------------------------------------------------------------------------
+
+
+async def test_round_trips_of_a_commit(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many write at once and however much a transaction holds; `find turns` goes beside the insert."""
+    commands = Commands()
+    listeners = monitoring._LISTENERS._replace(command_listeners=[commands])
+    monkeypatch.setattr(monitoring, "_LISTENERS", listeners)
+    store = MongodbStore(database, PROJECTIONS, follows=False)
+    await store.open()
+    await write(store, patient("a"))
+    written = ["find versions", "insert commits", "find turns", "insert versions", "update marks"]
+    updated = [*written[:4], "update versions", "update marks"]
+    for changes, expected in [
+        ([patient("b")], written),
+        ([patient("b", "x")], updated),
+        ([patient(f"t{n}") for n in range(20)], written),
+    ]:
+        commands.sent.clear()
+        await write(store, *changes)
+        assert sorted(expected) == sorted(commands.sent)
+    commands.sent.clear()
+    await store.read("Patient", "a")
+    assert ["find versions"] == commands.sent
+    await store.close()
+
+
+async def test_commit_larger_than_a_document_is_refused_before_it_is_written(store: MongodbStore) -> None:
+    await write(store, patient("a"))
+    with pytest.raises(Problem) as refused:
+        await write(store, *(patient(f"b{n}", title="x" * 1_000_000) for n in range(17)))
+    assert ("too_costly", 413) == (refused.value.kind, refused.value.status)
+    assert 1 == await store.head()
+    assert 1 == await store.collections.commits.count_documents({})
+    await write(store, *(patient(f"b{n}", title="x" * 10_000) for n in range(17)))
+
+
+# -- what goes wrong ---------------------------------------------------------------------------------------------------
+
+
+async def test_commit_that_a_process_left_behind_is_carried_on(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MongodbStore(database, PROJECTIONS)
+    await store.open()
+    await write(store, patient("a", "x"))
+
+    async def ended(self: Appender, drafts: object) -> None:
+        raise KeyError("the process is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Appender, "project", ended)
+        with pytest.raises(KeyError):
+            await write(store, patient("a", "y"), patient("b", "y"))
+    assert 1 == await store.head()
+    assert ["a"] == await ids(store, "Patient", Equal("Patient.identifier", (b"x",)))
+    other = MongodbStore(database, PROJECTIONS)
+    await other.open()
+    assert 2 == await other.head()
+    assert ["a", "b"] == await ids(store, "Patient", Equal("Patient.identifier", (b"y",)))
+    assert [3, 4] == [(await write(each, patient("c", str(each)))).position for each in (store, other)]
+    assert [] == [finding async for finding in other.verify()]
+    await other.close()
+    await store.close()
+
+
+async def test_turn_of_a_process_that_is_gone_lapses(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turnstile, "LAPSE", 0.2)
+    store = MongodbStore(database, PROJECTIONS)
+    await store.open()
+    await store.collections.turns.insert_many([{"_id": 1}, {"_id": 2}])
+    commits = [await write(store, patient(f"p{n}")) for n in range(3)]
+    assert [1, 2, 3] == [commit.position for commit in commits]
+    store.writer._has_met = True  # as if it had lost a race
+    assert 4 == (await asyncio.wait_for(write(store, patient("p4")), 10)).position
+    over = [found["_id"] async for found in store.collections.turns.find({"_id": {"$lt": 0}})]
+    assert {-1, -2} <= set(over)
+    await store.close()
+
+
+@pytest.mark.parametrize("is_sent_on", [False, True], ids=["before", "after"])
+async def test_connection_cut_at_each_step_loses_and_doubles_nothing(database: str, is_sent_on: bool) -> None:
+    """Whatever message of a commit is the last one: it is there once or not at all, and once where it was answered."""
+    parts = urlsplit(database)
+    async with proxied(parts.hostname or "", parts.port or 0) as (proxy, port):
+        store = MongodbStore(f"mongodb://127.0.0.1:{port}{parts.path}", PROJECTIONS, follows=False)
+        await store.open()
+        await write(store, patient("a", "x"))
+        answered: list[Commit] = []
+        refused: list[str] = []
+        for step in range(1, 9):
+            proxy.arm(step, is_sent_on)
+            try:
+                answered.append(await write(store, patient("a", f"v{step}"), patient(f"b{step}", "b")))
+            except Problem as problem:
+                refused.append(problem.kind)
+        proxy.cut_at = None
+        assert {*refused} <= {"unavailable", "timeout"}
+        last = await write(store, patient("last"))
+        assert last.position == await store.head()
+        for commit in answered:
+            for version in commit.versions:
+                assert version == await store.vread(version.type, version.id, version.position)
+        assert len({commit.position for commit in answered}) == len(answered)
+        history = await store.history("Patient", "a", since=None, at=None, count=100, page=None)
+        bodies = [version.body for version in history.matches]
+        assert len(bodies) == len(set(bodies))
+        assert [] == [finding async for finding in store.verify()]
+        await store.close()
+
+
+# -- keeping -----------------------------------------------------------------------------------------------------------
+
+
+async def test_rebuild_makes_the_same_projection(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leads, "BEAT", 0.1)
+    store = MongodbStore(database, PROJECTIONS, follows=False)
+    await store.open()
+    await _some_history(store)
+    with pytest.raises(Problem, match="open elsewhere"):
+        await MongodbStore(database, PROJECTIONS).rebuild(lambda done, of: None)
+    before = await store.collections.versions.find({}).sort("_id", 1).to_list()
+    head = await store.head()
+    await store.close()
+    steps: list[tuple[int, int]] = []
+    await store.rebuild(lambda done, of: steps.append((done, of)))
+    assert (head, head) == steps[-1]
+    again = MongodbStore(database, PROJECTIONS, follows=False)
+    await again.open()
+    await again.search(Search("Patient", Words("content", ("t",))))
+    await again.search(Search("Patient", Equal("Patient.title@t", (b"t",))))
+    assert before == await again.collections.versions.find({}).sort("_id", 1).to_list()
+    assert [] == [finding async for finding in again.verify()]
+    await again.close()
+
+
+async def test_open_refuses_other_definitions_until_rebuilt(database: str) -> None:
+    store = MongodbStore(database, PROJECTIONS)
+    await store.open()
+    await _some_history(store)
+    await store.close()
+    rows = Projections(lambda resource: [("Patient.other", b"1")], PROJECTIONS.facts, "other")
+    other = MongodbStore(database, rows)
+    with pytest.raises(Problem, match="careplan rebuild"):
+        await other.open()
+    await other.rebuild(lambda done, of: None)
+    await other.open()
+    assert "a" in await ids(other, "Patient", Equal("Patient.other", (b"1",)))
+    await other.close()
+    with pytest.raises(Problem, match="partition"):
+        await MongodbStore(database, rows, partition="elsewhere").open()
+
+
+@pytest.mark.parametrize(
+    ("collection", "change", "place"),
+    [
+        ("commits", {"actor": "Patient/else"}, "commit 2"),
+        ("commits", {"changes.0.body": b"{}"}, "commit 2"),
+        ("versions", {"body": b"{}"}, "Patient/a"),
+        ("versions", {"keys": []}, "Patient/a"),
+        ("versions", {"low": {"title": "00"}}, "Patient/a"),
+        ("versions", {"facts": []}, "Patient/a"),
+        ("versions", {"until": 5}, "versions"),
+        ("versions", {"words": ["n else"]}, "Patient/a"),
+        ("versions", {"late": []}, "Patient/a"),
+        ("versions", {"born": 1}, "Patient/a"),
+    ],
+)
+async def test_verify_tells_what_is_damaged(database: str, collection: str, change: dict[str, Any], place: str) -> None:
+    store = MongodbStore(database, PROJECTIONS, follows=False)
+    await store.open()
+    await write(store, definition("t"))
+    commit = await write(store, patient("a", "x", title="t"))
+    await store.search(Search("Patient", Words("content", ("t",))))
+    await store.search(Search("Patient", Equal("Patient.title@t", (b"t",))))
+    assert [] == [finding async for finding in store.verify()]
+    id = commit.position if collection == "commits" else commit.position << 20
+    await getattr(store.collections, collection).update_one({"_id": id}, {"$set": change})
+    assert place in [finding.place async for finding in store.verify()]
+    await store.close()
+
+
+async def test_index_of_what_ended_is_pruned_and_older_pages_are_gone(database: str) -> None:
+    store = MongodbStore(database, PROJECTIONS, page_horizon=0.0, follows=False)
+    await store.open()
+    await write(store, patient("a", "x"), patient("b", "x"))
+    first = await store.search(Search("Patient", ALL, count=1))
+    for n in range(3):
+        await write(store, patient("a", f"{n}"))
+    await store.prune()
+    with pytest.raises(Problem) as gone:
+        await store.search(Search("Patient", ALL, count=1), first.next)
+    assert "gone" == gone.value.kind
+    assert {"x": 1} == {key: len(found) for key, found in (await (await store.view(3)).facts("of", ["x"])).items()}
+    assert ["a", "b"] == await ids(store, "Patient", ALL)
+    assert [] == [finding async for finding in store.verify()]
+    await store.close()
+
+
+async def test_one_process_leads(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leads, "LAPSE", 0.5)
+    first, second = (MongodbStore(database, PROJECTIONS, follows=False) for _ in range(2))
+    await first.open()
+    await second.open()
+    assert [True, True] == [await first.leads("oversight") for _ in range(2)]
+    assert [False, True] == [await second.leads(what) for what in ("oversight", "another")]
+    await first.close()
+    assert await second.leads("oversight")
+    assert second.leading._beating is not None
+    second.leading._beating.cancel()  # as if it had been killed
+    third = MongodbStore(database, PROJECTIONS, follows=False)
+    await third.open()
+    assert not await third.leads("oversight")
+    await asyncio.sleep(0.6)
+    assert await third.leads("oversight")
+    assert not await second.leads("oversight")
+    await third.close()
+    await second.close()
