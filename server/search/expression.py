@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from server.outcome import Problem
 from server.search import composite, date, number, quantity, reference, string, token, uri
-from server.search.filter import And, Chain, Equal, Filter, Ids, Not, Or, Present, Range, Updated, either
-from server.search.parameter import Custom, Parameter, Unknown, followed, searched, through
+from server.search.filter import And, Chain, Equal, Filter, Has, Ids, Not, Or, Present, Range, Updated, either
+from server.search.parameter import Custom, Parameter, Unknown, followed, referring, searched, through
 from server.search.prefix import PREFIXES
 
 MAX_DEPTH = 32  # of parentheses
@@ -217,6 +217,8 @@ class _Compiler:
 
     def path(self, type: str, path: Sequence[Step], operator: str, value: str, steps: int) -> Filter:
         first, rest = path[0], path[1:]
+        if first.name.startswith("_has:"):
+            return self.has(type, path, operator, value, steps + 1)
         if not rest:
             self.tests += 1
             if self.tests > MAX_TESTS:
@@ -229,6 +231,14 @@ class _Compiler:
         if steps + len(path) > MAX_STEPS:
             raise Problem.of("too_costly", f"Paths take at most {MAX_STEPS} names, one within another")
         return self.chain(type, first, rest, operator, value, steps)
+
+    def has(self, type: str, path: Sequence[Step], operator: str, value: str, steps: int) -> Filter:
+        """`_has:Observation:patient:code eq …`: a resource that names this one by a parameter satisfies the rest."""
+        if steps + len(path) > MAX_STEPS:
+            raise Problem.of("too_costly", f"Paths take at most {MAX_STEPS} names, one within another")
+        source, parameter, name = referring(type, path[0].name, self.custom)
+        inner = self.path(source, (path[0]._replace(name=name), *path[1:]), operator, value, steps)
+        return Has(source, parameter.index, inner)
 
     def chain(self, type: str, step: Step, rest: Sequence[Step], operator: str, value: str, steps: int) -> Filter:
         parameter, targets = followed(type, step.name, self.custom)

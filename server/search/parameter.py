@@ -149,6 +149,17 @@ def followed(type_name: str, link: str, custom: Custom | None = None) -> tuple[P
     return parameter, [named] if named else targets
 
 
+def referring(type_name: str, name: str, custom: Custom | None = None) -> tuple[str, Parameter, str]:
+    """What "_has:Observation:patient:code" goes through: the type, its parameter that names this one, and the rest."""
+    _, source, code, rest = (*name.split(":", 3), "", "", "")[:4]
+    if source not in RESOURCE_TYPES or not code or not rest:
+        raise Problem.invalid(f"{name!r} is incomplete; accepted is such as _has:Observation:patient:code")
+    parameter = searched(source, code, custom)
+    if parameter.kind != "reference" or type_name not in parameter.targets:
+        raise Problem.invalid(f"{code!r} of {source} does not name {type_name}")
+    return source, parameter, rest
+
+
 def through(targets: Iterable[str], read: Callable[[str], T]) -> list[tuple[str, T]]:
     """The rest of a chain as each type reads it that has it; where none has, the first reason why it is wrong."""
     found: list[tuple[str, T]] = []

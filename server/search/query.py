@@ -15,7 +15,6 @@ from functools import lru_cache, partial
 from math import prod
 from typing import NamedTuple
 
-from server.fhir.definition import RESOURCE_TYPES
 from server.ledger import Resource
 from server.outcome import Issue, Problem
 from server.search import (
@@ -40,7 +39,7 @@ from server.search.custom import NONE, Definitions
 from server.search.escaping import split, unescape
 from server.search.filter import And, Chain, Equal, Filter, Has, Hierarchy, Ids, Not, Or, Present, either
 from server.search.include import Include
-from server.search.parameter import TEXTS, Parameter, Test, Unknown, followed, searched, through
+from server.search.parameter import TEXTS, Parameter, Test, Unknown, followed, referring, searched, through
 
 TYPE = "_type"
 MAX_STEPS = 8  # of a chain
@@ -381,12 +380,7 @@ class _Compiler:
 
     def _has(self, type: str, name: str, steps: int) -> Criterion:
         """`_has:Observation:patient:code`: a resource that names this one by a parameter satisfies the rest."""
-        _, source, code, rest = (*name.split(":", 3), "", "", "")[:4]
-        if source not in RESOURCE_TYPES or not code or not rest:
-            raise Problem.invalid(f"{name!r} is incomplete; accepted is such as _has:Observation:patient:code")
-        parameter = searched(source, code, self.custom)
-        if parameter.kind != "reference" or type not in parameter.targets:
-            raise Problem.invalid(f"{code!r} of {source} does not name {type}")
+        source, parameter, rest = referring(type, name, self.custom)
         inner = self.compile(source, rest, steps)
         return Criterion(partial(_had, source, parameter.index, inner), inner.ways)
 

@@ -115,8 +115,28 @@ def test_filter_follows_paths_and_what_stands_in_brackets() -> None:
 
 
 @pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ("_has:Observation:patient:code eq http://loinc.org|1", "_has:Observation:patient:code"),
+        ("organization._has:Patient:organization:gender eq male", "organization._has:Patient:organization:gender"),
+        ("_has:Observation:patient:_has:Observation:has-member:code eq http://loinc.org|1",
+         "_has:Observation:patient:_has:Observation:has-member:code"),
+        ("_has:Observation:patient:encounter.status eq planned", "_has:Observation:patient:encounter.status"),
+    ],
+)  # fmt: skip
+def test_filter_asks_what_names_a_resource(asked: str, name: str) -> None:
+    value = asked.rpartition(" ")[2]
+    found = parse("Patient", [("_filter", asked)], base_url=BASE, lenient=False).filter
+    plain = parse("Patient", [(name, value)], base_url=BASE, lenient=False).filter
+    assert plain == found
+
+
+@pytest.mark.parametrize(
     ("text", "codes"),
     [
+        ("_has:Observation eq x", ["invalid"]),
+        ("_has:Observation:code:status eq x", ["invalid"]),
+        ("_has:Patient:link:" * 9 + "name co x", ["too-costly"]),
         ("name", ["invalid"]),
         ("name co", ["invalid"]),
         ("name is x", ["invalid"]),
