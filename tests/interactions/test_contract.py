@@ -13,6 +13,7 @@ import operator
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import httpx
@@ -73,6 +74,47 @@ RESOURCES: dict[str, Json] = {
     "Binary": {"resourceType": "Binary", "contentType": "text/plain", "data": "QQ=="},
     "": {"resourceType": "Patient", "name": [{"family": "Ä", "given": ["A", "B"]}]},
 }
+JUNK = [
+    None,
+    True,
+    -1,
+    1.5,
+    "",
+    [],
+    {},
+    "x",
+    [None],
+    {"a": None},
+    "urn:uuid:1",
+    "Patient/a",
+    "\0",
+    "*",
+    "GET",
+    "?",
+    "%zz",
+]
+NAMED = {"resourceType": "Patient", "id": "a", "link": [{"type": "seealso", "other": {"reference": "urn:uuid:1"}}]}
+REPLACED = [{"name": "type", "valueCode": "replace"}, {"name": "path", "valueString": "Patient.id"}]
+BUNDLE: Json = {
+    "resourceType": "Bundle",
+    "entry": [
+        {
+            "fullUrl": "urn:uuid:1",
+            "resource": NAMED | {"text": {"status": "generated", "div": "<div><a href='urn:uuid:1'>x</a></div>"}},
+            "request": {"method": "PUT", "url": "Patient/a", "ifMatch": "*", "ifNoneMatch": 'W/"1"'},
+        },
+        {
+            "resource": {"resourceType": "Group", "type": "person", "actual": True},
+            "request": {"method": "POST", "url": "Group", "ifNoneExist": "type=person"},
+        },
+        {"request": {"method": "GET", "url": "Patient?_count=1", "ifModifiedSince": "2026-01-01T00:00:00Z"}},
+        {"request": {"method": "DELETE", "url": "Patient?identifier=x"}},
+        {
+            "resource": {"resourceType": "Parameters", "parameter": [{"name": "operation", "part": REPLACED}]},
+            "request": {"method": "PATCH", "url": "Patient/b"},
+        },
+    ],
+}
 PARAMETERS: list[Json] = [
     {"resourceType": "Parameters"},
     {"resourceType": "Parameters", "parameter": [TAGGED]},
@@ -113,6 +155,42 @@ def test_what_is_created_is_there_until_it_is_deleted(base: str) -> None:
     settings = hypothesis.settings(SETTINGS, max_examples=10, stateful_step_count=6)
     run_state_machine_as_test(Machine, settings=settings)
     assert {("POST", 201), ("GET", 200)} <= asked
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_that_a_bundle_may_say_makes_the_server_fail(base: str, seed: int) -> None:
+    """Transactions, batches and histories of which some places hold something else, or are gone or more."""
+    random = Random(seed)
+    with httpx.Client(base_url=base) as client:
+        for _ in range(150):
+            bundle = mutated(BUNDLE | {"type": random.choice(["batch", "transaction", "history"])}, random)
+            response = client.post("/fhir", json=bundle)
+            entries = response.json().get("entry", ()) if response.status_code == 200 else ()
+            told = [response.status_code, *(int(one["response"]["status"][:3]) for one in entries)]
+            assert max(told) < 500, (told, bundle)
+
+
+def mutated(value: Any, random: Random) -> Any:
+    """A copy in which one to three places are another value, are gone, or stand in a list."""
+    made = copy.deepcopy(value)
+    for _ in range(random.randint(1, 3)):
+        inside, key = random.choice(list(places(made)))
+        change = random.random()
+        if change < 0.2:
+            del inside[key]
+        elif change < 0.3:
+            inside[key] = [inside[key]]
+        else:
+            inside[key] = copy.deepcopy(random.choice(JUNK))
+    return made
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """(what is inside of what, under which name or number)."""
+    for key in value if isinstance(value, dict) else range(len(value)):
+        yield value, key
+        if isinstance(value[key], dict | list):
+            yield from places(value[key])
 
 
 def document(base: str, type: str) -> Json:
