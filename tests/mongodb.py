@@ -26,7 +26,7 @@ MEMORY = Path("/dev/shm")
 
 @contextmanager
 def mongodb() -> Iterator[str]:
-    """The URI of a MongoDB, without a database; skips where there is none, and no Go to build one with."""
+    """The URI of a MongoDB, without a database; skips where there is none, and no Go to build one with (under CI that fails)."""
     if NAMED in os.environ:
         yield os.environ[NAMED]
         return
@@ -57,7 +57,7 @@ def built() -> Path:
     binary = CACHE / digest
     if binary.exists():
         return binary
-    if shutil.which("go") is None:
+    if shutil.which("go") is None and not os.environ.get("CI"):
         pytest.skip(f"Go builds the MongoDB of the tests, and there is none; {NAMED}=mongodb://… names one that runs")
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
