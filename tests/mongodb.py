@@ -26,7 +26,7 @@ MEMORY = Path("/dev/shm")
 
 @contextmanager
 def mongodb() -> Iterator[str]:
-    """The URI of a MongoDB, without a database; skips where there is none, and no Go to build one with (under CI that fails)."""
+    """The URI of a MongoDB, without a database; skips (under CI: fails) where there is none, and no Go."""
     if NAMED in os.environ:
         yield os.environ[NAMED]
         return
