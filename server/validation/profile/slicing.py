@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from server.validation.profile import binding, value
+from server.fhir.definition import lineage
+from server.validation.profile import binding, structure, value
 from server.validation.profile.item import Item, reached, type_of
 from server.validation.profile.run import Run, target_type
 from server.validation.profile.structure import STRUCTURE
@@ -189,9 +190,17 @@ def _by_profile(steps: Steps, node: Node) -> Matches:
         found = [one for one in _values(item, steps, run) if one.value is not None]
         if not found or not names:
             return None
-        return _any(run.trial(one, name) for one in found for name in names)
+        return _any(_conforms(one, run, name) for one in found for name in names)
 
     return by_profile
+
+
+def _conforms(item: Item, run: Run, name: str) -> bool | None:
+    """By a profile that is loaded; by R4's own definition of a type, whether it is one."""
+    url = name.partition("|")[0]
+    if structure.is_own(url):
+        return url.removeprefix(STRUCTURE) in lineage(type_of(item))
+    return run.trial(item, name)
 
 
 def _profiles(node: Node) -> list[str]:

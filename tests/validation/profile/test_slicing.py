@@ -180,3 +180,21 @@ def test_several_discriminators_hold_together() -> None:
     assert [("required", ("Observation.category",))] == codes(
         observation(category=[{"coding": [{"system": "urn:t", "code": "b"}]}]), of
     )
+
+
+@pytest.mark.parametrize(
+    ("type", "expected"), [("Practitioner", []), ("Organization", [("required", ("Observation.performer",))])]
+)
+def test_slice_by_r4s_own_definition_as_a_profile(type: str, expected: list[Any]) -> None:
+    target = "http://hl7.org/fhir/StructureDefinition/Practitioner"
+    of = profile(
+        "Observation",
+        {"id": "Observation.performer", "slicing": sliced("profile", "resolve()", "open")},
+        {
+            "id": "Observation.performer:person",
+            "min": 1,
+            "type": [{"code": "Reference", "targetProfile": [target]}],
+        },
+    )
+    performed = {"contained": [{"resourceType": type, "id": "p"}], "performer": [{"reference": "#p"}]}
+    assert expected == codes(observation() | performed, of)
