@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from server.coordination import facts, plan_definition
-from server.coordination.kind import KINDS, Parameter
+from server.coordination import facts
+from server.coordination.program import plan_definition
+from server.coordination.program.kind import KINDS, Parameter
 from server.fhir import body
 from server.operations.registry import OPERATIONS
 from server.validation.element import validate

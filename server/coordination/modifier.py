@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from server.coordination.episode import program_of
+from server.coordination.assignment.episode import program_of
 from server.coordination.facts import ENTERED_IN_ERROR, tokens
-from server.coordination.program import Program, Rule
+from server.coordination.program.program import Program, Rule
 from server.coordination.write import Place, Write, refusal
 from server.ledger import Change, Resource
 from server.outcome import Issue

@@ -7,22 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.coordination import (
-    agreement,
-    amendment,
-    caseload,
-    episode,
-    expiry,
-    modifier,
-    shared_plan,
-    staff,
-    team,
-    write,
-)
+from server.coordination import modifier, write
+from server.coordination.agreement import agreement, expiry
+from server.coordination.assignment import episode, staff, team
+from server.coordination.caseload import caseload
 from server.coordination.handoff import hold, judgement
 from server.coordination.lead import judgement as designation
 from server.coordination.lead import kept as lead
-from server.coordination.programs import Programs, active
+from server.coordination.plan import shared as shared_plan
+from server.coordination.program import amendment
+from server.coordination.program.programs import Programs, active
 from server.ledger import Change, Context, View
 from server.outcome import Issue, Problem
 

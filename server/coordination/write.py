@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from server.coordination import assignment
-from server.coordination.assignment import Member
+from server.coordination.assignment import assignment
+from server.coordination.assignment.assignment import Member
 from server.coordination.facts import Assignment, Role, Transfer, token
-from server.coordination.program import Program, Rule
-from server.coordination.programs import Programs
+from server.coordination.program.program import Program, Rule
+from server.coordination.program.programs import Programs
 from server.ledger import Change, Context, View, micros
 from server.outcome import Issue
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from server.coordination.communication.letter import Letter
 from server.coordination.handoff.advance import OUTCOMES, Wanted, advanced, stage
 from server.coordination.handoff.made import Printed, Unprinted
-from server.coordination.letter import Letter
 from server.ledger import Plan, View, micros
 from server.operations.call import Answer, Call
 from server.operations.parameters import place

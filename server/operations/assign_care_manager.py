@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from server.coordination.assign import STANDS, Wanted, assign
+from server.coordination.assignment.assign import STANDS, Wanted, assign
 from server.ledger import Plan, View, micros
 from server.operations.call import Answer, Call
 from server.operations.parameters import place

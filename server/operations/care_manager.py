@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from server.coordination import stored
-from server.coordination.care_manager import Serving, care_managers
+from server.coordination.assignment.care_manager import Serving, care_managers
 from server.ledger import Resource
 from server.operations.call import Answer, Call
 from server.operations.parameters import Output

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from server.coordination import caseload as counting
-from server.coordination.caseload import Holding
-from server.coordination.programs import Programs, active
+from server.coordination.caseload import caseload as counting
+from server.coordination.caseload.caseload import Holding
+from server.coordination.program.programs import Programs, active
 from server.ledger import View
 from server.operations.call import Answer, Call
 from server.operations.parameters import Output, place

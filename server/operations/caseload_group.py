@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from server.coordination import period
-from server.coordination.breach import Breach
-from server.coordination.caseload_report import Held, Line, Report, Total
-from server.coordination.distribution import distribution, how_often
-from server.coordination.series import Point, by_manager
-from server.coordination.transfer_report import Transfers
+from server.coordination.caseload.breach import Breach
+from server.coordination.caseload.distribution import distribution, how_often
+from server.coordination.caseload.report import Held, Line, Report, Total
+from server.coordination.caseload.series import Point, by_manager
+from server.coordination.caseload.transfer_report import Transfers
 from server.ledger import Resource
 from server.operations.measure_report import (
     CASELOAD,

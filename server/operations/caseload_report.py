@@ -11,15 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from server.coordination import breach, period
-from server.coordination.caseload_report import Report, Reports, Total, reports
+from server.coordination import period
+from server.coordination.caseload import breach
+from server.coordination.caseload.oversight import Look, breaches
+from server.coordination.caseload.report import Report, Reports, Total, reports
+from server.coordination.caseload.series import MOST, UNITS, Point, instants, series, suiting
+from server.coordination.caseload.transfer_report import Transfers, transfers
 from server.coordination.facts import BASE
-from server.coordination.oversight import Look, breaches
 from server.coordination.period import Interval
-from server.coordination.program import Program
-from server.coordination.programs import Programs, active
-from server.coordination.series import MOST, UNITS, Point, instants, series, suiting
-from server.coordination.transfer_report import Transfers, transfers
+from server.coordination.program.program import Program
+from server.coordination.program.programs import Programs, active
 from server.fhir import body
 from server.ledger import Resource, View
 from server.operations import caseload_group, caseload_table, oversight

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
 from server.coordination import period
-from server.coordination.breach import Breach
-from server.coordination.caseload_report import Report
-from server.coordination.distribution import distribution
-from server.coordination.series import Point, by_manager
-from server.coordination.transfer_report import Transfers
+from server.coordination.caseload.breach import Breach
+from server.coordination.caseload.distribution import distribution
+from server.coordination.caseload.report import Report
+from server.coordination.caseload.series import Point, by_manager
+from server.coordination.caseload.transfer_report import Transfers
 from server.operations.measure_report import decimal
 
 Row = Sequence[object]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from server.coordination import agreement, period, shared_plan, stored
-from server.coordination.comprehensive_plan import LISTS, Plan, document
-from server.coordination.coordination_check import Check, check, findings, services
-from server.coordination.detected_issue import told
+from server.coordination import period, stored
+from server.coordination.agreement import agreement
 from server.coordination.facts import literal
 from server.coordination.lead.opening import organizations
 from server.coordination.lead.who import Lead, lead
+from server.coordination.plan import shared as shared_plan
+from server.coordination.plan.comprehensive import LISTS, Plan, document
+from server.coordination.responsibility.check import Check, check, findings, services
+from server.coordination.responsibility.detected_issue import told
 from server.coordination.write import Place, refusal
 from server.ledger import Resource, View
 from server.operations.call import Answer, Call

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from server.coordination import detected_issue
-from server.coordination.coordination_check import Check, check, findings
-from server.coordination.item import TYPES
+from server.coordination.responsibility import detected_issue
+from server.coordination.responsibility.check import Check, check, findings
+from server.coordination.responsibility.item import TYPES
 from server.fhir import body
 from server.ledger import Plan, Resource, View, micros
 from server.operations.call import Answer, Call

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from server.coordination.member_file import references
+from server.coordination.member_file.member_file import references
 from server.fhir import body
 from server.fhir.body import Body
 from server.fhir.reference import local

@@ -7,7 +7,7 @@ from datetime import datetime
 from server.auth.access import Caller
 from server.coordination.facts import DESIGNATION
 from server.coordination.lead.escalation import DISPUTE, due, settled
-from server.coordination.programs import active
+from server.coordination.program.programs import active
 from server.fhir import body
 from server.ledger import Change, Plan, Version, View, micros
 from server.repository import Repository

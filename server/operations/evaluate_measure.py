@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from server.coordination.facts import BASE
-from server.coordination.programs import active
+from server.coordination.program.programs import active
 from server.fhir.reference import local
 from server.ledger import Resource
 from server.operations import outcome_indicators

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlencode
 
-from server.coordination.member_file import is_of_another, references
+from server.coordination.member_file.member_file import is_of_another, references
 from server.fhir import body, bundle
 from server.ledger import Resource, Version
 from server.operations.call import Answer, Call

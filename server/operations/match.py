@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from server.coordination import assignment
+from server.coordination.assignment import assignment
 from server.coordination.match import CERTAIN, LENGTH, NOT, VALUES, Match, doubted, exchanged, match, reached
 from server.fhir import body, bundle
 from server.fhir.folding import folded

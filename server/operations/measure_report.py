@@ -10,7 +10,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from typing import Any
 
-from server.coordination.distribution import Distribution
+from server.coordination.caseload.distribution import Distribution
 from server.coordination.facts import BASE
 from server.ledger import Resource, instant
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from server.coordination import assignment, demographics, file_access, period
-from server.coordination.assignment import Member, held
-from server.coordination.care_manager import ENROLLED
+from server.coordination import period
+from server.coordination.assignment import assignment
+from server.coordination.assignment.assignment import Member, held
+from server.coordination.assignment.care_manager import ENROLLED
+from server.coordination.communication import demographics
 from server.coordination.facts import literal
-from server.coordination.member_file import File, Manager, document, is_of_another, references
-from server.coordination.programs import Programs, active
+from server.coordination.member_file import access as file_access
+from server.coordination.member_file.member_file import File, Manager, document, is_of_another, references
+from server.coordination.program.programs import Programs, active
 from server.fhir import body
 from server.ledger import Resource, Version, View, micros
 from server.operations.call import Answer, Call, aside

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 
-from server.coordination import census, period
-from server.coordination.distribution import Distribution, distribution
+from server.coordination import period
+from server.coordination.caseload import census
+from server.coordination.caseload.distribution import Distribution, distribution
+from server.coordination.caseload.indicator import Asked, Indicator, Item, indicators
 from server.coordination.facts import BASE
-from server.coordination.indicator import Asked, Indicator, Item, indicators
-from server.coordination.programs import active
+from server.coordination.program.programs import active
 from server.fhir import body
 from server.ledger import Resource, View
 from server.operations.call import Answer, Call, aside

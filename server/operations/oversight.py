@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from server.auth.access import Caller
-from server.coordination import census, oversight
-from server.coordination.oversight import Breaches, Due, Look
-from server.coordination.programs import Programs, active
+from server.coordination.caseload import census, oversight
+from server.coordination.caseload.oversight import Breaches, Due, Look
+from server.coordination.program.programs import Programs, active
 from server.ledger import Change, Plan, Position, View, micros
 from server.operations.call import aside
 from server.repository import Repository

@@ -11,8 +11,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from server.coordination import period
 from server.coordination.handoff.request import Wanted, requested
 from server.coordination.handoff.transfer import concept
-from server.coordination.program import Program, Rule
-from server.coordination.programs import active
+from server.coordination.program.program import Program, Rule
+from server.coordination.program.programs import active
 from server.coordination.rebalance import application, proposal, reading, wording
 from server.coordination.rebalance.application import Opening
 from server.coordination.rebalance.proposal import Chosen

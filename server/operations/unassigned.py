@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from server.coordination import period, stored
+from server.coordination.caseload.unassigned import ORDER, Finding, findings
 from server.coordination.facts import BASE
-from server.coordination.program import Program
-from server.coordination.programs import active
-from server.coordination.unassigned import ORDER, Finding, findings
+from server.coordination.program.program import Program
+from server.coordination.program.programs import active
 from server.ledger import Resource, View
 from server.operations.call import Answer, Call, aside
 from server.operations.parameters import place

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
-from server.coordination.letter import Letter
+from server.coordination.communication.letter import Letter
 from server.outcome import Problem
 from server.printing import html, pdf, typeface
 

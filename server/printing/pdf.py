@@ -14,7 +14,7 @@ from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.pdfgen.pathobject import PDFPathObject
 
-from server.coordination.letter import Letter
+from server.coordination.communication.letter import Letter
 from server.printing.typeface import Font, Run, composed, font, runs, wrapped
 
 WIDTH, HEIGHT = LETTER  # points

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from server.coordination.letter import Letter
+from server.coordination.communication.letter import Letter
 from server.outcome import Problem
 from server.printing.letter import printed
 

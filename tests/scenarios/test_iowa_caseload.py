@@ -15,7 +15,7 @@ from fhir.resources.R4B.measurereport import MeasureReport
 from fhir.resources.R4B.parameters import Parameters
 
 from server.app import create_app, opened
-from server.coordination.plan_definition import RULE_OVERRIDE
+from server.coordination.program.plan_definition import RULE_OVERRIDE
 from server.fhir import body
 from server.load.shipped import programs
 from server.settings import Settings

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from server.coordination.representative import ROLE
+from server.coordination.communication.representative import ROLE
 from server.operations import advance as operation
 from server.printing.letter import Printed, printed
 from server.validation.element import validate

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 
-from server.coordination.member_file import references
+from server.coordination.member_file.member_file import references
 from server.operations import member_file
 from server.validation.element import validate
 from tests.answers import refusal

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from server.coordination.plan_definition import RULE_OVERRIDE
+from server.coordination.program.plan_definition import RULE_OVERRIDE
 from tests.answers import entry, refusal
 from tests.answers import transaction as bundle
 from tests.coordination.memory import (

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from server.coordination.facts import ENTERED_IN_ERROR
-from server.coordination.plan_definition import RULE_PARAMETER
+from server.coordination.program.plan_definition import RULE_PARAMETER
 from tests.answers import refusal
 from tests.coordination.memory import IA_HCBS, assigned, coding, episode, role, shipped, team
 from tests.scenarios.iowa import DIRECTORY, MCO, asked, day, kept, midnight, parameters, put, roster, sent

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from server.coordination import facts, period
+from server.coordination.communication.letter import Letter
 from server.coordination.facts import OPEN, Step, Transfer
 from server.coordination.handoff import party
 from server.coordination.handoff.evidence import Judge, issues, names
@@ -16,9 +17,8 @@ from server.coordination.handoff.made import Maker, Printed
 from server.coordination.handoff.protocol import Protocol, begun_under
 from server.coordination.handoff.request import consideration
 from server.coordination.handoff.transfer import concept, conflict, put, text
-from server.coordination.letter import Letter
-from server.coordination.program import Part
-from server.coordination.programs import active
+from server.coordination.program.program import Part
+from server.coordination.program.programs import active
 from server.coordination.stored import read
 from server.ledger import Change, Resource, View
 from server.outcome import Issue, Problem

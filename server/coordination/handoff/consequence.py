@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from server.coordination import assignment, file_access, notice
+from server.coordination.assignment import assignment
+from server.coordination.communication import notice
+from server.coordination.communication.letter import CATEGORY
 from server.coordination.facts import OPEN
 from server.coordination.handoff import switch
 from server.coordination.handoff.made import words
 from server.coordination.handoff.transfer import BY_WORD, coding, put, text
-from server.coordination.letter import CATEGORY
-from server.coordination.program import Part
+from server.coordination.member_file import access as file_access
+from server.coordination.program.program import Part
 from server.ledger import Change, Resource
 
 if TYPE_CHECKING:

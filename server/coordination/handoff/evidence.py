@@ -11,13 +11,15 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from server.coordination import directory, facts, letter, notice
+from server.coordination import facts
+from server.coordination.assignment import directory
+from server.coordination.communication import letter, notice
+from server.coordination.communication.representative import MEMBER, representative
 from server.coordination.facts import literal
 from server.coordination.handoff.party import Parties, admit, known
 from server.coordination.handoff.protocol import Protocol
 from server.coordination.handoff.transfer import coding
-from server.coordination.program import Part
-from server.coordination.representative import MEMBER, representative
+from server.coordination.program.program import Part
 from server.coordination.stored import read
 from server.coordination.write import Place, refusal
 from server.ledger import Resource, View

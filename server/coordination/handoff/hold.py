@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from server.coordination import assignment, period
-from server.coordination.assignment import Member, serving
+from server.coordination import period
+from server.coordination.assignment import assignment
+from server.coordination.assignment.assignment import Member, serving
 from server.coordination.facts import Transfer
 from server.coordination.period import Interval
-from server.coordination.program import Program
+from server.coordination.program.program import Program
 from server.coordination.write import AS_RECORDED, Write, refusal
 from server.outcome import Issue
 

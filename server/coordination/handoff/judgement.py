@@ -12,7 +12,7 @@ from server.coordination.handoff.party import People
 from server.coordination.handoff.progress import Progress
 from server.coordination.handoff.protocol import begun_under
 from server.coordination.handoff.transfer import Side, sides
-from server.coordination.programs import Programs
+from server.coordination.program.programs import Programs
 from server.coordination.write import AS_RECORDED
 from server.ledger import Change, Context, View, micros
 from server.outcome import Issue, Problem

@@ -10,15 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from server.coordination import assignment, letter, notice, template
+from server.coordination.assignment import assignment
+from server.coordination.communication import letter, notice, template
+from server.coordination.communication.letter import Letter
+from server.coordination.communication.representative import Recipient, representative
 from server.coordination.facts import Transfer
 from server.coordination.handoff import switch
 from server.coordination.handoff.evidence import Given, Judge
 from server.coordination.handoff.protocol import Protocol
 from server.coordination.handoff.transfer import coding
-from server.coordination.letter import Letter
-from server.coordination.program import Part, Program
-from server.coordination.representative import Recipient, representative
+from server.coordination.program.program import Part, Program
 from server.coordination.write import refusal
 from server.ledger import EPOCH, Change, View
 from server.outcome import Problem

@@ -9,16 +9,17 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from server.coordination import assignment, facts, period
-from server.coordination.assignment import Member, held
+from server.coordination import facts, period
+from server.coordination.assignment import assignment
+from server.coordination.assignment.assignment import Member, held
 from server.coordination.facts import Assignment, Step, Transfer, literal
 from server.coordination.handoff import party
 from server.coordination.handoff.evidence import values
 from server.coordination.handoff.party import Parties, People
 from server.coordination.handoff.protocol import Protocol, of
 from server.coordination.handoff.transfer import coding, concept, conflict, put, text
-from server.coordination.program import Part
-from server.coordination.programs import Programs
+from server.coordination.program.program import Part
+from server.coordination.program.programs import Programs
 from server.coordination.write import Place, hint, overrides, refusal
 from server.ledger import Change, Context, Resource, View, micros
 from server.outcome import Issue, Problem

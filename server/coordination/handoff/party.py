@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from server.coordination import assignment, period
-from server.coordination.area import covers
-from server.coordination.assignment import Member
+from server.coordination import period
+from server.coordination.assignment import assignment
+from server.coordination.assignment.area import covers
+from server.coordination.assignment.assignment import Member
+from server.coordination.communication.representative import Recipient
 from server.coordination.facts import Role, Transfer, literal
 from server.coordination.handoff.protocol import Protocol
-from server.coordination.representative import Recipient
 from server.ledger import Resource, View
 
 

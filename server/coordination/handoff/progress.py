@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.coordination import period
-from server.coordination.assignment import Member, in_program
+from server.coordination.assignment.assignment import Member, in_program
 from server.coordination.facts import OPEN, Step, Transfer
 from server.coordination.handoff import consequence, party, terms
 from server.coordination.handoff.evidence import Judge, Lack, issues
 from server.coordination.handoff.party import Parties
 from server.coordination.handoff.protocol import Protocol
 from server.coordination.handoff.transfer import ANYBODY, BY_WORD, GIVEN_UP, Side, conflict, following, name, put
-from server.coordination.program import Part
+from server.coordination.program.program import Part
 from server.coordination.write import Place, refusal
 from server.ledger import Change, Context, View, micros
 from server.outcome import Problem

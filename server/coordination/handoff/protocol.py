@@ -9,9 +9,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from server.coordination.plan_definition import parse
-from server.coordination.program import Part, Program, Rule
-from server.coordination.programs import Programs
+from server.coordination.program.plan_definition import parse
+from server.coordination.program.program import Part, Program, Rule
+from server.coordination.program.programs import Programs
 from server.fhir import body, reference
 from server.ledger import Resource, View
 

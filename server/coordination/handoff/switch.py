@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from server.coordination import assignment, period
-from server.coordination.assign import Wanted, assign
-from server.coordination.assignment import Member, held
+from server.coordination import period
+from server.coordination.assignment import assignment
+from server.coordination.assignment.assign import Wanted, assign
+from server.coordination.assignment.assignment import Member, held
 from server.coordination.facts import Assignment, Transfer
 from server.coordination.handoff.party import Parties
 from server.coordination.handoff.protocol import Protocol
 from server.coordination.handoff.transfer import conflict, text
-from server.coordination.program import Program
-from server.coordination.programs import active
+from server.coordination.program.program import Program
+from server.coordination.program.programs import active
 from server.ledger import Change, Context, Resource, View, micros
 
 

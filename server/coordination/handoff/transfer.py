@@ -12,7 +12,7 @@ from typing import Any
 from server.coordination import period
 from server.coordination.facts import OPEN, Step, Transfer
 from server.coordination.handoff.protocol import Protocol
-from server.coordination.program import Part
+from server.coordination.program.program import Part
 from server.coordination.stored import read
 from server.fhir.body import Body
 from server.ledger import Change, Fact, Resource, View

@@ -13,7 +13,7 @@ from server.coordination import facts, period
 from server.coordination.facts import Designation, Role, literal
 from server.coordination.handoff.transfer import concept, put
 from server.coordination.lead.terms import Terms, every
-from server.coordination.programs import Programs
+from server.coordination.program.programs import Programs
 from server.coordination.stored import read
 from server.ledger import Change, Resource, View
 

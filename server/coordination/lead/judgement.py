@@ -10,7 +10,7 @@ from server.coordination.lead import opening
 from server.coordination.lead.naming import named
 from server.coordination.lead.opening import STATE, conflict, opened, organizations, refused, terms_of
 from server.coordination.lead.terms import Terms
-from server.coordination.programs import Programs
+from server.coordination.program.programs import Programs
 from server.coordination.write import AS_RECORDED
 from server.ledger import Change, Context, Fact, Resource, View, micros
 

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from server.coordination import period
-from server.coordination.assignment import Member
+from server.coordination.assignment.assignment import Member
 from server.coordination.facts import Assignment, Designation, literal, tokens
 from server.coordination.lead.form import wrong
 from server.coordination.lead.naming import closed, notices, written
 from server.coordination.lead.terms import Terms, every, is_enrolled, leading, leads, pairs
 from server.coordination.period import Interval
-from server.coordination.programs import Programs
+from server.coordination.program.programs import Programs
 from server.coordination.stored import read
 from server.coordination.write import AS_RECORDED, Place, Write, refusal
 from server.ledger import Change, Context, Resource, View, micros

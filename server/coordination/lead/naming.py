@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from server.coordination import demographics, directory, letter, notice, period, template
+from server.coordination import period
+from server.coordination.assignment import directory
+from server.coordination.communication import demographics, letter, notice, template
 from server.coordination.facts import DESIGNATION_TERM, PROGRAM_EXTENSION, Designation, Team
 from server.coordination.handoff.transfer import concept, put
 from server.coordination.lead.opening import STATE, Proposal, term

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from server.coordination import agreement, assignment, period
-from server.coordination.assignment import Member
+from server.coordination import period
+from server.coordination.agreement import agreement
+from server.coordination.assignment import assignment
+from server.coordination.assignment.assignment import Member
 from server.coordination.facts import DESIGNATION_TERM, Designation, Role
 from server.coordination.handoff.transfer import concept, put
 from server.coordination.lead import form, terms
 from server.coordination.lead.terms import Pair, Terms
-from server.coordination.programs import Programs
+from server.coordination.program.programs import Programs
 from server.coordination.stored import read
 from server.coordination.write import Place, refusal
 from server.ledger import Change, Context, Resource, View, micros

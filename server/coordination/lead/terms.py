@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from server.coordination import agreement, period
-from server.coordination.assignment import COUNTED, Member, enrolled_as
+from server.coordination import period
+from server.coordination.agreement import agreement
+from server.coordination.assignment.assignment import COUNTED, Member, enrolled_as
 from server.coordination.facts import Assignment
 from server.coordination.period import Interval
-from server.coordination.program import Program, Rule
-from server.coordination.programs import Programs
+from server.coordination.program.program import Program, Rule
+from server.coordination.program.programs import Programs
 
 TOGETHER = COUNTED | {"onhold"}  # EpisodeOfCare.status: what is on hold ends nothing
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from server.coordination import assignment, period
-from server.coordination.assignment import Member
+from server.coordination import period
+from server.coordination.assignment import assignment
+from server.coordination.assignment.assignment import Member
 from server.coordination.facts import Assignment, Role
 from server.coordination.lead.kept import accepted
 from server.coordination.lead.terms import Terms, every, is_enrolled, leading, leads
-from server.coordination.programs import active
+from server.coordination.program.programs import active
 from server.ledger import View
 
 

@@ -10,12 +10,14 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from server.coordination import assignment, caseload, period
-from server.coordination.assignment import Member, held
+from server.coordination import period
+from server.coordination.assignment import assignment
+from server.coordination.assignment.assignment import Member, held
+from server.coordination.caseload import caseload
 from server.coordination.facts import Role, Transfer
 from server.coordination.handoff.request import Wanted
-from server.coordination.program import Program
-from server.coordination.programs import Programs
+from server.coordination.program.program import Program
+from server.coordination.program.programs import Programs
 from server.coordination.rebalance.proposal import Chosen
 from server.ledger import View
 from server.outcome import Issue, Problem

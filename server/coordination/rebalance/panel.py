@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from server.coordination import assignment, period
-from server.coordination.assignment import Member
+from server.coordination import period
+from server.coordination.assignment import assignment
+from server.coordination.assignment.assignment import Member
 from server.coordination.facts import Assignment, Need, Role
 from server.coordination.period import NEVER, Interval
-from server.coordination.programs import Programs
+from server.coordination.program.programs import Programs
 from server.coordination.rebalance.situation import UNKNOWN
 from server.coordination.rebalance.terms import Terms
 from server.coordination.rebalance.whereabouts import Whereabouts

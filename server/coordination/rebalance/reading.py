@@ -9,8 +9,8 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 
-from server.coordination.program import Program
-from server.coordination.programs import Programs
+from server.coordination.program.program import Program
+from server.coordination.program.programs import Programs
 from server.coordination.rebalance.panel import Panel, Row
 from server.coordination.rebalance.situation import NOBODY, UNKNOWN, Situation, Weights
 from server.coordination.rebalance.staffing import Staffing

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from server.coordination import caseload, demographics, period, stored
+from server.coordination import period, stored
+from server.coordination.caseload import caseload
+from server.coordination.communication import demographics
 from server.coordination.facts import Role
 from server.coordination.period import NEVER, Interval
-from server.coordination.programs import Programs
+from server.coordination.program.programs import Programs
 from server.coordination.rebalance.panel import Panel
 from server.coordination.rebalance.situation import Manager
 from server.coordination.rebalance.terms import Terms

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from server.coordination import caseload
-from server.coordination.kind import KINDS
-from server.coordination.program import Program, Rule
-from server.coordination.programs import Programs
+from server.coordination.caseload import caseload
+from server.coordination.program.kind import KINDS
+from server.coordination.program.program import Program, Rule
+from server.coordination.program.programs import Programs
 
 LIMITLESS = 1_000_000
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from server.coordination import area, period
+from server.coordination import period
+from server.coordination.assignment import area
 from server.coordination.facts import Location, Place, Role, Service
 from server.coordination.rebalance.situation import UNKNOWN
 from server.ledger import View

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from server.coordination.plan_definition import RULE_OVERRIDE
+from server.coordination.program.plan_definition import RULE_OVERRIDE
 from server.coordination.write import AS_RECORDED
 from server.ledger import Resource
 from server.outcome import Problem

@@ -8,7 +8,7 @@ import pytest
 
 from server.coordination.facts import Step
 from server.coordination.handoff import advance
-from server.coordination.plan_definition import RULE_PARAMETER, parse
+from server.coordination.program.plan_definition import RULE_PARAMETER, parse
 from server.ledger import Plan, Resource, View, micros
 from server.outcome import Problem
 from tests.coordination.handoff.transfers import TELECOM, A, B, opened, participants, told, transfer_of

@@ -5,11 +5,11 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from server.coordination.communication.letter import Letter
 from server.coordination.facts import Step, Transfer
 from server.coordination.handoff import advance
 from server.coordination.handoff.made import Printed, Unprinted
 from server.coordination.handoff.request import Wanted, requested
-from server.coordination.letter import Letter
 from server.ledger import Plan, Resource, View, micros
 from tests.coordination.memory import IA_HCBS, Memory, coding, fill, iowa, practitioner, role
 

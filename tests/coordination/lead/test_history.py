@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.coordination import assignment
+from server.coordination.assignment import assignment
 from server.coordination.facts import Designation
 from server.coordination.lead.request import Wanted, answered, open_proposal, proposed
 from server.coordination.lead.terms import every, leading, leads
 from server.coordination.lead.who import lead
-from server.coordination.programs import active
+from server.coordination.program.programs import active
 from server.ledger import Plan, View, micros
 from server.outcome import Problem
 from tests.coordination.memory import Memory, coding, patient

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from server.coordination.programs import active
+from server.coordination.program.programs import active
 from server.coordination.rebalance.reading import Reading, read
 from server.coordination.rebalance.situation import NOBODY, UNKNOWN, Manager
 from server.coordination.rebalance.terms import Asked

@@ -1,0 +1,1 @@
+"""Agreement: the contract on which the work of two organizations rests."""

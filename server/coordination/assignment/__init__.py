@@ -1,0 +1,1 @@
+"""Assignment: who manages whose care, from when to when, and whom to call."""

@@ -1,0 +1,1 @@
+"""Caseload: how many members each case manager has, may have, and had."""

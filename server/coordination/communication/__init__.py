@@ -1,0 +1,1 @@
+"""Communication: what members, representatives, managers and providers are told."""

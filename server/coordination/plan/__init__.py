@@ -1,0 +1,1 @@
+"""Plan: one plan of care for a member, though several organizations plan."""

@@ -1,0 +1,1 @@
+"""Program: what a PlanDefinition says, read once, and which one is in force."""
