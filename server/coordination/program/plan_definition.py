@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from server.coordination import facts, period, transfer_rule
+from server.coordination import facts, period
 from server.coordination.communication import template
 from server.coordination.period import Interval
+from server.coordination.program import transfer
 from server.coordination.program.kind import KINDS, Level, Parameter
 from server.coordination.program.program import Override, Part, Program, Rule
 from server.fhir import fhirpath
@@ -200,7 +201,7 @@ class _Reader:
                 for why in filter(None, map(template.wrong, rule.parameters[name])):
                     self.wrong("value", f"{name}: {why}", place)
         if rule.kind == "transfer":
-            for found in transfer_rule.wrong(rule.parts):
+            for found in transfer.wrong(rule.parts):
                 self.wrong(found.code, found.why, f"{place}{found.place}")
 
     def parts(self, action: Resource, levels: tuple[Level, ...], place: str) -> tuple[Part, ...]:
