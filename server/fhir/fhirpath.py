@@ -37,8 +37,9 @@ def rule(expression: str) -> Rule:
     """An invariant as a function of (value, its type, the resource that holds it).
 
     ValueError where it is no FHIRPath, and where a pattern in it could run away. It may raise whatever its evaluation
-    raises: what the evaluator does not know cannot be judged. An empty result does not break a rule:
-    https://hl7.org/fhir/R4/conformance-rules.html#constraints
+    raises: what the evaluator does not know cannot be judged. A rule is kept where the result is true, or any one thing
+    that is not a boolean, as FHIRPath reads singletons; an empty result breaks it, as it does for HL7's validator:
+    https://hl7.org/fhir/R4/conformance-rules.html#constraints, http://hl7.org/fhirpath/#singleton-evaluation-of-collections
     """
     from fhirpathpy import compile
     from fhirpathpy.engine.nodes import ResourceNode
@@ -60,7 +61,7 @@ def rule(expression: str) -> Rule:
             found = evaluate(node(value, type_name), {"resource": resource, "rootResource": resource})
         finally:
             _container.reset(token)
-        return found in ([], [True])
+        return bool(found) and found != [False]
 
     return holds
 

@@ -35,7 +35,9 @@ def test_compiled_refuses_what_is_no_fhirpath(expression: str) -> None:
         ("assigner.exists((resolve() is Organization))", {"assigner": {"reference": "#o"}}, True),
         ("assigner.exists((resolve() is Organization))", {"assigner": {"reference": "Patient/1"}}, False),
         ("%resource.id = 'p'", {"value": "a"}, True),
-        ("period.start", {"value": "a"}, True),
+        ("period.start", {"value": "a"}, False),
+        ("period.start", {"period": {"start": "2026"}}, True),
+        ("value.length() > 1", {"system": "urn:a"}, False),
     ],
 )
 def test_rule_holds_of_a_value(expression: str, value: dict[str, Any], holds: bool) -> None:
