@@ -8,10 +8,14 @@ from __future__ import annotations
 
 _DIGITS = "0123456789abcdef"
 NEVER = r"[^\s\S]"
+DEEPEST = 64  # digits that the bounds are told apart by, each a group in the one before; MongoDB takes 250
 
 
 def between(low: str, high: str) -> str:
-    """Of the strings from `low` on, before `high`, by the order of their characters."""
+    """Of the strings from `low` on, before `high`, by the order of their characters.
+
+    And of some beside them, that are the same as one of the two for the DEEPEST digits after what both begin with.
+    """
     if low >= high:
         return NEVER
     common = 0
@@ -32,7 +36,7 @@ def between(low: str, high: str) -> str:
 def _from(low: str) -> str:
     """Of what follows: the strings that are not before `low`."""
     found = ""
-    for digit in reversed(low):
+    for digit in reversed(low[:DEEPEST]):
         greater = _DIGITS[_DIGITS.index(digit) + 1 :]
         found = f"(?:[{greater}]|{digit}{found})" if greater else f"{digit}{found}"
     return found
@@ -40,8 +44,8 @@ def _from(low: str) -> str:
 
 def _before(high: str) -> str:
     """Of what follows: the strings that are before `high`."""
-    found = ""
-    for digit in reversed(high):
+    found = "" if len(high) <= DEEPEST else ".*"
+    for digit in reversed(high[:DEEPEST]):
         less = _DIGITS[: _DIGITS.index(digit)]
         ways = ["$", *([f"[{less}]"] if less else ()), *([digit + found] if found else ())]
         found = f"(?:{'|'.join(ways)})"
