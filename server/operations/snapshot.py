@@ -13,24 +13,36 @@ from server.ledger import Resource
 from server.operations.call import Answer, Call
 from server.operations.parameters import place
 from server.operations.terminology import answer, checked, not_loaded
-from server.outcome import Problem
+from server.outcome import Issue, Problem
 from server.validation.conformance import Definitions
 from server.validation.profile import snapshot, structure
 from server.validation.profile.structure import ElementDefinition
 
 
 async def snapshot_of(call: Call) -> Answer:
-    """The StructureDefinition, its snapshot made anew. Problem unprocessable (422) where its base is not loaded."""
+    """The StructureDefinition, its snapshot made anew.
+
+    Problem unprocessable (422) where its base is not loaded, or does not have an element that the differential names.
+    """
     definition = await _definition(call)
 
-    def ask(definitions: Definitions) -> list[ElementDefinition]:
+    def ask(definitions: Definitions) -> snapshot.Whole:
         made = snapshot.whole(definitions, definition)
         if made is None:
             not_loaded(definitions, f"{definition.get('baseDefinition')} is not loaded", "unprocessable")
-        return made or []
+        return made or snapshot.Whole([], [])
 
-    elements = [_told(element) for element in await answer(call, ask)]
+    made = await answer(call, ask)
+    if made.unknown:
+        raise Problem.with_issues("unprocessable", [_unknown(definition, place) for place in made.unknown])
+    elements = [_told(element) for element in made.elements]
     return Answer([("return", {**definition, "snapshot": {"element": elements}})])
+
+
+def _unknown(definition: Resource, place: int) -> Issue:
+    named = definition["differential"]["element"][place]
+    text = f"{definition['baseDefinition']} has no element {named.get('id', named['path'])}, which this profile names"
+    return Issue("not-found", text, (f"StructureDefinition.differential.element[{place}]",))
 
 
 async def _definition(call: Call) -> Resource:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from server.validation.element import validate
+from tests.answers import places
 from tests.validation.loaded import profile
 
 Json = dict[str, Any]
@@ -51,6 +52,14 @@ async def test_snapshot_of_what_is_not_loaded_is_refused(client: httpx.AsyncClie
     assert 422 == (await client.post("StructureDefinition/$snapshot", json=given)).status_code
     assert 404 == (await client.get("StructureDefinition/$snapshot?url=urn:none")).status_code
     assert 400 == (await client.get("StructureDefinition/$snapshot")).status_code
+
+
+async def test_snapshot_of_what_names_no_element_of_its_base_is_refused(client: httpx.AsyncClient) -> None:
+    said = ({"id": "Goal.note"}, {"id": "Goal.colour"}, {"id": "Goal.startDate"}, {"id": "Goal.note.colour"})
+    given = profile("Goal", *said, name="N", status="draft", abstract=False)
+    refused = await client.post("StructureDefinition/$snapshot", json=given)
+    assert 422 == refused.status_code
+    assert [f"StructureDefinition.differential.element[{place}]" for place in (1, 3)] == places(refused)
 
 
 @pytest.mark.parametrize("line", re.findall(r"^GET (StructureDefinition/\S+)$", DOCUMENT, re.MULTILINE))

@@ -9,6 +9,7 @@ that the base leaves closed, the members of the element's type are unfolded ther
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from server.fhir.definition import TYPES
 from server.ledger import Resource
@@ -31,13 +32,21 @@ def elements(definitions: Definitions, profile: Structure, deep: int = 0) -> lis
     return built(base, identified(profile.differential), lambda type: _unfolded(definitions, type, deep))
 
 
-def whole(definitions: Definitions, resource: Resource) -> list[ElementDefinition] | None:
+class Whole(NamedTuple):
+    """A snapshot, and the places in the differential that name what the base does not have."""
+
+    elements: list[ElementDefinition]
+    unknown: list[int]
+
+
+def whole(definitions: Definitions, resource: Resource) -> Whole | None:
     """The snapshot of a StructureDefinition, made from its differential with all that it says."""
     base = of_base(definitions, resource.get("baseDefinition", ""))
     if base is None:
         return None
-    said = identified(resource.get("differential", {}).get("element", ()))
-    return built(base, said, lambda type: _unfolded(definitions, type, 0))
+    said = list(identified(resource.get("differential", {}).get("element", ())))
+    made = _built(base, said, lambda type: _unfolded(definitions, type, 0))
+    return Whole(made.elements, [index for index, element in enumerate(said) if made.at(element["id"]) is None])
 
 
 def of_base(definitions: Definitions, name: str, deep: int = 0) -> list[ElementDefinition] | None:
@@ -77,13 +86,18 @@ def built(
     unfolded: Callable[[dict[str, list[str]]], list[ElementDefinition]],
 ) -> list[ElementDefinition]:
     """The base's elements, with what the differential says of each. `unfolded` gives a type's own elements."""
-    said = list(differential)
-    snapshot = _Snapshot(
-        [dict(element) for element in base], unfolded, {one["path"]: one.get("min", 0) for one in said}
-    )
+    return _built(base, list(differential), unfolded).elements
+
+
+def _built(
+    base: Sequence[ElementDefinition],
+    said: Sequence[ElementDefinition],
+    unfolded: Callable[[dict[str, list[str]]], list[ElementDefinition]],
+) -> _Snapshot:
+    made = _Snapshot([dict(element) for element in base], unfolded, {one["path"]: one.get("min", 0) for one in said})
     for element in said:
-        snapshot.say(element)
-    return snapshot.elements
+        made.say(element)
+    return made
 
 
 class _Snapshot:
