@@ -1,8 +1,9 @@
 """Lookout: one worker of all looks from time to time whether a limit is broken, and keeps the Flags and Tasks.
 
 It looks only where something moved that a number may depend on: a commit, or the hour, since days end at other hours in
-other zones. Where few are counted that is within a second or two, where a look takes long it is at the interval. The
-counting is done beside the requests; a look that fails is logged, and the next one is made in its time.
+other zones. It waits until nobody has written for a moment, so that it adds no commit in the midst of others' work, but
+no longer than the interval. The counting is done beside the requests; a look that fails is logged, and the next one is
+made in its time.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ COUNTED = frozenset(
     {"CareTeam", "EpisodeOfCare", "Flag", "Organization", "Patient", "PlanDefinition", "PractitionerRole"}
 )
 FEW = 500  # changes that are looked through before a look: of more, one is taken to count. Episodes of a small store
-SOONEST = 1.0  # seconds between two looks
+QUIET = 2.0  # seconds without a commit, after which it looks
 PATIENCE = 20  # a look is followed by a pause of so many times what it took, where the interval is longer
 
 
 @asynccontextmanager
 async def watching(repository: Repository, interval: float) -> AsyncIterator[None]:
-    """Look every `interval` seconds, or sooner where that costs little, until the end; never where that is 0."""
+    """Look every `interval` seconds, or sooner where nobody writes, until the end; never where that is 0."""
     if not interval:
         yield
         return
     stopped = asyncio.Event()
-    first = SOONEST if await _is_small(repository) else interval
-    running = asyncio.create_task(_Lookout(repository).run(interval, first, stopped))
+    pause = 0 if await _is_small(repository) else interval
+    running = asyncio.create_task(_Lookout(repository).run(interval, pause, stopped))
     try:
         yield
     finally:
@@ -55,22 +56,32 @@ class _Lookout:
 
     def __init__(self, repository: Repository) -> None:
         self.repository = repository
+        self.seen: Position | None = None
         self.position: Position | None = None
         self.hour: datetime | None = None
 
-    async def run(self, interval: float, first: float, stopped: asyncio.Event) -> None:
-        pause = first
+    async def run(self, interval: float, pause: float, stopped: asyncio.Event) -> None:
+        """Look after a pause of so many seconds as soon as it is quiet, and at the interval."""
+        since = perf_counter()
         while not stopped.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(stopped.wait(), min(pause, interval))
+                await asyncio.wait_for(stopped.wait(), min(QUIET, interval))
                 return
             try:
-                if await self.repository.store.leads("oversight"):
-                    started = perf_counter()
+                waited = perf_counter() - since
+                is_due = waited >= interval or (await self.is_quiet() and waited >= pause)
+                if is_due and await self.repository.store.leads("oversight"):
+                    since = perf_counter()
                     if await self.look(datetime.now(UTC)):
-                        pause = max(SOONEST, PATIENCE * (perf_counter() - started))
+                        pause = PATIENCE * (perf_counter() - since)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is no reason to stop serving
                 logged(error)
+
+    async def is_quiet(self) -> bool:
+        """Whether nothing was committed since this was asked last."""
+        head, seen = await self.repository.head(SYSTEM), self.seen
+        self.seen = head
+        return head == seen
 
     async def look(self, now: datetime) -> bool:
         """Look where something moved; whether it did."""

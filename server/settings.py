@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     oversight_interval: Annotated[float, Field(ge=0)] = Field(
         default=300,
         description="Seconds at most between a change and the look for breaches of a limit, which comes sooner where "
-        "it costs little; 0: none.",
+        "nobody writes; 0: none.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least severe event that is logged."

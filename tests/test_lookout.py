@@ -31,6 +31,18 @@ async def test_looks_where_what_is_counted_or_the_hour_moved(settings: Settings)
         assert await lookout.look(NOW.replace(hour=19))
 
 
+async def test_waits_until_nobody_writes(settings: Settings) -> None:
+    async with opened(settings) as server:
+
+        async def decide(view: View) -> Plan:
+            return Plan([change(patient("1"))])
+
+        lookout = _Lookout(server.repository)
+        assert [False, True] == [await lookout.is_quiet() for _ in range(2)]
+        await server.repository.commit(SYSTEM, decide)
+        assert [False, True] == [await lookout.is_quiet() for _ in range(2)]
+
+
 async def test_few_episodes_are_counted_at_once(settings: Settings) -> None:
     async with opened(settings) as server:
         assert await _is_small(server.repository)

@@ -74,7 +74,7 @@ def test_serve_puts_the_programs_into_the_store(tmp_path: Path) -> None:
     ("settings", "word"),
     [
         ({"host": "0.0.0.0"}, "no authentication is configured"),
-        ({"store": "mongodb://localhost"}, "MongoDB engine is not in this release"),
+        ({"store": "mongodb://localhost"}, "named with its database"),
         ({"port": "x"}, "CAREPLAN_PORT"),
     ],
 )

@@ -49,7 +49,10 @@ Clients = list[httpx.AsyncClient]
 def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One server for all races. After them its history is one order, and its store whole."""
     store = f"sqlite:///{tmp_path_factory.mktemp('races')}/careplan.db"
-    with serving(store=store, workers=WORKERS) as base, httpx.Client(base_url=f"{base}/", timeout=60) as client:
+    with (
+        serving(store=store, workers=WORKERS, oversight_interval=0) as base,
+        httpx.Client(base_url=f"{base}/", timeout=60) as client,
+    ):
         client.put("Organization/mco", json=organization()).raise_for_status()
         yield base
         check_history(client)
