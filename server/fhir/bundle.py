@@ -53,6 +53,20 @@ def assembled(
     return b"".join(parts)
 
 
+def document(base_url: str, id: str, timestamp: str, resources: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """A document of these resources, its Composition first; the UUID `id` and the instant are its identity.
+
+    https://hl7.org/fhir/R4/documents.html
+    """
+    return {
+        "resourceType": "Bundle",
+        "identifier": {"system": "urn:ietf:rfc:3986", "value": f"urn:uuid:{id}"},
+        "type": "document",
+        "timestamp": timestamp,
+        "entry": [{"fullUrl": f"{base_url}/{one['resourceType']}/{one['id']}", "resource": one} for one in resources],
+    }
+
+
 def entry(base_url: str, reference: str, content: bytes, mode: str = "match", further: bytes = b"") -> bytes:
     """The JSON of a searchset's entry: a resource's JSON, and why it is there; `further` members of its `search`."""
     place = f'"fullUrl":"{base_url}/{reference}"'.encode()

@@ -6,13 +6,11 @@ https://hl7.org/fhir/R4/composition-operation-document.html, https://hl7.org/fhi
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from server.coordination.member_file.member_file import references
-from server.fhir import body
+from server.fhir import body, bundle
 from server.fhir.body import Body
 from server.fhir.reference import local
 from server.ledger import Change, Plan, Resource, View, instant, micros
@@ -45,7 +43,7 @@ async def document(call: Call) -> Answer:
         found = [body.loads(one.body or b"") for one in led]
     else:
         found = await _referred(view, composition, call)
-    made = _bundle([composition, *found], call.base_url, now)
+    made = bundle.document(call.base_url, str(uuid.uuid4()), instant(micros(now)), [composition, *found])
     if not persist:
         return Answer([("return", made)])
     return await _stored(call, made, now)
@@ -86,19 +84,6 @@ async def _referred(view: View, composition: Resource, call: Call) -> list[Resou
 def _missing(reference: str) -> Issue:
     text = f"The Composition refers to {reference}, which is not there; a document holds all that it refers to"
     return Issue("not-found", text, ("Composition",))
-
-
-def _bundle(resources: Iterable[Resource], base_url: str, now: datetime) -> dict[str, Any]:
-    return {
-        "resourceType": "Bundle",
-        "identifier": {"system": "urn:ietf:rfc:3986", "value": f"urn:uuid:{uuid.uuid4()}"},
-        "type": "document",
-        "timestamp": instant(micros(now)),
-        "entry": [
-            {"fullUrl": f"{base_url}/{resource['resourceType']}/{resource['id']}", "resource": resource}
-            for resource in resources
-        ],
-    }
 
 
 async def _stored(call: Call, made: Resource, now: datetime) -> Answer:

@@ -26,6 +26,8 @@ from server.ledger import (
 from server.outcome import Issue
 from server.search.filter import Filter
 
+WORDS = "words"  # the index of texts, which is made late
+
 
 @dataclass(frozen=True, slots=True)
 class Sort:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
 
-from server.ledger import Change, Context, Decide, Position, Rules, Version, View
+from server.ledger import Change, Commit, Context, Decide, Position, Rules, Version, View
 from server.outcome import Problem
 from server.store.engine import Projections
+
+
+@dataclass(slots=True)
+class Request:
+    """A commit that waits for the writer."""
+
+    decide: Decide
+    context: Context
+    fingerprint: bytes | None
+    done: asyncio.Future[Commit]
 
 
 class Decided(NamedTuple):

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from server.coordination import facts, period
 from server.coordination.communication import demographics
 from server.coordination.narrative import narrative, paragraphs, table
+from server.fhir import bundle
 from server.ledger import Resource, instant
 
 NAMESPACE = uuid.UUID("0b7c1c6e-51a5-5d2b-8f0e-3a4e6a1f7c55")  # of the documents' identifiers
@@ -119,15 +120,7 @@ def document(file: File) -> Resource:
         *(resource for section in SECTIONS for resource in sections[section.title]),
         *file.others.values(),
     ]
-    return {
-        "resourceType": "Bundle",
-        "identifier": {"system": "urn:ietf:rfc:3986", "value": f"urn:uuid:{id}"},
-        "type": "document",
-        "timestamp": instant(file.now),
-        "entry": [
-            {"fullUrl": f"{file.base_url}/{one['resourceType']}/{one['id']}", "resource": one} for one in entries
-        ],
-    }
+    return bundle.document(file.base_url, id, instant(file.now), entries)
 
 
 # Which resource stands where

@@ -19,6 +19,7 @@ from server.coordination.member_file.member_file import LOINC, NAMESPACE, what
 from server.coordination.narrative import narrative, paragraphs, table
 from server.coordination.responsibility.check import Check
 from server.coordination.responsibility.item import Item
+from server.fhir import bundle
 from server.ledger import Resource, instant
 
 SOURCE = f"{facts.BASE}/StructureDefinition/plan-item-source"
@@ -57,15 +58,7 @@ def document(plan: Plan) -> Resource:
     """The Composition, the one CarePlan, the member, and all that these name."""
     whole = one_plan(plan)
     entries = [_composition(plan, whole), whole, plan.patient, *plan.sources.values(), *plan.beside, *plan.issues]
-    return {
-        "resourceType": "Bundle",
-        "identifier": {"system": "urn:ietf:rfc:3986", "value": f"urn:uuid:{plan.id}"},
-        "type": "document",
-        "timestamp": instant(plan.now),
-        "entry": [
-            {"fullUrl": f"{plan.base_url}/{one['resourceType']}/{one['id']}", "resource": one} for one in entries
-        ],
-    }
+    return bundle.document(plan.base_url, plan.id, instant(plan.now), entries)
 
 
 # The one CarePlan

@@ -31,11 +31,11 @@ from server.search.filter import (
     Updated,
     Words,
 )
+from server.store.engine import WORDS
 from server.store.mongodb.document import AFTER, BYTES, REFERENCE, Document, key, words_of
 from server.store.mongodb.pattern import between, exactly
 from server.store.mongodb.reads import Reads, held
 
-WORDS = "words"  # the late index of texts
 MOST_STEPPED = 100_000  # resources that a step of a chain leads through
 NOTHING: Document = {"_id": -1}  # no version has it
 

@@ -25,6 +25,7 @@ from server.store.mongodb.reads import WHOLE, Known, Reads, check_horizon
 from server.store.mongodb.schema import check, client_of, collections_of, prepare
 from server.store.mongodb.writer import Writer
 from server.store.overlay import Overlay
+from server.store.refusal import check_definitions, check_open
 
 DECIDE_TIMEOUT = 2.0  # seconds of a question at the head: whoever asks there holds up all who write
 QUIET = 0.2  # seconds in which nobody writes
@@ -77,11 +78,7 @@ class MongodbStore:
         try:
             await prepare(self.collections, self.partition, self.projections.version)
             settings = await check(self.collections, self.partition)
-            if settings["projections"] != self.projections.version:
-                raise Problem.of(
-                    "unavailable",
-                    "The store was indexed by other definitions; run `careplan rebuild`, which keeps the ledger",
-                )
+            check_definitions(settings["projections"], self.projections.version)
         except BaseException:
             await self._client.close()
             raise
@@ -141,8 +138,7 @@ class MongodbStore:
         return await self.leading.leads(what)
 
     async def commit(self, decide: Decide, context: Context, *, fingerprint: bytes | None = None) -> Commit:
-        if not self._is_open:
-            raise Problem.of("unavailable", "The server is stopping; send this again to the one that comes after it")
+        check_open(self._is_open)
         return await self.writer.commit(decide, context, fingerprint=fingerprint)
 
     # -- reading ---------------------------------------------------------------------------------------------------

@@ -15,13 +15,13 @@ from pymongo import ASCENDING, UpdateOne
 
 from server.fhir import body
 from server.ledger import LateIndex, Position
-from server.outcome import Problem
-from server.search.filter import ALL, MARK
-from server.store.engine import Projections
-from server.store.mongodb.compile import WORDS, Compiler
+from server.search.filter import ALL
+from server.store.engine import WORDS, Projections
+from server.store.mongodb.compile import Compiler
 from server.store.mongodb.document import INDEXED, Document, bounds, keys, said
 from server.store.mongodb.reads import Reads
 from server.store.mongodb.schema import Collections, answering
+from server.store.refusal import not_ready
 from server.store.seq import seq_of
 
 DEFINED_BY = "SearchParameter"
@@ -44,12 +44,12 @@ class Late:
     async def reached(self, name: str, position: Position) -> None:
         """Return once an index has come to a position. Problem throttled where that takes too long."""
         if name != WORDS and name not in await self.defined():
-            raise _not_ready(name, 0.0)
+            raise not_ready(name, 0.0)
         until = time.monotonic() + self.patience
         target = seq_of(position + 1) - 1
         while (seq := await self._seq(name)) < target:
             if time.monotonic() > until:
-                raise _not_ready(name, seq / target)
+                raise not_ready(name, seq / target)
             await self._step(name, seq, target)
 
     async def follow(self) -> None:
@@ -120,12 +120,3 @@ class Late:
         ordered = {f"low.{code}": each for code, each in low.items()}
         ordered |= {f"high.{code}": each for code, each in high.items()}
         return {"$addToSet": {"late": {"$each": keys(rows)}}, **({"$set": ordered} if ordered else {})}
-
-
-def _not_ready(name: str, done: float) -> Problem:
-    what = "The words of what was written" if name == WORDS else f"{name.partition(MARK)[0]}, a stored SearchParameter,"
-    return Problem.of(
-        "throttled",
-        f"{what} is being indexed: {done:.1%} is done. Search again later",
-        headers={"Retry-After": "5"},
-    )

@@ -9,9 +9,8 @@ from server.fhir import body
 from server.ledger import Position
 from server.search.filter import MARK
 from server.store import chain
-from server.store.engine import Finding, Projections
+from server.store.engine import WORDS, Finding, Projections
 from server.store.mongodb.append import entries_of
-from server.store.mongodb.compile import WORDS
 from server.store.mongodb.document import OPEN, Document, Standing, document_of, keys, said
 from server.store.mongodb.late import Late
 from server.store.mongodb.reads import Mark, Reads

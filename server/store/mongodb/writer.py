@@ -11,7 +11,6 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import orjson
@@ -26,20 +25,11 @@ from server.store.mongodb.head import HeadView, Waits
 from server.store.mongodb.reads import Reads
 from server.store.mongodb.schema import Collections, answering, unreachable
 from server.store.mongodb.turnstile import Turnstile
+from server.store.refusal import check_key, check_queue
 from server.store.seq import MAX_CHANGES
-from server.store.writer import Decided, answer, decided
+from server.store.writer import Decided, Request, answer, decided
 
 GROUP = 128  # commits that are inserted at once
-
-
-@dataclass(slots=True)
-class Request:
-    """A commit that waits for the writer."""
-
-    decide: Decide
-    context: Context
-    fingerprint: bytes | None
-    done: asyncio.Future[Commit]
 
 
 class Outcome(NamedTuple):
@@ -86,10 +76,7 @@ class Writer:
         await self._task
 
     async def commit(self, decide: Decide, context: Context, *, fingerprint: bytes | None = None) -> Commit:
-        if self.waiting >= self._queue_limit:
-            raise Problem.of(
-                "throttled", "Too many writes are waiting; send this one again later", headers={"Retry-After": "1"}
-            )
+        check_queue(self.waiting, self._queue_limit)
         self.waiting += 1
         done: asyncio.Future[Commit] = asyncio.get_running_loop().create_future()
         self._queue.put_nowait(Request(decide, context, fingerprint, done))
@@ -257,12 +244,7 @@ class Writer:
             found = await self._collections.commits.find_one({"id": request.context.commit_id}, fields)
         if found is None:
             return None
-        if found["fingerprint"] != request.fingerprint:
-            raise Problem.of(
-                "unprocessable",
-                "This Idempotency-Key was used for another request; a key stands for one request",
-                "http.Idempotency-Key",
-            )
+        check_key(found["fingerprint"], request.fingerprint)
         output, places = orjson.loads(found["answer"])
         versions = [await self._reads.vread(type, id, version) for type, id, version in places]
         kept = tuple(version for version in versions if version is not None)

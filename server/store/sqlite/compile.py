@@ -32,6 +32,7 @@ from server.search.filter import (
     Updated,
     Words,
 )
+from server.store.engine import WORDS
 from server.store.sqlite.plan import REACH, plan
 
 
@@ -58,7 +59,6 @@ class Lookup(Protocol):
 
 
 DISTANCE = "place_distance"  # our function: metres from a key's place to a point
-WORDS = "words"  # the late index of texts
 SAMPLE = 1_000  # rows by which it is told whether few keys have many rows
 TYPE_KEY = 0  # the key of a resource's row in the index named as its type: the list of the type's resources
 

@@ -16,9 +16,9 @@ import apsw
 from server.ledger import Commit, Context, Cursor, Decide, Position, Rules, Version, View
 from server.outcome import Problem
 from server.store.engine import Finding, Named, Page, Projections, Search, no_rules
+from server.store.refusal import check_open, not_ready
 from server.store.sqlite import rebuild, schema, verify
 from server.store.sqlite import search as found
-from server.store.sqlite.late import not_ready
 from server.store.sqlite.readers import PinnedView, Readers
 from server.store.sqlite.tables import Behind, Tables, one
 from server.store.sqlite.writer import Writer, locked
@@ -133,8 +133,7 @@ class SqliteStore:
     # -- writing ---------------------------------------------------------------------------------------------------
 
     async def commit(self, decide: Decide, context: Context, *, fingerprint: bytes | None = None) -> Commit:
-        if not self._is_open:
-            raise Problem.of("unavailable", "The server is stopping; send this again to the one that comes after it")
+        check_open(self._is_open)
         return await self.writer.commit(decide, context, fingerprint=fingerprint)
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -169,7 +168,7 @@ class SqliteStore:
         try:
             await asyncio.wait_for(self.writer.follow(behind.name, behind.position), self._search_timeout)
         except TimeoutError:
-            raise not_ready(self.readers.point, behind.name) from None
+            raise not_ready(behind.name, self.readers.point.following().get(behind.name, 0.0)) from None
 
     async def history(
         self,

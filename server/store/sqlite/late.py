@@ -16,13 +16,11 @@ import apsw
 
 from server.fhir import body
 from server.ledger import LateIndex, Position
-from server.outcome import Problem
 from server.search.filter import ALL, MARK
 from server.store import chain
-from server.store.engine import Projections
+from server.store.engine import WORDS, Projections
 from server.store.seq import ORDINAL_BITS
 from server.store.sqlite.append import Appender
-from server.store.sqlite.compile import WORDS
 from server.store.sqlite.tables import Tables, one
 
 DEFINED_BY = "SearchParameter"
@@ -188,14 +186,3 @@ class Late:
 def digest_of(texts: tuple[str, str]) -> bytes:
     """What tells one text from another."""
     return chain.digest("\0".join(texts).encode("utf-8", "surrogatepass"))[:16]
-
-
-def not_ready(tables: Tables, name: str) -> Problem:
-    """What to say to a search that would wait too long."""
-    what = "The words of what was written" if name == WORDS else f"{name.partition(MARK)[0]}, a stored SearchParameter,"
-    done = tables.following().get(name, 0.0)
-    return Problem.of(
-        "throttled",
-        f"{what} is being indexed: {done:.1%} is done. Search again later",
-        headers={"Retry-After": "5"},
-    )

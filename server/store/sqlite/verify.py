@@ -19,10 +19,11 @@ from server.fhir import body
 from server.ledger import LateIndex, Position, Resource, Version
 from server.outcome import Problem
 from server.store import chain
-from server.store.engine import Finding, Projections, fact_text
+from server.store.engine import WORDS, Finding, Projections, fact_text
+from server.store.refusal import check_definitions
 from server.store.seq import ORDINAL_BITS, seq_of
 from server.store.sqlite import prune, schema
-from server.store.sqlite.compile import TYPE_KEY, WORDS
+from server.store.sqlite.compile import TYPE_KEY
 from server.store.sqlite.late import defined, digest_of, family
 from server.store.sqlite.tables import JOIN_COMMIT, VERSION, Tables, one, version_of
 
@@ -39,10 +40,7 @@ def check_projections(connection: apsw.Connection, version: str) -> None:
         raise Problem.of(
             "unavailable", f"A rebuild stopped at position {applied} of {head}; run `careplan rebuild` again"
         )
-    if schema.setting(connection, "projections") != version:
-        raise Problem.of(
-            "unavailable", "The store was indexed by other definitions; run `careplan rebuild`, which keeps the ledger"
-        )
+    check_definitions(schema.setting(connection, "projections"), version)
 
 
 Step = Callable[[], None]

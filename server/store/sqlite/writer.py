@@ -25,13 +25,14 @@ from server.ledger import Change, Commit, Context, Decide, Fact, Position, Rules
 from server.outcome import Problem
 from server.store.engine import Projections
 from server.store.overlay import Overlay
+from server.store.refusal import check_key, check_queue, not_ready
 from server.store.seq import MAX_CHANGES
 from server.store.sqlite import prune
 from server.store.sqlite.append import Appender, Head
-from server.store.sqlite.late import Late, not_ready
+from server.store.sqlite.late import Late
 from server.store.sqlite.schema import STEPS
 from server.store.sqlite.tables import Behind, Tables, bounded
-from server.store.writer import Decided, answer, decided
+from server.store.writer import Decided, Request, answer, decided
 
 GROUP = 128  # commits that share one fsync
 SWEEP_EVERY = 64  # groups
@@ -40,16 +41,6 @@ STEP = 0.025  # seconds of what is made late in one transaction: those who write
 SEARCH_TIMEOUT = 2.0  # seconds: whoever searches at the head holds up all who write
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Request:
-    """A commit that waits for the writer."""
-
-    decide: Decide
-    context: Context
-    fingerprint: bytes | None
-    done: asyncio.Future[Commit]
 
 
 @dataclass(slots=True)
@@ -110,10 +101,7 @@ class Writer:
     async def commit(self, decide: Decide, context: Context, *, fingerprint: bytes | None = None) -> Commit:
         if self.refusing is not None:
             raise Problem.of("unavailable", self.refusing)
-        if self.waiting >= self._queue_limit:
-            raise Problem.of(
-                "throttled", "Too many writes are waiting; send this one again later", headers={"Retry-After": "1"}
-            )
+        check_queue(self.waiting, self._queue_limit)
         self.waiting += 1
         done: asyncio.Future[Commit] = asyncio.get_running_loop().create_future()
         self._queue.put(Request(decide, context, fingerprint, done))
@@ -222,7 +210,7 @@ class Writer:
             elif self._is_behind:
                 self._queue.put(search)
             else:  # nothing is left to be made: the index is none any more
-                outcomes.append((search, not_ready(self.tables, search.name)))
+                outcomes.append((search, not_ready(search.name, self.tables.following().get(search.name, 0.0))))
         return outcomes
 
     def _one(self, request: Request, head: Head) -> tuple[Head, Commit | BaseException]:
@@ -261,12 +249,7 @@ class Writer:
         if row is None:
             return None
         position, at, fingerprint, answer = row
-        if fingerprint != request.fingerprint:
-            raise Problem.of(
-                "unprocessable",
-                "This Idempotency-Key was used for another request; a key stands for one request",
-                "http.Idempotency-Key",
-            )
+        check_key(fingerprint, request.fingerprint)
         self.appender.flush()
         output, places = orjson.loads(answer)
         versions = [self.tables.vread(type, id, version) for type, id, version in places]
@@ -292,7 +275,7 @@ class Writer:
                 missing = behind
             self._bring_on(missing.name)
             if not self.tables.has_reached(missing.name, missing.position):
-                raise not_ready(self.tables, missing.name)
+                raise not_ready(missing.name, self.tables.following().get(missing.name, 0.0))
 
     def _bring_on(self, name: str) -> None:
         """What a decide waits for, in its own transaction, which is kept for that even where the decide refuses."""
