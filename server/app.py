@@ -51,6 +51,7 @@ from server.validation.terminology import relation
 PATH = "/fhir"
 SQLITE = "sqlite:///"
 PROJECTIONS = "4"  # to be raised with every change to what the index or the facts hold: a store then asks for a rebuild
+READY_WITHIN = 2.0  # seconds in which a store that is ready says its position
 PLACES = {
     "FHIR R4": PATH,
     "CapabilityStatement": f"{PATH}/metadata",
@@ -319,9 +320,14 @@ def _health(store: Store) -> APIRouter:
     @router.get("/health/ready")
     async def ready() -> JSONResponse:
         """Whether reads and writes are taken."""
-        refusing = store.refusing
-        told = {"live": True, "ready": refusing is None, "position": await store.head()}
-        return JSONResponse(told | ({"why": refusing} if refusing else {}), 200 if refusing is None else 503)
+        told: dict[str, Any] = {"live": True, "ready": False}
+        try:
+            told["position"] = await asyncio.wait_for(store.head(), READY_WITHIN)
+        except (Problem, TimeoutError):
+            return JSONResponse(told | {"why": "The store's database does not answer"}, 503)
+        if refusing := store.refusing:
+            return JSONResponse(told | {"why": refusing}, 503)
+        return JSONResponse(told | {"ready": True})
 
     @router.get("/health/live")
     async def live() -> dict[str, bool]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Histogram, generate_latest
@@ -14,6 +15,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from server.ledger import Position
+from server.outcome import Problem
 from server.store.engine import Store
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -44,7 +46,8 @@ async def latest(store: Store) -> bytes:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     else:
         registry.register(_Own())
-    registry.register(_Ledger(await store.head(), await store.statistics()))
+    with suppress(Problem):  # a database that does not answer: the requests' numbers say what came of it
+        registry.register(_Ledger(await store.head(), await store.statistics()))
     return generate_latest(registry)
 
 

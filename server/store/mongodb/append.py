@@ -13,24 +13,28 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import bson
+import structlog
+from bson.errors import BSONError
 from pymongo import InsertOne, UpdateOne
-from pymongo.errors import BulkWriteError, ConnectionFailure, PyMongoError, WriteConcernError
+from pymongo.errors import BulkWriteError, PyMongoError
 
 from server.fhir import body
 from server.ledger import FactRow, IndexRow, Position, Version
 from server.outcome import Problem
 from server.store import chain
 from server.store.engine import Projections
-from server.store.mongodb.document import Document, Standing, document_of
+from server.store.mongodb.document import Document, Standing, document_of, said
+from server.store.mongodb.failure import answering, codes_of, is_passing, is_unsure, problem_of, written_errors
 from server.store.mongodb.reads import Reads
-from server.store.mongodb.schema import MAX_DOCUMENT, Collections, answering
+from server.store.mongodb.schema import MAX_DOCUMENT, Collections, one, some
 from server.store.seq import seq_of
 
-DOUBT = 30.0  # seconds in which it must come out whether an insert landed
+DOUBT = 30.0  # seconds in which it must come out what became of a group of commits
 AGAIN = 0.1  # seconds until it is tried again
-_DUPLICATE = 11000
 _CAUGHT = 16  # commits that are looked for at once
-_SURELY_SMALL = 4_000_000  # bytes of bodies, which with all that is stored beside them stay below MAX_DOCUMENT
+_LONG = 1_000_000  # bytes of a body whose words, which are added later, may not be left out of account
+
+_log = structlog.get_logger("mongodb")
 
 
 @dataclass(slots=True)
@@ -70,7 +74,7 @@ def draft(
     answer: bytes | None,
     entries: list[Entry],
 ) -> Draft:
-    """The commit after `head`. Problem too_costly where MongoDB would not take it."""
+    """The commit after `head`."""
     position = head.position + 1
     changes, links = [], []
     for entry in entries:
@@ -91,20 +95,36 @@ def draft(
         "hash": hash,
         "changes": changes,
     }
-    made = Draft(document, entries, Head(position, at, hash))
-    _check_size(made)
-    return made
+    return Draft(document, entries, Head(position, at, hash))
 
 
-def _check_size(made: Draft) -> None:
-    if sum(len(entry.version.body or b"") for entry in made.entries) < _SURELY_SMALL and len(made.entries) < 5000:
-        return
-    documents = [made.document, *(document_of(each.version, None, each.rows, each.facts) for each in made.entries)]
-    if any(len(bson.encode(each)) > MAX_DOCUMENT for each in documents):
+def check(made: Draft, projections: Projections) -> None:
+    """Problem too_costly or unprocessable where MongoDB would not take a commit, or what is projected of it.
+
+    What is in the ledger has to be projected: all that may be refused is refused before.
+    """
+    documents = [made.document, *(_whole(each, projections) for each in made.entries)]
+    try:
+        size = max(len(bson.encode(each)) for each in documents)
+    except (BSONError, UnicodeError, OverflowError) as error:
+        raise Problem.of(
+            "unprocessable", f"MongoDB has no form for a value in this commit ({type(error).__name__})"
+        ) from None
+    if size > MAX_DOCUMENT:
         raise Problem.of(
             "too_costly",
-            f"One commit holds at most {MAX_DOCUMENT // 1_000_000} MB in this store; send it in several",
+            f"A commit holds at most {MAX_DOCUMENT // 1_000_000} MB in this store, and so does a resource with its "
+            f"index and its words: this comes to {size / 1_000_000:.1f} MB. Send it in several",
         )
+
+
+def _whole(entry: Entry, projections: Projections) -> Document:
+    """The largest that a version's document becomes."""
+    made = document_of(entry.version, None, entry.rows, entry.facts)
+    content = entry.version.body
+    if content is not None and len(content) > _LONG:
+        made |= said(projections.texts(body.loads(content)))
+    return made
 
 
 class Appender:
@@ -117,50 +137,46 @@ class Appender:
         self.reads = reads
         self.projections = projections
         self.head = Head(0, 0, chain.genesis(partition))
+        self.refusing: str | None = None  # why no commit can be answered
 
-    async def append(self, drafts: Sequence[Draft]) -> int:
+    async def append(self, drafts: Sequence[Draft], until: float) -> int:
         """Insert commits, one after the other; how many landed. Another process has the position of the next one.
 
         A connection that is lost leaves an insert in doubt: it is sent again, the same commit to the same position, and
-        what is there then tells. Problem unavailable where even that cannot be found out.
+        what is there then tells. Problem unavailable where even that cannot be found out until then.
         """
-        landed, until = 0, time.monotonic() + DOUBT
+        landed = 0
         while landed < len(drafts):
             try:
                 await self.commits.insert_many([each.document for each in drafts[landed:]], ordered=True)
                 return len(drafts)
-            except BulkWriteError as error:
-                failed = [each for each in error.details["writeErrors"] if each["code"] != _DUPLICATE]
-                if failed:
-                    raise Problem.of("unavailable", f"The database refused a write: {failed[0]['errmsg']}") from None
-                if error.details["writeErrors"]:
-                    landed += int(error.details["writeErrors"][0]["index"])
-                    if not await self._is_ours(drafts[landed].document, until):
-                        return landed
-                    landed += 1
-            except (ConnectionFailure, WriteConcernError):
-                if time.monotonic() > until:
-                    raise _in_doubt() from None
-                await asyncio.sleep(AGAIN)
+            except PyMongoError as error:
+                if is_passing(error):
+                    await _pause(until)
+                    continue
+                if not isinstance(error, BulkWriteError) or codes_of(error):
+                    raise problem_of(error) or error from None
+                landed += int(written_errors(error)[0]["index"])
+                if not await self._is_ours(drafts[landed].document, until):
+                    return landed
+                landed += 1
         return landed
 
     async def _is_ours(self, document: Document, until: float) -> bool:
         """Whether a commit that was refused as a duplicate is its own: it had landed. Asked until a majority tells."""
         asked = {"$or": [{"_id": document["_id"]}, {"id": document["id"]}]}
-        while time.monotonic() < until:
-            with suppress(PyMongoError):
-                found = {int(each["_id"]): each["id"] async for each in self.commits.find(asked, {"id": 1})}
+        while True:
+            with suppress(Problem):
+                found = {int(each["_id"]): each["id"] for each in await some(self.commits, asked, {"id": 1})}
                 if found:
                     return bool(found.get(document["_id"]) == document["id"])
-            await asyncio.sleep(AGAIN)
-        raise _in_doubt()
+            await _pause(until)
 
     async def catch_up(self) -> None:
         """Come to the ledger's end; what is in it and not in the projection is carried on."""
         applied = await self.reads.head()
         if applied > self.head.position:
-            with answering():
-                found = await self.commits.find_one({"_id": applied}, {"at": 1, "hash": 1})
+            found = await one(self.commits, {"_id": applied}, {"at": 1, "hash": 1})
             assert found is not None, "what is applied is in the ledger"
             self.head = _head_of(found)
         while await self.step():
@@ -177,8 +193,7 @@ class Appender:
     async def _next(self) -> list[Document]:
         """The next commits of the ledger, without a gap."""
         start = self.head.position + 1
-        with answering():
-            found = await self.commits.find({"_id": {"$in": [*range(start, start + _CAUGHT)]}}).to_list()
+        found = await some(self.commits, {"_id": {"$in": [*range(start, start + _CAUGHT)]}})
         by_position = {int(document["_id"]): document for document in found}
         documents = []
         while start in by_position:
@@ -188,27 +203,39 @@ class Appender:
 
     async def is_last(self) -> bool:
         """Whether the ledger ends where this process knows it to end."""
-        with answering():
-            return await self.commits.find_one({"_id": self.head.position + 1}, {"_id": 1}) is None
+        return await one(self.commits, {"_id": self.head.position + 1}, {"_id": 1}) is None
 
     def _read(self, document: Document) -> Draft:
         return Draft(document, list(entries_of(document, self.projections)), _head_of(document))
 
-    async def projected(self, drafts: Sequence[Draft]) -> None:
+    async def projected(self, drafts: Sequence[Draft], until: float) -> None:
         """As `project`, tried again while the database is away: what is in the ledger is to be answered for."""
-        until = time.monotonic() + DOUBT
         while True:
             try:
-                await self.project(drafts)
+                return await self.project(drafts)
             except Problem:
-                if time.monotonic() > until:
-                    raise _in_doubt() from None
-                await asyncio.sleep(AGAIN)
-            else:
-                return
+                if self.refusing:
+                    raise
+            await _pause(until)
 
     async def project(self, drafts: Sequence[Draft]) -> None:
-        """Bring the projection on over these commits, which are in the ledger; durable when it returns."""
+        """Bring the projection on over these commits, which are in the ledger; durable when it returns.
+
+        Problem unavailable where the database does not take it, now or, as `refusing` tells, at all.
+        """
+        try:
+            await self._project(drafts)
+        except PyMongoError as error:
+            position = drafts[0].head.position
+            _log.error("not projected", position=position, codes=codes_of(error))
+            self.refusing = (
+                f"The database refuses what is projected of commit {position} or one soon after, which the ledger has; "
+                f"no write is taken until it does not (its codes: {codes_of(error)}). Reading goes on"
+            )
+            raise Problem.of("unavailable", self.refusing) from None
+        self.refusing = None
+
+    async def _project(self, drafts: Sequence[Draft]) -> None:
         entries = [entry for each in drafts for entry in each.entries]
         standing: dict[str, Standing | None] = {}
         for each in reversed(drafts):
@@ -220,7 +247,7 @@ class Appender:
             try:
                 await self.versions.bulk_write(operations, ordered=False)
             except BulkWriteError as error:
-                if any(each["code"] != _DUPLICATE for each in error.details["writeErrors"]):
+                if codes_of(error) or is_unsure(error):
                     raise
             position = drafts[-1].head.position
             await self.marks.update_one(
@@ -262,6 +289,13 @@ def entries_of(document: Document, projections: Projections) -> Iterable[Entry]:
 
 def _head_of(document: Document) -> Head:
     return Head(int(document["_id"]), int(document["at"]), document["hash"])
+
+
+async def _pause(until: float) -> None:
+    """Wait for a moment. Problem unavailable where it is too late for that."""
+    if time.monotonic() > until:
+        raise _in_doubt()
+    await asyncio.sleep(AGAIN)
 
 
 def _in_doubt() -> Problem:

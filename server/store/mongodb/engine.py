@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from pymongo import ASCENDING
-from pymongo.errors import ConfigurationError
+from pymongo.errors import ConfigurationError, PyMongoError
 
 from server.ledger import Change, Commit, Context, Cursor, Decide, Fact, Position, Rules, Version, View
 from server.outcome import Problem
@@ -22,7 +22,7 @@ from server.store.mongodb.document import version_of
 from server.store.mongodb.late import Late
 from server.store.mongodb.leads import OPENED, Leads
 from server.store.mongodb.reads import WHOLE, Known, Reads, check_horizon
-from server.store.mongodb.schema import check, client_of, collections_of, prepare
+from server.store.mongodb.schema import check, client_of, collections_of, prepare, reached, refused
 from server.store.mongodb.writer import Writer
 from server.store.overlay import Overlay
 from server.store.refusal import check_definitions, check_open
@@ -62,7 +62,7 @@ class MongodbStore:
 
     def _connect(self) -> None:
         try:
-            self._client = client_of(self.uri)
+            self._client = client_of(self.uri, self._search_timeout)
         except ConfigurationError as error:
             raise Problem.of("unavailable", f"CAREPLAN_STORE is no URI of a MongoDB: {error}") from None
         database = self._client.get_default_database()
@@ -73,12 +73,19 @@ class MongodbStore:
         self.late = Late(self.collections, self.reads, self.projections, self._search_timeout)
 
     async def open(self, rules: Rules = no_rules) -> None:
-        """Make or check the collections, and start the writer. Problem unavailable where that cannot be."""
+        """Make or check the collections, and start the writer; waits for a while for a database that is away.
+
+        Problem unavailable where that cannot be.
+        """
         self._connect()
         try:
+            await reached(self._client, self.uri)
             await prepare(self.collections, self.partition, self.projections.version)
             settings = await check(self.collections, self.partition)
             check_definitions(settings["projections"], self.projections.version)
+        except PyMongoError as error:
+            await self._client.close()
+            raise refused(error) from None
         except BaseException:
             await self._client.close()
             raise
@@ -131,8 +138,8 @@ class MongodbStore:
 
     @property
     def refusing(self) -> str | None:
-        """The database says so at each write, and no longer than it lasts."""
-        return None
+        """Where the database does not take what is projected of a commit; what passes it says at each write."""
+        return self.writer.appender.refusing
 
     async def leads(self, what: str) -> bool:
         return await self.leading.leads(what)

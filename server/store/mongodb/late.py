@@ -19,8 +19,9 @@ from server.search.filter import ALL
 from server.store.engine import WORDS, Projections
 from server.store.mongodb.compile import Compiler
 from server.store.mongodb.document import INDEXED, Document, bounds, keys, said
+from server.store.mongodb.failure import answering
 from server.store.mongodb.reads import Reads
-from server.store.mongodb.schema import Collections, answering
+from server.store.mongodb.schema import Collections, one, some
 from server.store.refusal import not_ready
 from server.store.seq import seq_of
 
@@ -72,8 +73,7 @@ class Late:
         """How much of the ledger each has followed, from 0 to 1."""
         target = seq_of(await self.reads.head() + 1) - 1
         names = (WORDS, *await self.defined())
-        with answering():
-            found = await self.marks.find({"_id": {"$in": list(names)}}).to_list()
+        found = await some(self.marks, {"_id": {"$in": list(names)}})
         seqs = {document["_id"]: int(document["followed"]) for document in found}
         empty = seq_of(1) - 1
         return {name: 1.0 if target == empty else min(1.0, seqs.get(name, 0) / target) for name in names}
@@ -91,8 +91,7 @@ class Late:
         return self._indexes
 
     async def _seq(self, name: str) -> int:
-        with answering():
-            found = await self.marks.find_one({"_id": name})
+        found = await one(self.marks, {"_id": name})
         return 0 if found is None else int(found["followed"])
 
     async def _step(self, name: str, seq: int, target: int) -> None:

@@ -13,7 +13,8 @@ from contextlib import suppress
 from pymongo import DESCENDING
 from pymongo.errors import PyMongoError
 
-from server.store.mongodb.schema import Collection, Document, answering, insert_once
+from server.store.mongodb.failure import answering
+from server.store.mongodb.schema import Collection, Document, insert_once, some
 
 BEAT = 2.0  # seconds
 LAPSE = 15.0  # seconds without a beat
@@ -57,8 +58,7 @@ class Leads:
                 await self.leads_of.update_one({"_id": f"{what} {term}"}, {"$set": {"over": True}})
 
     async def _last(self, what: str) -> tuple[int, int, bool]:
-        with answering():
-            found = await self.leads_of.find({"what": what}).sort("term", DESCENDING).limit(1).to_list()
+        found = await some(self.leads_of, {"what": what}, sort=[("term", DESCENDING)], limit=1)
         return (int(found[0]["term"]), int(found[0]["beat"]), found[0]["over"]) if found else (0, 0, True)
 
     def _is_silent(self, what: str, term: int, beat: int) -> bool:

@@ -13,7 +13,8 @@ from server.outcome import Problem
 from server.store import token
 from server.store.engine import Named, Page
 from server.store.mongodb.document import Document, Standing, fact_key, facts_of, standing_of, version_of
-from server.store.mongodb.schema import Collections, answering
+from server.store.mongodb.failure import answering
+from server.store.mongodb.schema import Collections, one, some
 from server.store.seq import ORDINAL_BITS, seq_of
 from server.store.token import AFTER, Token
 
@@ -65,8 +66,7 @@ class Reads:
         return max(1, int(self.timeout * 1000))
 
     async def mark(self) -> Mark:
-        with answering():
-            found = await self.collections.marks.find_one({"_id": "head"})
+        found = await one(self.collections.marks, {"_id": "head"})
         assert found is not None, "it was made when the store was opened"
         self.known.applied = max(self.known.applied, int(found["applied"]))
         return Mark(self.known.applied, int(found["horizon"]), found["last"])
@@ -132,9 +132,8 @@ class Reads:
     async def position_at(self, at: int) -> Position:
         """The last applied position whose instant is not after `at`."""
         head = await self.head()
-        with answering():
-            found = self.collections.commits.find({"at": {"$lte": at}, "_id": {"$lte": head}}, {"_id": 1})
-            last = await found.sort("_id", DESCENDING).limit(1).to_list()
+        asked = {"at": {"$lte": at}, "_id": {"$lte": head}}
+        last = await some(self.collections.commits, asked, {"_id": 1}, sort=[("_id", DESCENDING)], limit=1)
         return int(last[0]["_id"]) if last else 0
 
     async def changes(self, after: Cursor, limit: int) -> list[Version]:

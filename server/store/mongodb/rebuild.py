@@ -6,12 +6,15 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from pymongo import DESCENDING
+
 from server.outcome import Problem
 from server.store.engine import Projections
 from server.store.mongodb import leads
 from server.store.mongodb.append import Appender
+from server.store.mongodb.failure import answering
 from server.store.mongodb.reads import Reads
-from server.store.mongodb.schema import Collections, answering
+from server.store.mongodb.schema import Collections, some
 
 _UNFINISHED = "a rebuild that was broken off"  # a name that no projections have
 
@@ -30,7 +33,7 @@ async def rebuild(
         await collections.versions.delete_many({})
         await collections.marks.delete_many({"followed": {"$exists": True}})
         await collections.marks.replace_one({"_id": "head"}, {"applied": 0, "horizon": 0, "last": {}})
-        last = await collections.commits.find({}, {"_id": 1}).sort("_id", -1).limit(1).to_list()
+    last = await some(collections.commits, {}, {"_id": 1}, sort=[("_id", DESCENDING)], limit=1)
     head = int(last[0]["_id"]) if last else 0
     reads.known.applied = 0
     appender = Appender(collections, reads, projections, partition)
@@ -55,6 +58,5 @@ async def _check_closed(collections: Collections) -> None:
 
 
 async def _beats(collections: Collections) -> dict[str, int]:
-    with answering():
-        found = await collections.leads.find({"over": False}).to_list()
+    found = await some(collections.leads, {"over": False})
     return {each["_id"]: int(each["beat"]) for each in found if each["what"].startswith(leads.OPENED)}

@@ -11,28 +11,34 @@ Every write waits for a majority and its journal, every read is of what a majori
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
+import structlog
 from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, ReadPreference, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import DuplicateKeyError, ExecutionTimeout, NetworkTimeout, PyMongoError
+from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from server.outcome import Problem
+from server.store.mongodb.failure import answering, codes_of, is_passing
 
 SCHEMA = 1
 MAX_DOCUMENT = 16_000_000  # bytes: MongoDB takes 16 MiB
 WRITE_WITHIN = 10_000  # milliseconds until a majority has a write
 SELECT_WITHIN = 5_000  # milliseconds until a server that writes is found
-ANSWER_WITHIN = 30_000  # milliseconds until a server answers
+ANSWER_WITHIN = 15_000  # milliseconds until a server answers, where no search may take longer
+START_WITHIN = 60.0  # seconds that the store waits for its database when it is opened
 
 Document = dict[str, Any]
 Collection = AsyncCollection[Document]
+Keys = list[tuple[str, int]]
 
-INDEXES: dict[str, list[tuple[list[tuple[str, int]], bool]]] = {  # keys, and whether they are unique
+INDEXES: dict[str, list[tuple[Keys, bool]]] = {  # keys, and whether they are unique
     "commits": [([("id", ASCENDING)], True), ([("at", ASCENDING)], False)],
     "versions": [
         ([("reference", ASCENDING), ("_id", DESCENDING)], False),
@@ -45,6 +51,9 @@ INDEXES: dict[str, list[tuple[list[tuple[str, int]], bool]]] = {  # keys, and wh
         ([("until", ASCENDING)], False),
     ],
 }
+OTHER = {"sparse", "partialFilterExpression", "expireAfterSeconds", "collation", "hidden"}  # than our indexes have
+
+_log = structlog.get_logger("mongodb")
 
 
 class Collections(NamedTuple):
@@ -55,17 +64,44 @@ class Collections(NamedTuple):
     leads: Collection
 
 
-def client_of(uri: str) -> AsyncMongoClient[Document]:
-    """A client that has a majority keep every write; it connects when it is first asked."""
+def client_of(uri: str, search_timeout: float) -> AsyncMongoClient[Document]:
+    """A client, which connects when it is first asked. `search_timeout`, in seconds, is what one question may take."""
     return AsyncMongoClient(
         uri,
         retryWrites=True,
         retryReads=True,
         serverSelectionTimeoutMS=SELECT_WITHIN,
         connectTimeoutMS=SELECT_WITHIN,
-        socketTimeoutMS=ANSWER_WITHIN,
+        socketTimeoutMS=max(ANSWER_WITHIN, int(search_timeout * 1000) + SELECT_WITHIN),
         appname="careplan-server",
     )
+
+
+async def reached(client: AsyncMongoClient[Document], uri: str) -> None:
+    """Return once a server that takes writes answers. Problem unavailable where none does, or it refuses our user."""
+    until = time.monotonic() + START_WITHIN
+    hosts = urlsplit(uri).netloc.rpartition("@")[2]
+    while True:
+        try:
+            await client.admin.command("ping")
+            return
+        except PyMongoError as error:
+            if not is_passing(error):
+                raise refused(error) from None
+            name = type(error).__name__
+        if time.monotonic() > until:
+            raise Problem.of(
+                "unavailable", f"No MongoDB that takes writes answered at {hosts} within {START_WITHIN:.0f} s ({name})"
+            )
+        _log.warning("waiting for the database", at=hosts, error=name)
+        await asyncio.sleep(1)
+
+
+def refused(error: PyMongoError) -> Problem:
+    """What to say at the start where the database is there and does not do what it is asked."""
+    name = (error.details or {}).get("codeName", "") if isinstance(error, OperationFailure) else type(error).__name__
+    codes = ", ".join(map(str, codes_of(error)))
+    return Problem.of("unavailable", f"The database refuses what a store needs at its start: {name} ({codes})")
 
 
 def collections_of(database: AsyncDatabase[Document]) -> Collections:
@@ -81,18 +117,40 @@ async def prepare(found: Collections, partition: str, projections: str) -> None:
     """Make what is missing of indexes and settings. Problem unavailable for what is no store of this partition."""
     with answering():
         for name, indexes in INDEXES.items():
-            for keys, is_unique in indexes:
-                await getattr(found, name).create_index(keys, unique=is_unique)
+            await _index(getattr(found, name), indexes)
         settings = {"_id": "settings", "schema": SCHEMA, "partition": partition, "projections": projections}
         await insert_once(found.marks, settings)
         await insert_once(found.marks, {"_id": "head", "applied": 0, "horizon": 0, "last": {}})
     await check(found, partition)
 
 
+async def _index(collection: Collection, indexes: list[tuple[Keys, bool]]) -> None:
+    """Make the indexes that are missing. Problem unavailable where there is another in the place of one."""
+    there = await collection.index_information()
+    for keys, is_unique in indexes:
+        found = {name: one for name, one in there.items() if name == _name(keys) or _keys(one) == keys}
+        for name, one in found.items():
+            if _keys(one) != keys or bool(one.get("unique")) != is_unique or OTHER & one.keys():
+                raise Problem.of(
+                    "unavailable",
+                    f"The index {name} of {collection.full_name} is not as this release makes it "
+                    f"({_name(keys)}{', unique' if is_unique else ''}): drop it, and it is made at the next start",
+                )
+        if not found:
+            await collection.create_index(keys, unique=is_unique)
+
+
+def _name(keys: Keys) -> str:
+    return "_".join(f"{field}_{direction}" for field, direction in keys)
+
+
+def _keys(index: Mapping[str, Any]) -> Keys:
+    return [(field, int(direction)) for field, direction in index["key"]]
+
+
 async def check(found: Collections, partition: str) -> Document:
     """The store's settings. Problem unavailable where they are not this release's and this partition's."""
-    with answering():
-        settings = await found.marks.find_one({"_id": "settings"})
+    settings = await one(found.marks, {"_id": "settings"})
     name = found.marks.database.name
     if settings is None:
         raise Problem.of("unavailable", f"There is no store in the database {name}")
@@ -107,6 +165,25 @@ async def check(found: Collections, partition: str) -> Document:
     return settings
 
 
+async def one(collection: Collection, condition: Document, fields: Mapping[str, int] | None = None) -> Document | None:
+    """The first document that meets a condition. Problem unavailable or timeout."""
+    with answering():
+        return await collection.find_one(condition, fields, max_time_ms=ANSWER_WITHIN)
+
+
+async def some(
+    collection: Collection,
+    condition: Document,
+    fields: Mapping[str, int] | None = None,
+    sort: Keys | None = None,
+    limit: int = 0,
+) -> list[Document]:
+    """The documents that meet a condition. Problem unavailable or timeout."""
+    with answering():
+        cursor = collection.find(condition, fields, sort=sort, limit=limit, max_time_ms=ANSWER_WITHIN)
+        return await cursor.to_list()
+
+
 async def insert_once(collection: Collection, document: Document) -> bool:
     """Insert a document where its `_id` is free; whether it was."""
     try:
@@ -114,18 +191,3 @@ async def insert_once(collection: Collection, document: Document) -> bool:
     except DuplicateKeyError:
         return False
     return True
-
-
-@contextmanager
-def answering() -> Iterator[None]:
-    """What fails at the database, as a Problem: timeout where it takes too long, else unavailable."""
-    try:
-        yield
-    except (ExecutionTimeout, NetworkTimeout):
-        raise Problem.of("timeout", "The database took too long; narrow it, for instance to one patient") from None
-    except PyMongoError as error:
-        raise unreachable(error) from None
-
-
-def unreachable(error: PyMongoError) -> Problem:
-    return Problem.of("unavailable", f"The database cannot be asked ({type(error).__name__}). Send this again later")

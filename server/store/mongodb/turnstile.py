@@ -13,8 +13,9 @@ import time
 
 from pymongo import DESCENDING
 
+from server.store.mongodb.failure import answering
 from server.store.mongodb.reads import Reads
-from server.store.mongodb.schema import Collection, answering, insert_once
+from server.store.mongodb.schema import Collection, insert_once, one, some
 
 LAPSE = 2.0  # seconds without any progress
 _LOOK = 0.002  # seconds between two looks, at first
@@ -56,15 +57,13 @@ class Turnstile:
             pause = min(pause * 1.5, _SELDOM)
 
     async def _over(self, tickets: range) -> frozenset[int]:
-        with answering():
-            found = await self.turns.find({"_id": {"$in": [-each for each in tickets]}}).to_list()
+        found = await some(self.turns, {"_id": {"$in": [-each for each in tickets]}})
         return frozenset(-int(each["_id"]) for each in found)
 
     async def is_called(self) -> bool:
         """Whether another waits: behind our ticket, or, where we have none, at all."""
-        with answering():
-            if self.ticket is not None:
-                return await self.turns.find_one({"_id": self.ticket + 1}) is not None
+        if self.ticket is not None:
+            return await one(self.turns, {"_id": self.ticket + 1}) is not None
         last = await self._last()
         return last > 0 and last not in await self._over(range(last, last + 1))
 
@@ -83,6 +82,5 @@ class Turnstile:
             await insert_once(self.turns, {"_id": -ticket})
 
     async def _last(self) -> int:
-        with answering():
-            found = await self.turns.find({}).sort("_id", DESCENDING).limit(1).to_list()
+        found = await some(self.turns, {}, sort=[("_id", DESCENDING)], limit=1)
         return max(0, int(found[0]["_id"])) if found else 0

@@ -14,7 +14,7 @@ from server.store.mongodb.append import entries_of
 from server.store.mongodb.document import OPEN, Document, Standing, document_of, keys, said
 from server.store.mongodb.late import Late
 from server.store.mongodb.reads import Mark, Reads
-from server.store.mongodb.schema import answering
+from server.store.mongodb.schema import one, some
 from server.store.seq import seq_of
 
 
@@ -27,8 +27,7 @@ async def findings(
     await checked.prepare()
     hash, last = chain.genesis(partition), 0
     for position in range(1, mark.applied + 1):
-        with answering():
-            document = await reads.collections.commits.find_one({"_id": position})
+        document = await one(reads.collections.commits, {"_id": position})
         if document is None:
             yield Finding(f"commit {position}", "it is missing from the ledger")
             continue
@@ -70,8 +69,7 @@ class _Checked:
         self.count = 0
 
     async def prepare(self) -> None:
-        with answering():
-            found = await self.reads.collections.marks.find({"followed": {"$exists": True}}).to_list()
+        found = await some(self.reads.collections.marks, {"followed": {"$exists": True}})
         self.reached = {each["_id"]: int(each["followed"]) for each in found}
         self.indexes = await self.late.defined()
 

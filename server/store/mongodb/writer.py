@@ -19,11 +19,12 @@ from pymongo.errors import PyMongoError
 from server.ledger import Commit, Context, Decide, Rules, Version
 from server.outcome import Problem
 from server.store.engine import Projections
-from server.store.mongodb.append import Appender, Draft, Entry, Head, draft
+from server.store.mongodb.append import DOUBT, Appender, Draft, Entry, Head, check, draft
 from server.store.mongodb.compile import Reached
+from server.store.mongodb.failure import problem_of
 from server.store.mongodb.head import HeadView, Waits
 from server.store.mongodb.reads import Reads
-from server.store.mongodb.schema import Collections, answering, unreachable
+from server.store.mongodb.schema import Collections, one
 from server.store.mongodb.turnstile import Turnstile
 from server.store.refusal import check_key, check_queue
 from server.store.seq import MAX_CHANGES
@@ -103,7 +104,7 @@ class Writer:
             outcomes = await self._group(group)
         except Exception as error:  # noqa: BLE001 - whatever it is, none of the group was answered and each is told
             self._is_behind = True
-            problem = unreachable(error) if isinstance(error, PyMongoError) else error
+            problem = (problem_of(error) or error) if isinstance(error, PyMongoError) else error
             outcomes = [Outcome(request, problem, 0) for request in group]
         for outcome in outcomes:
             self._answer(outcome)
@@ -129,12 +130,13 @@ class Writer:
             await self.appender.catch_up()
             self._is_behind = False
         drafts, outcomes = await self._decided(group)
+        until = time.monotonic() + DOUBT
         if drafts:
-            landed, is_called = await asyncio.gather(self.appender.append(drafts), self._is_called())
+            landed, is_called = await asyncio.gather(self.appender.append(drafts, until), self._is_called())
         else:
             landed, is_called = 0, await self._is_called()
         if landed:
-            await self.appender.projected(drafts[:landed])
+            await self.appender.projected(drafts[:landed], until)
             self.appender.head = drafts[landed - 1].head
             self.wrote.set()
         if landed < len(drafts) or (not drafts and not await self.appender.is_last()):
@@ -235,13 +237,13 @@ class Writer:
         ]
         kept_answer = None if request.fingerprint is None else answer(position, made)
         written = draft(head, context.commit_id, at, context.actor, request.fingerprint, kept_answer, entries)
+        check(written, self._projections)
         return written, Commit(position, context.commit_id, at, _versions(made, entries), made.output)
 
     async def _known(self, request: Request) -> Commit | None:
         """The commit that this idempotency key made before."""
         fields = {"at": 1, "fingerprint": 1, "answer": 1}
-        with answering():
-            found = await self._collections.commits.find_one({"id": request.context.commit_id}, fields)
+        found = await one(self._collections.commits, {"id": request.context.commit_id}, fields)
         if found is None:
             return None
         check_key(found["fingerprint"], request.fingerprint)
