@@ -371,6 +371,33 @@ class StoreContract:
         assert processes * rounds * 4 == body.loads(counter.body or b"")["number"]
         assert 1 + rounds + processes * rounds * 4 == await store.head()
 
+    async def test_whatever_a_resource_holds_is_kept_and_found(self, store: Store) -> None:
+        """What JSON allows and a database's own form may not: names with dots, depth, NUL, what is long or empty."""
+        deep: Any = "end"
+        for n in range(150):
+            deep = {"": deep} if n % 2 else [deep]
+        odd = ["", ".", "$", "a.b", "$set", "\0", "a\0b", "\U0001f9d1\u200d\u2695\ufe0f", "\ufdd0", "é", "x" * 20_000]
+        members = {name: {name: name} for name in odd if name} | {"deep": deep, "many": 2**63, "none": None}
+        changes = [
+            *(patient(f"p{n}", text, title=text, narrative=f"{text} word", **members) for n, text in enumerate(odd)),
+            patient("a.-Z9" + "0" * 59, *(f"i{n}" for n in range(3000))),
+            *(plan(f"c{n}", f"Patient/p{n}", title=text) for n, text in enumerate(odd)),
+        ]
+        commit = await write(store, *changes)
+        assert [change.stamped(1, commit.at) for change in changes] == [version.body for version in commit.versions]
+        for n, text in enumerate(odd):
+            stored = await store.read("Patient", f"p{n}")
+            assert commit.versions[n] == stored
+            assert [f"p{n}"] == await ids(store, "Patient", Equal("Patient.identifier", (text.encode(),)))
+            assert [f"p{n}"] == await ids(store, "Patient", Equal("Patient.title", (text.encode(),)))
+        assert ["a.-Z9" + "0" * 59] == await ids(store, "Patient", Equal("Patient.identifier", (b"i2999",)))
+        assert len(odd) == len(await ids(store, "Patient", Words("narrative", ("word",))))
+        assert dict.fromkeys(odd, 1) == {
+            key: len(found) for key, found in (await (await store.view()).facts("of", odd)).items()
+        }
+        await asyncio.gather(*(write(store, patient(f"q{n}", text)) for n, text in enumerate(odd)))
+        assert 1 + len(odd) == await store.head()
+
     # -- reading at a position -------------------------------------------------------------------------------------
 
     async def test_read_at_a_position(self, store: Store) -> None:

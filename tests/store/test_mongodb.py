@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,13 +15,14 @@ import pymongo
 import pytest
 from pymongo import monitoring
 
-from server.ledger import Commit
+from server.ledger import Change, Commit
 from server.outcome import Problem
 from server.search.filter import ALL, Equal, Words
 from server.store.engine import Projections, Search, Store
-from server.store.mongodb import MongodbStore, leads, turnstile
+from server.store.mongodb import MongodbStore, append, leads, schema, turnstile
 from server.store.mongodb.append import Appender
-from tests.mongodb import mongodb
+from server.store.mongodb.document import document_of
+from tests.mongodb import running
 from tests.proxy import proxied
 from tests.store.contract import (
     PROJECTIONS,
@@ -30,28 +33,14 @@ from tests.store.contract import (
     ids,
     patient,
     plan,
+    put,
     write,
     writes,
 )
 
 
-@pytest.fixture(scope="module")
-def uri() -> Iterator[str]:
-    with mongodb() as uri:
-        yield uri
-
-
 def make_store(uri: str) -> Store:
     return MongodbStore(uri, PROJECTIONS)
-
-
-@pytest.fixture
-def database(uri: str) -> Iterator[str]:
-    """The URI of a database that is empty, and gone after the test."""
-    name = f"careplan-test-{uuid.uuid4().hex[:12]}"
-    yield f"{uri.rstrip('/')}/{name}"
-    with pymongo.MongoClient[dict[str, Any]](uri) as client:
-        client.drop_database(name)
 
 
 @pytest.fixture
@@ -74,13 +63,15 @@ class TestMongodbStore(StoreContract):
 
 
 class Commands(monitoring.CommandListener):
-    """What is sent to the database: "find versions"."""
+    """What is sent to the database: "find versions", and the whole of each."""
 
     def __init__(self) -> None:
         self.sent: list[str] = []
+        self.whole: list[tuple[str, Mapping[str, Any]]] = []
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         self.sent.append(f"{event.command_name} {event.command.get(event.command_name)}")
+        self.whole.append((event.command_name, event.command))
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
         pass
@@ -101,11 +92,15 @@ async def _some_history(store: Store) -> None:
 # -- what is sent ------------------------------------------------------------------------------------------------------
 
 
-async def test_round_trips_of_a_commit(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
+    made = Commands()
+    monkeypatch.setattr(monitoring, "_LISTENERS", monitoring._LISTENERS._replace(command_listeners=[made]))
+    return made
+
+
+async def test_round_trips_of_a_commit(database: str, commands: Commands) -> None:
     """However many write at once and however much a transaction holds; `find turns` goes beside the insert."""
-    commands = Commands()
-    listeners = monitoring._LISTENERS._replace(command_listeners=[commands])
-    monkeypatch.setattr(monitoring, "_LISTENERS", listeners)
     store = MongodbStore(database, PROJECTIONS, follows=False)
     await store.open()
     await write(store, patient("a"))
@@ -125,6 +120,69 @@ async def test_round_trips_of_a_commit(database: str, monkeypatch: pytest.Monkey
     await store.close()
 
 
+async def test_concerns_and_limits_are_of_every_command(
+    database: str, commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the URI says: a majority and its journal for each write, a majority and a time limit for each read."""
+    monkeypatch.setattr(turnstile, "LAPSE", 0.1)
+    options = (
+        "w=1&journal=false&wTimeoutMS=1&readPreference=secondaryPreferred&readConcernLevel=local&retryWrites=false"
+    )
+    store = MongodbStore(f"{database}?{options}", PROJECTIONS, page_horizon=0.0)
+    await store.open()
+    await store.collections.turns.insert_one({"_id": 1})
+    await _some_history(store)
+    store.writer._has_met = True
+    await write(store, patient("z"))
+    await store.history(None, None, since=0, at=(0, 1), count=1, page=None)
+    await store.prune()
+    assert [] == [finding async for finding in store.verify()]
+    assert store._client.options.retry_writes
+    assert 5.0 == store._client.options.server_selection_timeout
+    assert (5.0, 15.0) == (
+        store._client.options.pool_options.connect_timeout,
+        store._client.options.pool_options.socket_timeout,
+    )
+    await store.close()
+    written = {"insert", "update", "delete"}
+    for name, command in commands.whole:
+        assert not {"startTransaction", "txnNumber"} & command.keys()
+        if name in written:
+            assert {"w": "majority", "j": True, "wtimeout": 10_000} == command["writeConcern"]
+        if name in {"find", "count", "aggregate"}:
+            assert {"level": "majority"} == {k: v for k, v in command["readConcern"].items() if k == "level"}
+            assert 0 < command["maxTimeMS"] <= 15_000
+            assert "primary" == command.get("$readPreference", {"mode": "primary"})["mode"].removesuffix("Preferred")
+    asking = {"find", "getMore", "count", "aggregate", "ping", "listIndexes", "createIndexes", "endSessions"}
+    assert {"insert", "update"} <= {name for name, _ in commands.whole} <= written | asking
+
+
+async def test_index_that_is_missing_is_made_and_another_in_its_place_is_told(database: str) -> None:
+    store = MongodbStore(database, PROJECTIONS)
+    await store.open()
+    commits, versions = store.collections.commits, store.collections.versions
+    made = await versions.index_information()
+    await versions.drop_index("facts.k_1")
+    await store.close()
+    await store.open()
+    assert made == await store.collections.versions.index_information()
+    await store.close()
+    with pymongo.MongoClient[dict[str, Any]](database) as client:
+        commits = client.get_default_database()["commits"]
+        commits.drop_index("id_1")
+        commits.create_index("id")
+        with pytest.raises(Problem, match="as this release makes it"):
+            await store.open()
+        commits.drop_index("id_1")
+        commits.create_index([("id", -1)], name="id_1", unique=True)
+        with pytest.raises(Problem, match="drop it"):
+            await store.open()
+        commits.drop_index("id_1")
+    await store.open()
+    assert (await store.collections.commits.index_information())["id_1"]["unique"]
+    await store.close()
+
+
 async def test_commit_larger_than_a_document_is_refused_before_it_is_written(store: MongodbStore) -> None:
     await write(store, patient("a"))
     with pytest.raises(Problem) as refused:
@@ -133,6 +191,26 @@ async def test_commit_larger_than_a_document_is_refused_before_it_is_written(sto
     assert 1 == await store.head()
     assert 1 == await store.collections.commits.count_documents({})
     await write(store, *(patient(f"b{n}", title="x" * 10_000) for n in range(17)))
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        patient("b", *(f"{'x' * 30}{n}" for n in range(120_000))),  # its index is larger than it is
+        put(
+            {"resourceType": "Patient", "id": "b", "narrative": " ".join(f"w{n}" for n in range(600_000))}
+        ),  # so are its words
+    ],
+    ids=["index", "words"],
+)
+async def test_resource_whose_index_is_larger_than_a_document_is_refused(store: MongodbStore, large: Change) -> None:
+    await write(store, patient("a", "x"))
+    with pytest.raises(Problem) as refused:
+        await write(store, large)
+    assert "too_costly" == refused.value.kind
+    assert (1, None) == (await store.head(), store.refusing)
+    assert 1 == await store.collections.commits.count_documents({})
+    assert ["a"] == await ids(store, "Patient", Equal("Patient.identifier", (b"x",)))
 
 
 # -- what goes wrong ---------------------------------------------------------------------------------------------------
@@ -160,6 +238,51 @@ async def test_commit_that_a_process_left_behind_is_carried_on(database: str, mo
     assert [] == [finding async for finding in other.verify()]
     await other.close()
     await store.close()
+
+
+async def test_projection_that_the_database_refuses_is_told_and_carried_on_once_it_does_not(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No check before the ledger foresaw it: writes wait for the operator, reads go on."""
+    store = MongodbStore(database, PROJECTIONS)
+    await store.open()
+    await write(store, patient("a", "x"))
+
+    def refused(*arguments: Any) -> dict[str, Any]:
+        return {**document_of(*arguments), "a.b": 1, "$c": 1}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(append, "document_of", refused)
+        for _ in range(2):
+            with pytest.raises(Problem, match="commit 2") as told:
+                await asyncio.wait_for(write(store, patient("b", "x")), 10)
+            assert ("unavailable", told.value.issues[0].diagnostics) == (told.value.kind, store.refusing)
+        assert ["a"] == await ids(store, "Patient", Equal("Patient.identifier", (b"x",)))
+    assert 3 == (await write(store, patient("c", "x"))).position
+    assert store.refusing is None
+    assert ["a", "b", "c"] == await ids(store, "Patient", Equal("Patient.identifier", (b"x",)))
+    assert [] == [finding async for finding in store.verify()]
+    await store.close()
+
+
+async def test_open_waits_for_a_database_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "SELECT_WITHIN", 200)
+    monkeypatch.setattr(schema, "START_WITHIN", 0.5)
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        host, port = free.getsockname()
+    store = MongodbStore(f"mongodb://user:secret@{host}:{port}/none", PROJECTIONS)
+    with pytest.raises(Problem, match=f"answered at {host}:{port}") as refused:
+        await store.open()
+    assert "secret" not in str(refused.value)
+    monkeypatch.setattr(schema, "START_WITHIN", 30.0)
+    store = MongodbStore(f"mongodb://{host}:{port}/none", PROJECTIONS)
+    opening = asyncio.create_task(store.open())
+    await asyncio.sleep(1)
+    assert not opening.done()
+    with running(str(tmp_path), f"{host}:{port}"):
+        await opening
+        assert 1 == (await write(store, patient("a"))).position
+        await store.close()
 
 
 async def test_turn_of_a_process_that_is_gone_lapses(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
