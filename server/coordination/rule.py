@@ -11,6 +11,7 @@ from server.coordination import modifier, write
 from server.coordination.agreement import agreement, expiry
 from server.coordination.assignment import episode, staff, team
 from server.coordination.caseload import caseload
+from server.coordination.enrolment import judgement as enrolment
 from server.coordination.handoff import hold, judgement
 from server.coordination.lead import judgement as designation
 from server.coordination.lead import kept as lead
@@ -21,7 +22,7 @@ from server.ledger import Change, Context, View
 from server.outcome import Issue, Problem
 
 ASSIGNING = frozenset({"CareTeam", "EpisodeOfCare", "Patient", "Practitioner", "PractitionerRole"})
-WATCHED = ASSIGNING | {"CarePlan", "Contract", "PlanDefinition", "QuestionnaireResponse", "Task"}
+WATCHED = ASSIGNING | enrolment.TOLD | {"CarePlan", "Contract", "PlanDefinition", "QuestionnaireResponse", "Task"}
 
 DESIGNED = "designation"  # the kind of fact that is kept under a form, too
 
@@ -56,11 +57,13 @@ def _concerns(change: Change) -> bool:
         return change.type == "Patient" and _is_linked(change)
     if change.type == "CarePlan":
         return shared_plan.is_of_somebody(change)
+    if change.type in enrolment.TOLD and enrolment.concerns(change):
+        return True
     if change.type == "QuestionnaireResponse":
         return change.method != "POST"
     if change.type == "Contract" or (change.type == "Task" and change.method == "POST"):
         return bool(change.facts) or change.resource is None
-    return change.type in WATCHED
+    return change.type in WATCHED - enrolment.TOLD
 
 
 def _is_linked(change: Change) -> bool:
@@ -72,7 +75,7 @@ async def _concerned(before: View, changes: list[Change]) -> list[Change]:
     unlinked = [change.reference for change in changes if change.type == "Patient" and not _is_linked(change)]
     loose = [change.reference for change in changes if change.type == "Task" and not change.facts]
     apart: set[str] = set()
-    forms = [change.reference for change in changes if change.type == "QuestionnaireResponse"]
+    forms = [change.reference for change in changes if change.type == "QuestionnaireResponse" and not change.facts]
     for kind, references in (("member", unlinked), ("subject", loose), (DESIGNED, forms)):
         if references:
             found = await before.facts(kind, references)
@@ -91,6 +94,7 @@ async def _judged(context: Context, before: View, changes: Sequence[Change], aft
         return further
     programs = await active(after)
     further = [*further, *await _documents(context, before, changes, after, programs)]
+    further += await enrolment.judged(context, before, changes, after, programs)
     tasks = [change for change in changes if change.type == "Task"]
     opened: list[Change] = []
     if tasks:

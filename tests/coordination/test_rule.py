@@ -46,9 +46,13 @@ async def test_rules_ask_nothing_of_what_they_do_not_watch() -> None:
         "intent": "plan",
         "subject": {"reference": "Patient/m1"},
     }
-    assert "Observation" not in WATCHED
-    for written in (plan, patient("new"), practitioner("new"), role("new")):
+    coded = {"coding": [{"system": "http://loinc.org", "code": "29463-7"}]}
+    weight = {"resourceType": "Observation", "id": "w", "status": "final", "code": coded}
+    weight["subject"] = {"reference": "Patient/m1"}
+    assert "Medication" not in WATCHED
+    for written in (plan, weight, patient("new"), practitioner("new"), role("new")):
         assert 0 == await queries(memory, posted(change(written)))
+    assert 0 == await queries(memory, change(weight))
 
 
 async def test_rules_ask_little_however_many_members_a_manager_has() -> None:

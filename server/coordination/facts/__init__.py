@@ -30,6 +30,10 @@ rows beside the search index, and `View.facts` finds them by kind and key.
     staff         Organization/3            a PractitionerRole there
     agreement     Organization/3, Contract/2   a Contract between organizations
     designation   Patient/1, Task/5, QuestionnaireResponse/4, Contract/2   a proposal of a member's lead
+    evidence      Patient/1, Observation/6  what is said of the member by a code of ours; the same at itself
+    consent       Patient/1, Consent/8      what the member agreed to or declined
+    coverage      Patient/1                 an active Coverage of a kind of ours
+    offer         Patient/1, Task/5         a Task that offers the member a program
     program       *                         an active program, by the digest of its content
 
 References are kept as "Patient/1" whatever form they came in: versioned and absolute ones are the same person.
@@ -43,8 +47,11 @@ from server.coordination.facts import (
     care_plan,
     care_team,
     communication,
+    consent,
     contract,
+    coverage,
     episode_of_care,
+    evidence,
     flag,
     healthcare_service,
     location,
@@ -61,13 +68,17 @@ from server.coordination.facts.address import ADDRESS, GEOLOCATION, Place, addre
 from server.coordination.facts.care_plan import Followed
 from server.coordination.facts.care_team import Assignment, Participant, Team, is_entered_in_error, programs_named
 from server.coordination.facts.communication import Message
+from server.coordination.facts.consent import Decision
 from server.coordination.facts.contract import Agreement
+from server.coordination.facts.coverage import Cover
 from server.coordination.facts.designation import Designation
 from server.coordination.facts.element import literal, token, tokens
 from server.coordination.facts.episode_of_care import Enrolment
+from server.coordination.facts.evidence import Evidence
 from server.coordination.facts.flag import Flag
 from server.coordination.facts.healthcare_service import Contact
 from server.coordination.facts.location import Location
+from server.coordination.facts.offer import Offer
 from server.coordination.facts.patient import Home
 from server.coordination.facts.plan_definition import digest, is_program
 from server.coordination.facts.practitioner_role import Role
@@ -88,6 +99,7 @@ from server.coordination.facts.vocabulary import (
     ENTERED_IN_ERROR,
     LINK,
     MOVE,
+    OFFER,
     PROGRAM_EXTENSION,
     REVIEW,
     RULE_KIND,
@@ -113,6 +125,7 @@ __all__ = (
     "GEOLOCATION",
     "LINK",
     "MOVE",
+    "OFFER",
     "OPEN",
     "PROGRAM_EXTENSION",
     "REVIEW",
@@ -124,14 +137,18 @@ __all__ = (
     "Agreement",
     "Assignment",
     "Contact",
+    "Cover",
+    "Decision",
     "Designation",
     "Enrolment",
+    "Evidence",
     "Flag",
     "Followed",
     "Home",
     "Location",
     "Message",
     "Need",
+    "Offer",
     "Participant",
     "Place",
     "Related",
@@ -164,15 +181,20 @@ _FACTS: dict[str, Callable[[Resource, str], Iterator[FactRow]]] = {
     "CarePlan": care_plan.rows,
     "CareTeam": care_team.rows,
     "Communication": communication.rows,
+    "Condition": evidence.condition,
+    "Consent": consent.rows,
     "Contract": contract.rows,
+    "Coverage": coverage.rows,
     "EpisodeOfCare": episode_of_care.rows,
     "Flag": flag.rows,
     "HealthcareService": healthcare_service.rows,
     "Location": location.rows,
+    "Observation": evidence.observation,
     "Organization": organization.rows,
     "Patient": patient.rows,
     "PlanDefinition": plan_definition.rows,
     "PractitionerRole": practitioner_role.rows,
+    "QuestionnaireResponse": evidence.answers,
     "RelatedPerson": related_person.rows,
     "RiskAssessment": risk_assessment.rows,
     "ServiceRequest": service_request.rows,

@@ -1,4 +1,4 @@
-"""Task: a transfer, a step of one, a review of the service plan, a proposal of a member's lead.
+"""Task: a transfer, a step of one, a review of the service plan, a proposal of a member's lead, an offer.
 
 https://hl7.org/fhir/R4/task.html
 """
@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 from server.coordination.facts.designation import designation
 from server.coordination.facts.element import literal, tokens
+from server.coordination.facts.offer import offer
 from server.coordination.facts.transfer import step, transfer
-from server.coordination.facts.vocabulary import DESIGNATION, REVIEW, STEP, TRANSFER
+from server.coordination.facts.vocabulary import DESIGNATION, OFFER, REVIEW, STEP, TRANSFER
 from server.ledger import FactRow, Resource
 
 
@@ -25,6 +26,8 @@ def rows(task: Resource, base_url: str) -> Iterator[FactRow]:
         yield from _review(task, base_url)
     elif DESIGNATION in codes:
         yield from designation(task, base_url)
+    elif OFFER in codes:
+        yield from offer(task, base_url)
 
 
 def _review(task: Resource, base_url: str) -> Iterator[FactRow]:

@@ -11,6 +11,7 @@ TASK = f"{BASE}/CodeSystem/cm-task"
 TRANSFER, STEP = f"{TASK}|case-manager-transfer", f"{TASK}|case-manager-transfer-step"  # Task.code
 REVIEW = f"{TASK}|service-plan-review"
 DESIGNATION = f"{TASK}|lead-designation"
+OFFER = f"{TASK}|health-home-offer"
 DESIGNATION_TERM = f"{BASE}/CodeSystem/cm-designation"  # the type of Task.input and Task.output: lead, form, since …
 TRANSFER_INPUT = f"{BASE}/CodeSystem/cm-transfer-input"  # Task.input.type: from, to, organization, effective
 ALL_PROGRAMS = "*"

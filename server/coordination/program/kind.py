@@ -155,6 +155,31 @@ KINDS: Mapping[str, Kind] = {
         ),
     ),
     "shared-plan": Kind({}, ("block",), once=True),
+    "eligibility": Kind(
+        {
+            "limit": Parameter("integer", required=True),
+            "comparator": Parameter("code", codes=("gt", "ge", "lt", "le"), default="gt"),
+            "code": Parameter("Coding", repeats=True),
+            "questionnaire": Parameter("canonical"),
+            "item": Parameter("string"),
+            "missing": Parameter("code", codes=("admit", "flag", "refuse"), default="flag"),
+        },
+        ("block", "warn"),
+        once=True,
+    ),
+    "offer": Kind(
+        {
+            "code": Parameter("Coding", required=True, repeats=True),
+            "program": Parameter("Coding", required=True),
+            "consent": Parameter("Coding", required=True),
+            "reason": Parameter("Coding", repeats=True),
+            "description": Parameter("string"),
+        },
+        ("block",),
+        once=True,
+    ),
+    "coverage": Kind({"type": Parameter("Coding", required=True, repeats=True)}, ("block",), once=True),
+    "single-enrollment": Kind({"type": Parameter("Coding", required=True, repeats=True)}, ("block", "task")),
     "duplication": Kind({"window-days": Parameter("integer", required=True)}, ("report",), once=True),
     "rebalance": Kind(
         {

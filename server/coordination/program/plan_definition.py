@@ -196,6 +196,10 @@ class _Reader:
                 "An agreement has a template, and each template its documents, whose hashes tell an altered one",
                 f"{place}.action",
             )
+        if rule.kind == "eligibility" and not (rule.parameters["code"] or rule.parameters["item"]):
+            self.wrong("required", "Eligibility has evidence: a code, or an item of a questionnaire", place)
+        if rule.kind == "eligibility" and bool(rule.parameters["item"]) != bool(rule.parameters["questionnaire"]):
+            self.wrong("required", "An item is one of a questionnaire: name both or neither", place)
         if rule.kind == "lead":
             for name in ("notice-text", "lapse-text"):
                 for why in filter(None, map(template.wrong, rule.parameters[name])):

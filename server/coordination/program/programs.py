@@ -33,6 +33,7 @@ class Programs:
             for url in sorted({program.url for program in programs})
         }
         self.roles = frozenset(program.role for program in programs if program.role)
+        self.kinds = frozenset(rule.kind for program in programs for rule in program.rules)
         self.leads = frozenset(rule.parameters["role"] for program in programs for rule in program.of_kind("lead"))
 
     def __iter__(self) -> Iterator[str]:

@@ -1,0 +1,194 @@
+"""Offer: a program that is offered to every member who is eligible for it, and the answer, which a Consent records.
+
+https://hl7.org/fhir/R4/task.html, https://hl7.org/fhir/R4/consent.html
+
+The server makes the Task in the commit that makes a member eligible. Its end is the member's answer, or that there is
+nothing to offer any more.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from server.coordination import facts, period
+from server.coordination.enrolment.case import Case
+from server.coordination.enrolment.eligibility import latest
+from server.coordination.facts import OPEN, Decision, Enrolment, Offer, tokens
+from server.coordination.handoff.transfer import ENDED, concept
+from server.coordination.program.program import Program, Rule
+from server.coordination.write import AS_RECORDED, Place, refusal
+from server.ledger import Change, Fact, View
+from server.outcome import Issue, Problem
+
+STATE = f"{facts.BASE}/CodeSystem/cm-offer-state"
+ACCEPTED, DECLINED, ENROLLED = (f"{STATE}|{code}" for code in ("accepted", "declined", "enrolled"))
+ANSWERED = frozenset({"completed", "rejected"})  # Task.status
+
+
+async def judged(case: Case) -> list[Issue]:
+    """Offer what is to be offered, follow up what was answered, and refuse to enrol who declined."""
+    issues: list[Issue] = []
+    for program, rule in case.ruled("offer"):
+        plans = [one for one in case.enrolments(program.types) if case.is_going_on(one, program.zone)]
+        issues += _declined(case, program, rule) if plans else []
+        await _followed(case, program, rule, plans)
+    return issues
+
+
+def _declined(case: Case, program: Program, rule: Rule) -> list[Issue]:
+    """Enrolments in what the member declined, and has not agreed to since."""
+    begun = case.begun([rule.parameters["program"]])
+    decision = last(case.decisions, rule, program.zone)
+    if not begun or decision is None or not decision.is_declined or case.context.override is AS_RECORDED:
+        return []
+    why = (
+        f"{case.member.patient} declined it ({decision.consent}); an enrolment takes a later Consent, of category "
+        f"{rule.parameters['consent']}, that permits it."
+    )
+    return [refusal(program, rule, why, Place(one.episode, "EpisodeOfCare.status")) for one in begun]
+
+
+def last(decisions: list[Decision], rule: Rule, zone: str) -> Decision | None:
+    """What the member decided last about what the rule offers."""
+    about = [one for one in decisions if one.counts and rule.parameters["consent"] in one.categories]
+    return max(about, key=lambda one: (period.starts(one.when, zone), one.consent), default=None)
+
+
+async def _followed(case: Case, program: Program, rule: Rule, plans: list[Enrolment]) -> None:
+    home = [
+        one
+        for one in case.enrolments([rule.parameters["program"]])
+        if case.is_going_on(one, program.zone) and one.status != "onhold"
+    ]
+    found = latest(case.evidence, rule.parameters["code"], case.now, program.zone)
+    is_due = bool(plans and found and found.value is True and not home)
+    offers = [one for one in case.offers if one.program == program.url and one.status != "cancelled"]
+    for one in offers:
+        await _kept(case, one, home, is_due)
+    plan = next((one for one in plans if one.organization), None)
+    if is_due and plan and found and not any(one.status in OPEN | ANSWERED for one in offers):
+        _made(case, program, rule, plan, found.source)
+
+
+async def _kept(case: Case, one: Offer, home: list[Enrolment], is_due: bool) -> None:
+    """An offer that is open ends with its reason; one that was accepted is followed by the enrolment."""
+    is_followed = home and ENROLLED not in one.state and (one.status in OPEN or ACCEPTED in one.state)
+    if one.status not in OPEN and not is_followed:
+        return
+    stored = await case.there(one.task) or {}
+    if is_followed:
+        output = {"type": concept(ENROLLED), "valueReference": {"reference": home[0].episode}}
+        whole = {**stored, "status": "completed", "businessStatus": concept(ENROLLED)}
+        case.write({**whole, "output": [*stored.get("output", ()), output]})
+    elif not is_due:
+        case.write({**stored, "status": "cancelled"})
+
+
+def _made(case: Case, program: Program, rule: Rule, plan: Enrolment, evidence: str) -> None:
+    text = rule.parameters["description"] or "Offer it to the member, and record the answer as a Consent"
+    task = {
+        "resourceType": "Task",
+        "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{facts.OFFER} {program.url} {plan.episode} {evidence}")),
+        "instantiatesCanonical": program.canonical,
+        "status": "requested",
+        "intent": "order",
+        "code": concept(facts.OFFER),
+        "description": text,
+        "focus": {"reference": plan.episode},
+        "for": {"reference": case.member.patient},
+        "authoredOn": period.text(case.now, program.zone),
+        "owner": {"reference": plan.organization},
+        "reasonReference": {"reference": evidence},
+    }
+    case.write(task)
+
+
+# The answer
+
+
+async def answered(case: Case, changes: list[Change], known: dict[str, Offer]) -> list[Issue]:
+    """What the commit's own Tasks say of offers: ended by an answer alone, which a Consent bears out."""
+    rules = {program.url: (program, rule) for program, rule in case.ruled("offer")}
+    issues: list[Issue] = []
+    for change in changes:
+        was, now = known.get(change.reference), of(change)
+        ruled = rules.get((now or was or _NOBODY).program) or next(iter(rules.values()), None)
+        if ruled and not change.is_derived and case.context.override is not AS_RECORDED:
+            issues += await _answered(case, *ruled, change, was, now)
+    return issues
+
+
+def of(change: Change) -> Offer | None:
+    """The offer that a change writes."""
+    rows = (Fact(*row, change.reference) for row in change.facts or () if row[:2] == ("offer", change.reference))
+    return next(map(Offer.of, rows), None)
+
+
+async def _answered(
+    case: Case, program: Program, rule: Rule, change: Change, was: Offer | None, now: Offer | None
+) -> list[Issue]:
+    if was and (now is None or now.patient != was.patient):
+        raise _conflict(f"{was.task} is kept, and about {was.patient}: an offer ends by the member's answer.", change)
+    if now is None or (was and was.status == now.status):
+        return []
+    if was and was.status in ENDED:
+        raise _conflict(f"{was.task} is {was.status}, and stays so.", change)
+    if now.status not in ENDED:
+        return []
+    if now.status not in ANSWERED:
+        why = f"{now.task} ends by the member's answer (completed, or rejected), not as {now.status}."
+        return [refusal(program, rule, why, Place(now.task, "Task.status"))]
+    return await _decided(case, program, rule, change, now)
+
+
+async def _decided(case: Case, program: Program, rule: Rule, change: Change, now: Offer) -> list[Issue]:
+    """Completed with a Consent of the member, or of who stands for them; declined for a reason."""
+    decision = await _decision(case.after, now)
+    lacking = await _lacking(case, rule, decision)
+    if lacking or decision is None:
+        why = (
+            f"{now.task}: the answer is a Consent in Task.output (valueReference), {lacking}: of the member, of "
+            f"category {rule.parameters['consent']}, active or rejected, with provision.type permit or deny, and "
+            "performer the member or a RelatedPerson of theirs."
+        )
+        return [refusal(program, rule, why, Place(now.task, "Task.output"))]
+    if now.status == "rejected" and not decision.is_declined:
+        why = f"{now.task} is rejected, and {decision.consent} permits it: complete it."
+        return [refusal(program, rule, why, Place(now.task, "Task.status"))]
+    accepted = set(rule.parameters["reason"])
+    if decision.is_declined and not (now.is_reasoned and (not accepted or accepted.intersection(now.reasons))):
+        known = ", ".join(sorted(accepted)) or "any, coded or in words"
+        why = f"{now.task}: what is declined is declined for a reason (statusReason); accepted are {known}."
+        return [refusal(program, rule, why, Place(now.task, "Task.statusReason"))]
+    task = change.resource or {}
+    state = concept(DECLINED if decision.is_declined else ACCEPTED)
+    if task.get("businessStatus") != state:
+        case.write({**task, "businessStatus": state})
+        told = now._replace(state=tokens([state]))
+        case.offers = [told if one.task == now.task else one for one in case.offers]
+    return []
+
+
+async def _decision(view: View, now: Offer) -> Decision | None:
+    found = await view.facts("consent", now.consents)
+    return next((Decision.of(row) for one in now.consents for row in found[one]), None)
+
+
+async def _lacking(case: Case, rule: Rule, decision: Decision | None) -> str:
+    """What keeps a Consent from being the answer, in words; "" where nothing does."""
+    if decision is None:
+        return "and there is none"
+    if decision.patient not in case.member.patients:
+        return f"and {decision.consent} is of {decision.patient}"
+    if not decision.counts or rule.parameters["consent"] not in decision.categories:
+        return f"and {decision.consent} is {decision.status}, of {', '.join(decision.categories)}, {decision.type}"
+    related = await case.after.facts("related", case.member.patients)
+    standing = {row.source for rows in related.values() for row in rows}.union(case.member.patients)
+    return "" if standing.intersection(decision.performers) else f"and {decision.consent} is of nobody who may decide"
+
+
+def _conflict(why: str, change: Change) -> Problem:
+    return Problem.with_issues("conflict", [Issue("conflict", why, ("Task.status",), resources=(change.reference,))])
+
+
+_NOBODY = Offer("", "", "", "", [], [], False, [])

@@ -1,0 +1,352 @@
+"""New York: whom a plan is for (more than 120 days), and the Health Home that is offered to all who are eligible."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.answers import ids, refusal
+from tests.coordination.memory import BASE, coding, patient
+from tests.scenarios.iowa import Json, kept, put
+from tests.scenarios.new_york import HOME, MEMBER, OTHER, PLAN, day, enrolled, new_york, shipped
+
+UCUM = "http://unitsofmeasure.org"
+OFFER, OVERLAP = (f"{BASE}/CodeSystem/cm-task|{code}" for code in ("health-home-offer", "enrollment-overlap"))
+ANN = "Patient/ann"
+
+
+@pytest.fixture
+async def here(client: httpx.AsyncClient) -> httpx.AsyncClient:
+    """Ann, who is nowhere enrolled."""
+    await new_york(client)
+    await kept(client, patient("ann"))
+    return client
+
+
+def evidence(id: str = "need", value: Any = 121, code: str = "expected-ltc-days", **more: Any) -> Json:
+    """An Observation about Ann: of days, or a Quantity, or a boolean."""
+    kind = {bool: "valueBoolean", int: "valueInteger", dict: "valueQuantity"}[type(value)]
+    return {
+        "resourceType": "Observation",
+        "id": id,
+        "status": "final",
+        "code": coding("cm-evidence", code),
+        "subject": {"reference": ANN},
+        "effectiveDateTime": day(-5),
+        kind: value,
+        **more,
+    }
+
+
+def quantity(value: float, unit: str, **more: Any) -> Json:
+    return {"value": value, "system": UCUM, "code": unit, "unit": unit, **more}
+
+
+def eligible(**more: Any) -> Json:
+    return evidence("eligible", True, "health-home-eligible", **more)
+
+
+def plan(program: str = "ny-mltcp", at: str = PLAN, **more: Any) -> Json:
+    return enrolled(ANN, program, at, day(0), **more)
+
+
+def consent(id: str, type: str, **more: Any) -> Json:
+    return {
+        "resourceType": "Consent",
+        "id": id,
+        "status": "active",
+        "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "treatment"}]},
+        "category": [coding("cm-consent", "health-home")],
+        "patient": {"reference": ANN},
+        "performer": [{"reference": ANN}],
+        "dateTime": day(-1),
+        "policyRule": {"text": "Health Home enrollment"},
+        "provision": {"type": type},
+        **more,
+    }
+
+
+async def tasks(client: httpx.AsyncClient, code: str, **more: str) -> list[Json]:
+    found = await client.get("Task", params={"code": code, "patient": ANN, **more})
+    return [entry["resource"] for entry in found.json().get("entry", ())]
+
+
+async def flags(client: httpx.AsyncClient) -> list[Json]:
+    """Those that hold: only these have the tag."""
+    tag = f"{BASE}/CodeSystem/cm-flag|eligibility-evidence"
+    found = await client.get("Flag", params={"_tag": tag, "patient": ANN})
+    return [entry["resource"] for entry in found.json().get("entry", ())]
+
+
+async def answer(client: httpx.AsyncClient, task: Json, status: str = "completed", **more: Any) -> httpx.Response:
+    return await put(client, {**task, "status": status, **more})
+
+
+def shown(id: str) -> list[Json]:
+    return [{"type": {"text": "answer"}, "valueReference": {"reference": f"Consent/{id}"}}]
+
+
+async def offered(client: httpx.AsyncClient) -> Json:
+    await kept(client, eligible(), plan())
+    (task,) = await tasks(client, OFFER)
+    return task
+
+
+@pytest.mark.requirement("NY-02")
+@pytest.mark.parametrize(
+    ("value", "status"),
+    [
+        (119, 422),
+        (120, 422),
+        (121, 201),
+        (quantity(120, "d"), 422),
+        (quantity(120.01, "d"), 201),
+        (quantity(17, "wk"), 422),
+        (quantity(17.5, "wk"), 201),
+        (quantity(3, "mo"), 422),
+        (quantity(4, "mo"), 201),
+        (quantity(1, "a"), 201),
+        (quantity(120, "d", comparator=">"), 201),
+        (quantity(120, "d", comparator=">="), 422),
+        (quantity(200, "d", comparator="<"), 422),
+        (quantity(3000, "h"), 422),
+        ({"value": 200, "unit": "days"}, 422),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("program", ["ny-mltcp", "ny-map"])
+async def test_enrollment_is_for_a_need_of_more_than_120_days(
+    here: httpx.AsyncClient, program: str, value: Any, status: int
+) -> None:
+    await kept(here, evidence(value=value))
+    response = await put(here, plan(program))
+    assert status == response.status_code, response.text
+    if status == 422:
+        assert (422, ["business-rule"]) == refusal(response)
+        issue = response.json()["issue"][0]
+        assert issue["details"]["text"].endswith("#NY-02")
+        assert "more than 120 days" in issue["diagnostics"]
+        assert "Observation/need" in issue["diagnostics"]
+    else:
+        assert [] == await flags(here)
+
+
+@pytest.mark.requirement("NY-02")
+async def test_enrollment_by_patch_and_in_one_transaction_with_its_evidence(here: httpx.AsyncClient) -> None:
+    await kept(here, evidence(value=120), plan(status="waitlist"))
+    patch = {"headers": {"Content-Type": "application/json-patch+json"}}
+    for status in ("planned", "active"):
+        body = f'[{{"op": "replace", "path": "/status", "value": "{status}"}}]'
+        response = await here.patch("EpisodeOfCare/ann-ny-mltcp", content=body, **patch)
+        assert (422, ["business-rule"]) == refusal(response)
+    await kept(here, evidence(value=150), plan())
+
+
+@pytest.mark.requirement("NY-02")
+async def test_latest_evidence_as_of_the_enrollment_counts_and_no_mistake(here: httpx.AsyncClient) -> None:
+    await kept(here, evidence("first", 90, effectiveDateTime=day(-30)), evidence("second", 200))
+    await kept(here, evidence("later", 30, effectiveDateTime=day(+9)), evidence("draft", 10, status="preliminary"))
+    assert 201 == (await put(here, plan())).status_code
+    await kept(here, patient("bob"), plan(status="cancelled"), evidence("second", 200, status="entered-in-error"))
+    assert (422, ["business-rule"]) == refusal(await put(here, plan()))
+    await kept(here, evidence("first", 90, effectiveDateTime=day(-30), status="entered-in-error"))
+    assert (422, ["business-rule"]) == refusal(await put(here, plan())), "what is later counts where there is no other"
+
+
+@pytest.mark.requirement("NY-02")
+@pytest.mark.parametrize(("number", "status"), [(120, 422), (121, 201)])
+async def test_answer_to_the_question_is_evidence(here: httpx.AsyncClient, number: int, status: int) -> None:
+    response = {
+        "resourceType": "QuestionnaireResponse",
+        "id": "asked",
+        "questionnaire": f"{BASE}/Questionnaire/ny-ltc-need|1.0.0",
+        "status": "completed",
+        "subject": {"reference": ANN},
+        "authored": day(-1),
+        "item": [{"linkId": "expected-days", "answer": [{"valueInteger": number}]}],
+    }
+    await kept(here, response)
+    assert status == (await put(here, plan())).status_code
+
+
+@pytest.mark.requirement("NY-02")
+async def test_enrollment_without_evidence_flags_the_member_until_it_comes(here: httpx.AsyncClient) -> None:
+    assert 201 == (await put(here, plan())).status_code
+    (flag,) = await flags(here)
+    assert ("active", PLAN, ANN) == (flag["status"], flag["author"]["reference"], flag["subject"]["reference"])
+    await kept(here, evidence(value=100))
+    assert ["active"] == [one["status"] for one in await flags(here)]
+    await kept(here, evidence("assessed", 130, effectiveDateTime=day(0)))
+    assert [] == await flags(here)
+    over = (await here.get(f"Flag/{flag['id']}")).json()
+    assert ("inactive", True) == (over["status"], "end" in over["period"])
+
+
+@pytest.mark.requirement("NY-02")
+@pytest.mark.parametrize(
+    ("changed", "number", "status", "flagged"),
+    [
+        ({"missing": "refuse"}, None, 422, 0),
+        ({"missing": "admit"}, None, 201, 0),
+        ({"rule-severity": "warn"}, 120, 201, 1),
+        ({"limit": 100}, 120, 201, 0),
+    ],
+    ids=str,
+)
+async def test_programs_file_says_how_strict_it_is(
+    here: httpx.AsyncClient, changed: dict[str, Any], number: int | None, status: int, flagged: int
+) -> None:
+    program = shipped("ny-mltcp")
+    rule = next(one for one in program["action"] if one["id"] == "NY-02")
+    for extension in rule["extension"]:
+        inner = extension.get("extension")
+        if inner and inner[0]["valueCode"] in changed:
+            member = next(name for name in inner[1] if name != "url")
+            inner[1][member] = changed[inner[0]["valueCode"]]
+        elif "valueCode" in extension and "rule-severity" in changed:
+            extension["valueCode"] = changed["rule-severity"]
+    await kept(here, program, *([evidence(value=number)] if number else []))
+    assert status == (await put(here, plan())).status_code
+    assert flagged == len(await flags(here))
+
+
+@pytest.mark.requirement("NY-02")
+async def test_what_is_enrolled_stays_so_and_its_correction_passes(here: httpx.AsyncClient) -> None:
+    await kept(here, evidence(value=200), plan())
+    await kept(here, evidence(value=30))
+    later = plan(period={"start": day(0), "end": day(40)})
+    assert 200 == (await put(here, later)).status_code
+    assert 200 == (await put(here, later | {"status": "onhold"})).status_code
+    assert 200 == (await put(here, later)).status_code
+
+
+@pytest.mark.requirement("NY-03")
+async def test_health_home_is_offered_in_the_commit_that_makes_a_member_eligible(here: httpx.AsyncClient) -> None:
+    first = await here.put("EpisodeOfCare/ann-ny-mltcp", json=plan())
+    assert [] == await tasks(here, OFFER)
+    second = await put(here, eligible())
+    (task,) = await tasks(here, OFFER)
+    assert 201 == first.status_code == second.status_code
+    assert second.json()["meta"]["versionId"] == task["meta"]["versionId"]
+    assert ("requested", PLAN) == (task["status"], task["owner"]["reference"])
+    await kept(here, eligible(valueBoolean=False))
+    assert ["cancelled"] == [one["status"] for one in await tasks(here, OFFER)]
+
+
+@pytest.mark.requirement("NY-03")
+async def test_condition_makes_eligible_and_who_is_in_a_health_home_is_offered_none(here: httpx.AsyncClient) -> None:
+    clinical = {"system": "http://terminology.hl7.org/CodeSystem/condition-clinical", "code": "active"}
+    condition = {
+        "resourceType": "Condition",
+        "id": "c",
+        "clinicalStatus": {"coding": [clinical]},
+        "code": coding("cm-evidence", "health-home-eligible"),
+        "subject": {"reference": ANN},
+    }
+    await kept(here, plan(), enrolled(ANN, "ny-health-home", HOME, day(0)), condition)
+    assert [] == await tasks(here, OFFER)
+    await kept(here, enrolled(ANN, "ny-health-home", HOME, day(0), status="cancelled"))
+    assert ["requested"] == [one["status"] for one in await tasks(here, OFFER)]
+
+
+@pytest.mark.requirement("NY-03")
+async def test_offer_is_accepted_by_the_members_consent_and_followed_by_the_enrollment(
+    here: httpx.AsyncClient,
+) -> None:
+    task = await offered(here)
+    related = {
+        "resourceType": "RelatedPerson",
+        "id": "son",
+        "patient": {"reference": ANN},
+    }
+    by_son = consent("by-son", "permit", performer=[{"reference": "RelatedPerson/son"}])
+    stranger = consent("stranger", "permit", performer=[{"reference": "Practitioner/pat"}])
+    other = consent("other", "permit", patient={"reference": MEMBER}, performer=[{"reference": MEMBER}])
+    await kept(here, related, by_son, stranger, other, consent("draft", "permit", status="draft"))
+    for output in ([], shown("stranger"), shown("other"), shown("draft"), shown("nowhere")):
+        response = await answer(here, task, **({"output": output} if output else {}))
+        assert (422, ["business-rule"]) == refusal(response)
+    for status in ("cancelled", "failed", "entered-in-error"):
+        assert (422, ["business-rule"]) == refusal(await answer(here, task, status, output=shown("by-son")))
+    assert 200 == (await answer(here, task, output=shown("by-son"))).status_code
+    accepted = await here.get("Task", params={"business-status": f"{BASE}/CodeSystem/cm-offer-state|accepted"})
+    assert [task["id"]] == ids(accepted)
+    assert (409, ["conflict"]) == refusal(await answer(here, task, "requested"))
+    assert (409, ["conflict"]) == refusal(await here.delete(f"Task/{task['id']}"))
+    assert 201 == (await put(here, enrolled(ANN, "ny-health-home", HOME, day(0)))).status_code
+    (followed,) = await tasks(here, OFFER)
+    assert ["enrolled"] == [one["code"] for one in followed["businessStatus"]["coding"]]
+    assert "EpisodeOfCare/ann-ny-health-home" == followed["output"][-1]["valueReference"]["reference"]
+
+
+@pytest.mark.requirement("NY-03", "NY-04")
+async def test_declined_is_for_a_reason_and_enrolling_then_takes_a_later_consent(here: httpx.AsyncClient) -> None:
+    task = await offered(here)
+    await kept(here, consent("no", "deny"))
+    home = enrolled(ANN, "ny-health-home", HOME, day(0))
+    assert (422, ["business-rule"]) == refusal(await answer(here, task, output=shown("no")))
+    reason = {"statusReason": {"text": "Wants no further care manager"}}
+    response = await answer(here, task, "rejected", output=shown("no"), **reason)
+    assert "declined" == response.json()["businessStatus"]["coding"][0]["code"]
+    response = await put(here, home)
+    assert (422, ["business-rule"]) == refusal(response)
+    assert response.json()["issue"][0]["details"]["text"].endswith("#NY-03")
+    await kept(here, eligible(effectiveDateTime=day(0)) | {"id": "again"})
+    assert 1 == len(await tasks(here, OFFER)), "an answer stands"
+    await kept(here, consent("yes", "permit", dateTime=day(0)))
+    assert 201 == (await put(here, home)).status_code
+
+
+@pytest.mark.requirement("NY-03", "NY-04")
+async def test_acceptance_and_enrollment_are_one_transaction_too(here: httpx.AsyncClient) -> None:
+    task = await offered(here)
+    home = enrolled(ANN, "ny-health-home", HOME, day(0))
+    await kept(here, consent("yes", "permit"), {**task, "status": "completed", "output": shown("yes")}, home)
+    (followed,) = await tasks(here, OFFER)
+    assert "enrolled" == followed["businessStatus"]["coding"][0]["code"]
+
+
+@pytest.mark.requirement("NY-04")
+async def test_member_is_in_a_plan_and_a_health_home_and_two_of_a_kind_are_settled(here: httpx.AsyncClient) -> None:
+    await kept(here, plan(), enrolled(ANN, "ny-health-home", HOME, day(0)))
+    assert [] == await tasks(here, OVERLAP)
+    second = enrolled(ANN, "ny-health-home", OTHER, day(0)) | {"id": "second"}
+    assert 201 == (await put(here, second)).status_code
+    assert [("requested", OTHER)] == [(one["status"], one["owner"]["reference"]) for one in await tasks(here, OVERLAP)]
+    ended = enrolled(ANN, "ny-health-home", HOME, day(-9), day(-1), status="finished")
+    assert 200 == (await put(here, ended)).status_code
+    assert ["completed"] == [one["status"] for one in await tasks(here, OVERLAP)]
+    assert 201 == (await put(here, plan("ny-map"))).status_code
+    assert [("requested", "EpisodeOfCare/ann-ny-map")] == [
+        (one["status"], one["focus"]["reference"]) for one in await tasks(here, OVERLAP, status="requested")
+    ]
+
+
+def coverage(kind: str, end: str | None = None, **more: Any) -> Json:
+    return {
+        "resourceType": "Coverage",
+        "id": "c",
+        "status": "active",
+        "type": coding("ny-plan", kind),
+        "beneficiary": {"reference": ANN},
+        "payor": [{"reference": PLAN}],
+        "period": {"start": day(-90), **({"end": end} if end else {})},
+        **more,
+    }
+
+
+@pytest.mark.requirement("NY-01", "ADJ-10")
+async def test_kind_of_plan_is_that_of_the_program(here: httpx.AsyncClient) -> None:
+    await kept(here, coverage("map"))
+    response = await put(here, plan("ny-mltcp"))
+    assert (422, ["business-rule"]) == refusal(response)
+    assert response.json()["issue"][0]["details"]["text"].endswith("#NY-01")
+    assert 201 == (await put(here, plan("ny-map"))).status_code
+    assert (422, ["business-rule"]) == refusal(await put(here, coverage("mltcp")))
+    assert 200 == (await put(here, coverage("mltcp", day(-1)))).status_code
+    pace = coverage("map", type={"coding": [{"system": "urn:example", "code": "pace"}]})
+    assert 200 == (await put(here, pace)).status_code
+    over = plan("ny-map", status="finished") | {"period": {"start": day(-9), "end": day(-1)}}
+    await kept(here, over, coverage("mltcp"), plan("ny-mltcp"))
