@@ -15,6 +15,7 @@ from server.coordination.enrolment import judgement as enrolment
 from server.coordination.handoff import hold, judgement
 from server.coordination.lead import judgement as designation
 from server.coordination.lead import kept as lead
+from server.coordination.plan import acceptance
 from server.coordination.plan import shared as shared_plan
 from server.coordination.program import amendment
 from server.coordination.program.programs import Programs, active
@@ -55,7 +56,7 @@ def _concerns(change: Change) -> bool:
         return change.resource is None
     if change.method == "POST" and change.type in {"Patient", "PractitionerRole"}:
         return change.type == "Patient" and _is_linked(change)
-    if change.type == "CarePlan":
+    if change.type == "CarePlan" and (change.method == "POST" or change.resource is None):
         return shared_plan.is_of_somebody(change)
     if change.type in enrolment.TOLD and enrolment.concerns(change):
         return True
@@ -71,7 +72,7 @@ def _is_linked(change: Change) -> bool:
 
 
 async def _concerned(before: View, changes: list[Change]) -> list[Change]:
-    """Patients that are no part of a merge, Tasks of no transfer or designation, and forms of none, concern no rule."""
+    """Patients that are no part of a merge, Tasks and forms that no rule knows, and plans of nobody concern no rule."""
     unlinked = [change.reference for change in changes if change.type == "Patient" and not _is_linked(change)]
     loose = [change.reference for change in changes if change.type == "Task" and not change.facts]
     apart: set[str] = set()
@@ -82,6 +83,7 @@ async def _concerned(before: View, changes: list[Change]) -> list[Change]:
             apart |= {
                 one for one in references if not any(kind == "designation" or fact.source == one for fact in found[one])
             }
+    apart |= await shared_plan.nobodys(before, [change for change in changes if change.type == "CarePlan"])
     return [change for change in changes if change.reference not in apart] if apart else changes
 
 
@@ -98,6 +100,8 @@ async def _judged(context: Context, before: View, changes: Sequence[Change], aft
     tasks = [change for change in changes if change.type == "Task"]
     opened: list[Change] = []
     if tasks:
+        plans, tasks = await acceptance.told_apart(before, tasks)
+        further = [*further, *await acceptance.judged(context, before, plans, after, programs)]
         proposals, tasks = await designation.told_apart(before, tasks)
         further = [*further, *await designation.judged(context, before, proposals, after, programs)]
         transfers = await judgement.judged(context, before, tasks, after, programs)
@@ -123,8 +127,11 @@ def _refuse(issues: Sequence[Issue]) -> None:
 async def _documents(
     context: Context, before: View, changes: Sequence[Change], after: View, programs: Programs
 ) -> list[Change]:
-    """What two organizations rest on: their agreements, forms and plans. What follows is when an agreement ends."""
-    plans = [change for change in changes if change.type == "CarePlan"]
+    """What two organizations rest on: their agreements, forms and plans.
+
+    What follows is when an agreement ends, and how plans are linked.
+    """
+    plans = [change for change in changes if change.type in {"CarePlan", "Patient"}]
     contracts = [change for change in changes if change.type == "Contract"]
     forms = [change for change in changes if change.type == "QuestionnaireResponse"]
     if plans:
@@ -133,4 +140,5 @@ async def _documents(
         _refuse(await agreement.sound(context, before, contracts, after, programs))
     if forms:
         _refuse(await lead.forms(context, before, forms, after, programs))
-    return await expiry.tasks(context, contracts, after, programs) if contracts else []
+    links = await shared_plan.linked(context, plans, after, programs) if plans else []
+    return [*links, *(await expiry.tasks(context, contracts, after, programs) if contracts else [])]

@@ -1,32 +1,92 @@
-"""Patient/[id]/$comprehensive-plan: what both organizations plan and order for a member, as one plan to read."""
+"""Patient/[id]/$comprehensive-plan: what both organizations plan and order for a member, as one plan to read.
+
+With `propose` it is stored as a draft, and proposed to the other organization.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 
 from server.coordination import period, stored
 from server.coordination.agreement import agreement
 from server.coordination.facts import literal
-from server.coordination.lead.opening import organizations
+from server.coordination.lead.opening import conflict, organizations
 from server.coordination.lead.who import Lead, lead
 from server.coordination.plan import shared as shared_plan
-from server.coordination.plan.comprehensive import LISTS, Plan, document
+from server.coordination.plan.acceptance import proposed
+from server.coordination.plan.comprehensive import LISTS, Plan, document, one_plan
+from server.coordination.plan.conflict import conflicts, detail_of
 from server.coordination.responsibility.check import Check, check, findings, services
 from server.coordination.responsibility.detected_issue import told
+from server.coordination.responsibility.item import Item, acting_for
 from server.coordination.write import Place, refusal
-from server.ledger import Resource, View
+from server.fhir import body
+from server.fhir.body import Body
+from server.ledger import Change, Resource, View, micros
+from server.ledger import Plan as Written
 from server.operations.call import Answer, Call
 from server.operations.coordination_check import of_member
+from server.operations.parameters import place
 from server.outcome import Issue, Problem
+from server.repository import new_id
 
 PLANNED = ("CarePlan", "ServiceRequest")
 
 
 async def comprehensive_plan(call: Call) -> Answer:
     """A Bundle of type document, read at one position. Problem forbidden for whoever acts for neither."""
+    if call.inputs.one("propose"):
+        return await _propose(call)
     view, now = await call.view()
+    return Answer([("return", document(await _read(call, view, call.inputs.one("asOf"), now)))])
+
+
+async def _propose(call: Call) -> Answer:
+    """201 and the document, with the draft and the Task as they are stored."""
+    if not call.writes or any(call.inputs.typed(name) for name in ("asOf", "at")):
+        raise Problem.invalid("A plan is proposed by POST, as of now", place("propose"))
+    now, id, task = datetime.now(UTC), new_id(), new_id()
+
+    async def decide(view: View) -> Written:
+        plan = await _read(call, view, None, micros(now))
+        if plan.is_agreed:
+            why = (
+                "One plan of both is active: propose a draft that replaces it, with a Task of the code plan-acceptance"
+            )
+            raise conflict(why, call.reference, "CarePlan.status")
+        if not plan.services:
+            raise Problem.with_issues("unprocessable", [Issue("required", "Neither has anything planned or ordered")])
+        draft = one_plan(plan) | {"id": id}
+        made = Change("POST", "CarePlan", id, draft, Body.of(draft).text(id))
+        return Written([made, proposed(call.reference, f"CarePlan/{id}", task)], _with(document(plan), plan.id, id))
+
+    commit = await call.commit(decide, now)
+    answer: Resource = commit.output
+    for version in commit.versions:
+        resource = body.loads(version.body or b"")
+        where = next((one for one in answer["entry"] if one["resource"]["id"] == resource["id"]), None)
+        if where:
+            where["resource"] = resource
+        elif version.type == "Task":
+            answer["entry"].append({"fullUrl": f"{call.base_url}/{version.reference}", "resource": resource})
+    return Answer([("return", answer)], status=201)
+
+
+def _with(made: Resource, former: str, id: str) -> Resource:
+    """The document with the one CarePlan under the id that it is stored by."""
+    was, now = f"CarePlan/{former}", f"CarePlan/{id}"
+    composition, whole, *rest = made["entry"]
+    (link,) = composition["resource"]["section"][0]["entry"]
+    assert link["reference"] == was, "the first section is the plan's"
+    link["reference"] = now
+    whole = {"fullUrl": whole["fullUrl"].replace(was, now), "resource": whole["resource"] | {"id": id}}
+    return {**made, "entry": [composition, whole, *rest]}
+
+
+async def _read(call: Call, view: View, as_of: str | None, now: int) -> Plan:
     await call.here(view)
-    asked = await check(view, call.reference, None, call.inputs.one("asOf"), now)
+    asked = await check(view, call.reference, None, as_of, now)
     await _check_may_see(call, view, asked)
     if asked is None:
         why = f"{call.reference} is not with two organizations then: there is nothing to put together"
@@ -34,22 +94,27 @@ async def comprehensive_plan(call: Call) -> Answer:
     at = asked.window.high - 1
     await _check_agreement(view, asked, at)
     resources = [one for type in PLANNED for one in await of_member(view, asked, type)]
-    found = await findings(view, asked, resources)
-    listed = await services(view, asked, resources)
-    sources = {
-        f"{one['resourceType']}/{one['id']}": one
-        for one in resources
-        if f"{one['resourceType']}/{one['id']}" in {item.reference for item in listed}
-    }
+    whose = await _whose(view, asked, resources)
+    drafts = _drafts(resources, whose)
+    planned = [one | {"status": "active"} if one["id"] in drafts else one for one in resources]
+    listed = await services(view, asked, planned)
+    named = {item.reference for item in listed} | _on(planned, whose, asked, at)
+    sources = {reference: one for one in resources if (reference := f"{one['resourceType']}/{one['id']}") in named}
     patient = (await stored.read_many(view, [call.reference]))[call.reference]
     leading = await lead(view, call.reference, period.text(at, asked.terms.zone), now)
-    plan = Plan(
+    beside = await _beside(view, asked, patient, listed, sources, leading)
+    found = conflicts(listed, sources, _goals(sources.values(), whose, asked, beside))
+    rule = shared_plan.rule_of(asked.terms, at) or asked.terms.rule
+    settled = [one.finding(f"{asked.terms.program.canonical}#{rule.id}") for one in found]
+    return Plan(
         asked,
         patient,
         sources,
         listed,
-        told(asked, found, now),
-        await _beside(view, asked, sources.values(), leading),
+        told(asked, [*await findings(view, asked, planned), *settled], now),
+        found,
+        beside,
+        await of_member(view, asked, "RelatedPerson"),
         leading,
         await _is_agreed(view, asked),
         at,
@@ -57,7 +122,6 @@ async def comprehensive_plan(call: Call) -> Answer:
         view.position,
         call.base_url,
     )
-    return Answer([("return", document(plan))])
 
 
 async def _check_may_see(call: Call, view: View, asked: Check | None) -> None:
@@ -70,24 +134,104 @@ async def _check_may_see(call: Call, view: View, asked: Check | None) -> None:
 
 
 async def _check_agreement(view: View, asked: Check, at: int) -> None:
-    """A member's plan is shared under an agreement."""
+    """A member's plan is shared under an agreement, where the program asks for one then."""
     pair, terms = asked.pair, asked.terms
+    if not period.holds([terms.agreement.period], at):
+        return
     if await agreement.in_force(view, terms.program, pair.organizations, at) is None:
         why = f"{' and '.join(pair.organizations)} have no agreement in force then, under which a plan is shared."
         raise Problem.with_issues("business_rule", [refusal(terms.program, terms.agreement, why, Place("", "Patient"))])
 
 
-async def _beside(view: View, asked: Check, sources: Iterable[Resource], leading: Lead | None) -> list[Resource]:
-    """What the plans name, and the two organizations and the lead by name."""
-    links = [
-        link for one in sources if one["resourceType"] == "CarePlan" for name in LISTS for link in one.get(name, ())
-    ]
-    named = [*asked.pair.organizations, *(one for link in links if (one := literal(link)))]
+# Whose plans
+
+
+async def _whose(view: View, asked: Check, resources: Iterable[Resource]) -> dict[str, set[str]]:
+    """Of which of the two each CarePlan is, by its id: "plan", "partner"."""
+    keepers = {
+        one["id"]: _links(one, "author", "contributor") for one in resources if one["resourceType"] == "CarePlan"
+    }
+    known = await acting_for(view, asked.member.patients, {link for links in keepers.values() for link in links})
+    named = {"plan": asked.pair.plan, "partner": asked.pair.partner}
+    return {
+        id: {party for party, one in named.items() if any(one in known.get(link, ()) for link in links)}
+        for id, links in keepers.items()
+    }
+
+
+def _drafts(resources: Sequence[Resource], whose: Mapping[str, set[str]]) -> set[str]:
+    """The drafts of who has no active plan: of one of both alone, for what is of both is proposed already."""
+    plans = [one for one in resources if one["resourceType"] == "CarePlan"]
+    active = {party for one in plans if one.get("status") == "active" for party in whose[one["id"]]}
+    drafts = (one["id"] for one in plans if one.get("status") == "draft")
+    return {id for id in drafts if len(whose[id]) == 1 and whose[id].isdisjoint(active)}
+
+
+def _on(planned: Iterable[Resource], whose: Mapping[str, set[str]], asked: Check, at: int) -> set[str]:
+    """The plans of the two at an instant, whether or not they have a service."""
+    plans = [one for one in planned if one["resourceType"] == "CarePlan" and one.get("status") == "active"]
+    when = {one["id"]: one.get("period", {}) for one in plans}
+    zone = asked.terms.zone
+    return {
+        f"CarePlan/{id}"
+        for id, one in when.items()
+        if whose[id] and period.holds([period.between(one.get("start"), one.get("end"), zone)], at)
+    }
+
+
+def _goals(
+    sources: Iterable[Resource], whose: Mapping[str, Collection[str]], asked: Check, beside: Iterable[Resource]
+) -> list[tuple[Item, Resource]]:
+    """Each goal, once for each party in whose plan it stands."""
+    goals = {f"Goal/{one['id']}": one for one in beside if one["resourceType"] == "Goal"}
+    found = []
+    for plan in (one for one in sources if one["resourceType"] == "CarePlan"):
+        for link in _links(plan, "goal"):
+            if link in goals and len(whose[plan["id"]]) == 1:
+                (party,) = whose[plan["id"]]
+                found.append((Item(link, "", False, frozenset(), "a goal", party, asked.window), goals[link]))
+    return found
+
+
+def _links(resource: Resource, *names: str) -> list[str]:
+    """The literal references of these elements."""
+    values = [resource[name] for name in names if name in resource]
+    links = (link for one in values for link in (one if isinstance(one, list) else [one]))
+    return [found for link in links if (found := literal(link))]
+
+
+async def _beside(
+    view: View,
+    asked: Check,
+    patient: Resource,
+    listed: Iterable[Item],
+    sources: Mapping[str, Resource],
+    leading: Lead | None,
+) -> list[Resource]:
+    """What the plans and services name, and the two organizations, the lead and the teams' people by name."""
+    plans = [one for one in sources.values() if one["resourceType"] == "CarePlan"]
+    named = [*asked.pair.organizations, *(link for one in plans for link in _links(one, *LISTS))]
+    for item in listed:
+        named += _links(detail_of(item, sources[item.reference]), "performer", "goal", "reasonReference")
     if leading:
         named += [leading.role, *([leading.form] if leading.form else [])]
-    found = await stored.read_many(view, dict.fromkeys(named))
-    person = literal(found.get(leading.role, {}).get("practitioner")) if leading else None
-    return list((found | await stored.read_many(view, [person] if person else [])).values())
+    found = await stored.read_many(view, dict.fromkeys(named + _links(patient, "generalPractitioner")))
+    members = [
+        link
+        for one in found.values()
+        if one["resourceType"] == "CareTeam"
+        for participant in one.get("participant", ())
+        for link in _links(participant, "member")
+    ]
+    found |= await stored.read_many(view, dict.fromkeys(one for one in members if one not in found))
+    people = [
+        link
+        for one in found.values()
+        if one["resourceType"] == "PractitionerRole"
+        for link in _links(one, "practitioner")
+    ]
+    found |= await stored.read_many(view, dict.fromkeys(one for one in people if one not in found))
+    return [one for one in found.values() if one["resourceType"] not in ("Patient", "RelatedPerson")]
 
 
 async def _is_agreed(view: View, asked: Check) -> bool:

@@ -15,7 +15,6 @@ from server.outcome import Issue, Problem
 from server.repository import new_id
 from server.validation.element import validate
 
-FORM = "QuestionnaireResponse"
 PARAMETERS = {
     given("lead"): "lead",
     given("primary-need"): "primaryNeed",
@@ -28,7 +27,7 @@ PARAMETERS = {
 
 async def propose_lead(call: Call) -> Answer:
     """201 and the Task for the other organization; the form is stored in the same commit where it is given whole."""
-    form, stored = form_of(call.inputs.typed("form"))
+    form, stored = given_as("QuestionnaireResponse", call.inputs.typed("form"))
     wanted = Wanted(
         call.reference,
         call.inputs.one("lead"),
@@ -51,15 +50,18 @@ async def propose_lead(call: Call) -> Answer:
     return Answer(status=201, version=commit.versions[0])
 
 
-def form_of(form: Given | None) -> tuple[str, list[Change]]:
-    """The form's reference, and the change that stores it. Problem invalid with all that is wrong in it."""
-    if form is None or form.type == "Reference":
-        return (form.value if form else ""), []
+def given_as(type: str, found: Given | None) -> tuple[str, list[Change]]:
+    """What is given by reference or whole: its reference, and the change that stores it.
+
+    Problem invalid with all that is wrong in it.
+    """
+    if found is None or found.type == "Reference":
+        return (found.value if found else ""), []
     id = new_id()
-    sent = Body.of({**form.value, "id": id})
+    sent = Body.of({**found.value, "id": id})
     if issues := validate(sent.resource):
         raise Problem.with_issues("invalid", issues)
-    return f"{FORM}/{id}", [Change("POST", FORM, id, sent.resource, sent.text(id))]
+    return f"{type}/{id}", [Change("POST", type, id, sent.resource, sent.text(id))]
 
 
 def of_inputs(problem: Problem) -> Problem:

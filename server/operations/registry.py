@@ -83,7 +83,7 @@ _ROWS = (
     _row("caseload", caseload),
     _row("caseload-report", caseload_report, gets=True),
     _row("outcome-indicators", outcome_indicators),
-    _row("comprehensive-plan", comprehensive_plan),
+    _row("comprehensive-plan", comprehensive_plan, gets=True),
     _row("coordination-check", coordination_check, gets=True),
     _row("document", document, gets=True),
     _row("evaluate-measure", evaluate_measure),

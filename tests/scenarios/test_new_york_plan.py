@@ -109,9 +109,95 @@ async def test_two_plans_that_were_there_before_can_be_worked_on_and_not_multipl
 @pytest.mark.requirement("NY-11")
 async def test_partial_capitation_allows_linked_plans(client: httpx.AsyncClient) -> None:
     await new_york(client, "ny-mltcp")
-    assert [201, 201] == [
-        (await put(client, plan)).status_code for plan in (planned("p", PLAN, "chha"), planned("h", HOME, "pers"))
-    ]
+    first, second = planned("p", PLAN, "chha"), planned("h", HOME, "pers")
+    assert [201, 201] == [(await put(client, plan)).status_code for plan in (first, second)]
+    assert [{"reference": "CarePlan/p"}] == (await client.get("CarePlan/h")).json()["supportingInfo"]
+    version = (await client.get("CarePlan/h")).headers["ETag"]
+    assert version == (await put(client, second)).headers["ETag"]  # the link is kept, whoever leaves it out
+    assert [{"reference": "CarePlan/h"}] == (await put(client, first | {"title": "Hers"})).json()["supportingInfo"]
+    plans = [one for one in of_type(await read(client), "CarePlan") if one["id"] in "ph"]
+    assert 2 == len([one for one in plans if "supportingInfo" in one])
+
+
+@pytest.mark.requirement("NY-11")
+@pytest.mark.parametrize(
+    ("period", "statuses"),
+    [({"start": "2022-01-01", "end": "2022-12-31"}, [201, 201]), ({"start": "2022-01-01"}, [422, 422])],
+)
+async def test_plans_for_the_time_before_the_carve_in_are_each_ones_own(
+    client: httpx.AsyncClient, period: Json, statuses: list[int]
+) -> None:
+    await new_york(client)
+    since = {"start": "2021-01-01"}
+    await kept(
+        client,
+        enrolled(MEMBER, "ny-map", PLAN, **since),
+        enrolled(MEMBER, "ny-health-home", HOME, **since),
+    )
+    plans = planned("p", PLAN, "chha", period=period), planned("h", HOME, "pers", period=period)
+    assert statuses == [(await put(client, plan)).status_code for plan in plans]
+
+
+@pytest.mark.requirement("NY-11")
+async def test_next_years_plan_begins_as_this_ones_ends(here: httpx.AsyncClient) -> None:
+    await kept(here, shared("one", period={"start": day(-100), "end": day(10)}))
+    assert 422 == (await put(here, shared("two", period={"start": day(10)}))).status_code
+    assert 201 == (await put(here, shared("two", period={"start": day(11)}))).status_code
+    longer = shared("one", period={"start": day(-100), "end": day(11)})
+    assert (422, ["business-rule"]) == refusal(await put(here, longer))
+
+
+@pytest.mark.requirement("NY-11")
+@pytest.mark.parametrize("kind", ["PUT", "PATCH", "transaction"])
+async def test_the_one_plan_stays_the_one_of_both(here: httpx.AsyncClient, kind: str) -> None:
+    await kept(here, shared("one"))
+    nobodys = shared("one")
+    del nobodys["contributor"]
+    if kind == "PATCH":
+        patch = [{"op": "remove", "path": "/contributor"}]
+        response = await here.patch("CarePlan/one", json=patch, headers={"Content-Type": "application/json-patch+json"})
+    elif kind == "transaction":
+        response = await here.post("", json=puts(nobodys))
+    else:
+        response = await put(here, nobodys)
+    assert (422, ["business-rule"]) == refusal(response)
+    assert places(response)[0].endswith(".contributor")
+    of_others = shared("one", "Organization/hospital")
+    assert (422, ["business-rule"]) == refusal(await put(here, of_others))
+
+
+@pytest.mark.requirement("NY-11")
+async def test_plans_that_are_parts_of_one_another_are_two(here: httpx.AsyncClient) -> None:
+    await kept(here, shared("one"))
+    first = shared("two", partOf=[{"reference": "CarePlan/three"}])
+    second = shared("three", partOf=[{"reference": "CarePlan/two"}])
+    status, codes = refusal(await here.post("", json=puts(first, second)))
+    assert (422, {"business-rule"}) == (status, set(codes))
+
+
+@pytest.mark.requirement("NY-11")
+async def test_plan_comes_to_be_a_members_who_has_one_already(here: httpx.AsyncClient) -> None:
+    await kept(here, patient("m2"), enrolled("Patient/m2", "ny-map", PLAN))
+    await kept(here, enrolled("Patient/m2", "ny-health-home", HOME))
+    about = {"subject": {"reference": "Patient/m2"}}
+    await kept(here, shared("one"), shared("two") | about)
+    assert (422, ["business-rule"]) == refusal(await put(here, shared("two")))
+    merged = patient("m2", link=[{"other": {"reference": MEMBER}, "type": "replaced-by"}])
+    response = await put(here, merged)
+    assert (422, ["business-rule"], ["Patient.link"]) == (*refusal(response), places(response))
+    await kept(here, shared("two", status="completed") | about)
+    assert 200 == (await put(here, merged)).status_code
+
+
+@pytest.mark.requirement("NY-11", "NY-04")
+async def test_enrolment_waits_for_no_plan_and_what_then_is_twice_is_found(client: httpx.AsyncClient) -> None:
+    await new_york(client, "ny-mltcp")
+    await kept(client, planned("p", PLAN, "chha"), planned("h", HOME, "pers"))
+    former = enrolled(MEMBER, "ny-mltcp", PLAN, end=day(-1), status="finished")
+    await kept(client, former, enrolled(MEMBER, "ny-map", PLAN, start=day(0)))
+    assert "second-plan" in (await client.get(f"{MEMBER}/$coordination-check")).text
+    assert 200 == (await put(client, planned("p", PLAN, "chha", title="Hers"))).status_code
+    assert 422 == (await put(client, shared("third"))).status_code
 
 
 @pytest.mark.requirement("NY-11")
@@ -189,11 +275,12 @@ async def test_what_both_have_is_told_side_by_side_and_not_chosen(client: httpx.
     await kept(client, planned("p", PLAN, "adult-day-care"), planned("h", HOME, "adult-day-care"))
     found = await read(client)
     assert [("CarePlan/h", HOME), ("CarePlan/p", PLAN)] == sources(found["entry"][1]["resource"])
-    _, services, _, settled = found["entry"][0]["resource"]["section"]
+    _, services, _, settled, *_ = found["entry"][0]["resource"]["section"]
     row = "<td>Adult day care</td><td>CarePlan/p activity[0]</td><td>CarePlan/h activity[0]</td>"
     assert row in services["text"]["div"]
     assert "duplicate-coordination" in settled["text"]["div"]
-    assert ["duplicate-coordination"] == [one["code"]["coding"][0]["code"] for one in of_type(found, "DetectedIssue")]
+    codes = [one["code"]["coding"][0]["code"] for one in of_type(found, "DetectedIssue")]
+    assert ["duplicate-coordination", "contradiction"] == codes  # each has it performed by itself
 
 
 @pytest.mark.requirement("NY-11", "NY-13")
@@ -205,7 +292,7 @@ async def test_shared_plan_is_the_one_plan_and_has_the_form_of_the_lead(here: ht
     assert ("active", "final") == (plan["status"], composition["status"])
     (form,) = of_type(found, "QuestionnaireResponse")
     assert [f"QuestionnaireResponse/{form['id']}"] == [one["reference"] for one in plan["supportingInfo"]]
-    assert "Manager hal leads since" in composition["section"][0]["text"]["div"]
+    assert "Manager hal (1-212-555-0100) leads since" in composition["section"][0]["text"]["div"]
 
 
 @pytest.mark.requirement("NY-06")

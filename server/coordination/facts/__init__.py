@@ -15,7 +15,7 @@ rows beside the search index, and `View.facts` finds them by kind and key.
     reservation   PractitionerRole/7        a transfer that is open, at who is to get the member
     step          Task/5                    a step of a transfer, at the transfer and at itself
     communication Patient/1                 a Communication about the member, or by the member
-    plan          Patient/1                 an active CarePlan, and when its open activities were followed up
+    plan          Patient/1                 an active CarePlan: whose it is, when its open activities were followed up
     review        Patient/1                 a completed review of the service plan: when it ended
     flag          Organization/3            a Flag on the breach of a limit there
     contact       Organization/3            a HealthcareService or an area's manager to call there
@@ -34,6 +34,9 @@ rows beside the search index, and `View.facts` finds them by kind and key.
     consent       Patient/1, Consent/8      what the member agreed to or declined
     coverage      Patient/1                 an active Coverage of a kind of ours
     offer         Patient/1, Task/5         a Task that offers the member a program
+    acceptance    Patient/1, Task/5, CarePlan/2   a proposal of a member's plan of care
+    affiliation   Organization/3            for whom the organization works: what it is part of, or who engages it
+    closure       Organization/3            that it is closed
     program       *                         an active program, by the digest of its content
 
 References are kept as "Patient/1" whatever form they came in: versioned and absolute ones are the same person.
@@ -56,6 +59,7 @@ from server.coordination.facts import (
     healthcare_service,
     location,
     organization,
+    organization_affiliation,
     patient,
     plan_definition,
     practitioner_role,
@@ -64,6 +68,7 @@ from server.coordination.facts import (
     service_request,
     task,
 )
+from server.coordination.facts.acceptance import Acceptance
 from server.coordination.facts.address import ADDRESS, GEOLOCATION, Place, address_keys, address_parts
 from server.coordination.facts.care_plan import Followed
 from server.coordination.facts.care_team import Assignment, Participant, Team, is_entered_in_error, programs_named
@@ -79,6 +84,7 @@ from server.coordination.facts.flag import Flag
 from server.coordination.facts.healthcare_service import Contact
 from server.coordination.facts.location import Location
 from server.coordination.facts.offer import Offer
+from server.coordination.facts.organization_affiliation import Affiliation
 from server.coordination.facts.patient import Home
 from server.coordination.facts.plan_definition import digest, is_program
 from server.coordination.facts.practitioner_role import Role
@@ -87,6 +93,8 @@ from server.coordination.facts.risk_assessment import Need
 from server.coordination.facts.service_request import Service
 from server.coordination.facts.transfer import OPEN, Step, Transfer, transfer_inputs
 from server.coordination.facts.vocabulary import (
+    ACCEPTANCE,
+    ACCEPTANCE_TERM,
     ALL_PROGRAMS,
     AREA_MANAGER,
     ASSIGNMENT,
@@ -111,6 +119,8 @@ from server.coordination.facts.vocabulary import (
 from server.ledger import FactRow, Resource
 
 __all__ = (
+    "ACCEPTANCE",
+    "ACCEPTANCE_TERM",
     "ADDRESS",
     "ALL_PROGRAMS",
     "AREA_MANAGER",
@@ -134,6 +144,8 @@ __all__ = (
     "TASK",
     "TRANSFER",
     "TRANSFER_INPUT",
+    "Acceptance",
+    "Affiliation",
     "Agreement",
     "Assignment",
     "Contact",
@@ -191,6 +203,7 @@ _FACTS: dict[str, Callable[[Resource, str], Iterator[FactRow]]] = {
     "Location": location.rows,
     "Observation": evidence.observation,
     "Organization": organization.rows,
+    "OrganizationAffiliation": organization_affiliation.rows,
     "Patient": patient.rows,
     "PlanDefinition": plan_definition.rows,
     "PractitionerRole": practitioner_role.rows,

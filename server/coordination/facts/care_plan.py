@@ -1,4 +1,4 @@
-"""CarePlan: when its open activities were followed up, and the services among them.
+"""CarePlan: whose it is, when its open activities were followed up, and the services among them.
 
 https://hl7.org/fhir/R4/careplan.html
 """
@@ -8,18 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from server.coordination.facts.element import literal, period
+from server.coordination.facts.element import literal, literals, period
 from server.coordination.facts.service_request import bounds, service
 from server.ledger import Fact, FactRow, Resource
 
 
 class Followed(NamedTuple):
-    """An active CarePlan, and for each open activity that it describes itself, when it was followed up."""
+    """An active CarePlan, and for each open activity that it describes itself, when it was followed up.
+
+    `keepers` are its author and contributors, `wholes` the plans that it is part of.
+    """
 
     plan: str
     start: str | None
     end: str | None
     activities: list[tuple[int, list[str]]]  # CarePlan.activity[place], and its progress's times
+    keepers: list[str]
+    wholes: list[str]
 
     @classmethod
     def of(cls, fact: Fact) -> Followed:
@@ -42,7 +47,9 @@ def rows(plan: Resource, base_url: str) -> Iterator[FactRow]:
         if status in _UNDER_WAY and "performer" in detail and not detail.get("doNotPerform"):
             scheduled = detail.get("scheduledPeriod") or bounds(detail.get("scheduledTiming"))
             services += service(member, detail["performer"], scheduled.get("end"), base_url)
-    yield "plan", member, [*period(plan), followed]
+    keepers = literals([plan[name] for name in ("author",) if name in plan] + plan.get("contributor", []), base_url)
+    wholes = literals(plan.get("partOf", ()), base_url, ("CarePlan",))
+    yield "plan", member, [*period(plan), followed, keepers, wholes]
     yield from services
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from server.coordination.facts.element import identity, literal, period, tokens
-from server.coordination.facts.vocabulary import ENROLMENT
+from server.coordination.facts.vocabulary import ENROLMENT, SEGMENT_END
 from server.ledger import Fact, FactRow, Resource
 
 
@@ -24,6 +24,7 @@ class Enrolment(NamedTuple):
     end: str | None
     history: list[tuple[str, str | None, str | None]]  # EpisodeOfCare.statusHistory: status, start, end
     manager: str | None  # EpisodeOfCare.careManager; "" where it is no literal reference
+    endings: list[str]  # tokens: why it ended, as its extension segment-end says
 
     @classmethod
     def of(cls, fact: Fact) -> Enrolment:
@@ -39,7 +40,9 @@ def rows(episode: Resource, base_url: str) -> Iterator[FactRow]:
     organization = identity(episode.get("managingOrganization"), base_url)
     history = [[past.get("status", ""), *period(past)] for past in episode.get("statusHistory", ())]
     manager = literal(episode["careManager"], base_url) or "" if "careManager" in episode else None
-    data = [ENROLMENT, types, organization, episode.get("status", ""), *period(episode), history, manager]
+    told = [one for one in episode.get("extension", ()) if one["url"] == SEGMENT_END]
+    endings = tokens([one["valueCodeableConcept"] for one in told if "valueCodeableConcept" in one])
+    data = [ENROLMENT, types, organization, episode.get("status", ""), *period(episode), history, manager, endings]
     yield "subject", f"EpisodeOfCare/{episode['id']}", member
     yield "member", member, data
     if organization:

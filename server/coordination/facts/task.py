@@ -1,4 +1,4 @@
-"""Task: a transfer, a step of one, a review of the service plan, a proposal of a member's lead, an offer.
+"""Task: a transfer, a step of one, a review of the service plan, a proposal of a member's lead or plan, an offer.
 
 https://hl7.org/fhir/R4/task.html
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from server.coordination.facts.acceptance import acceptance
 from server.coordination.facts.designation import designation
 from server.coordination.facts.element import literal, tokens
 from server.coordination.facts.offer import offer
 from server.coordination.facts.transfer import step, transfer
-from server.coordination.facts.vocabulary import DESIGNATION, OFFER, REVIEW, STEP, TRANSFER
+from server.coordination.facts.vocabulary import ACCEPTANCE, DESIGNATION, OFFER, REVIEW, STEP, TRANSFER
 from server.ledger import FactRow, Resource
 
 
@@ -28,6 +29,8 @@ def rows(task: Resource, base_url: str) -> Iterator[FactRow]:
         yield from designation(task, base_url)
     elif OFFER in codes:
         yield from offer(task, base_url)
+    elif ACCEPTANCE in codes:
+        yield from acceptance(task, base_url)
 
 
 def _review(task: Resource, base_url: str) -> Iterator[FactRow]:

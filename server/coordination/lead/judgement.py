@@ -36,7 +36,7 @@ async def told_apart(before: View, changes: Sequence[Change]) -> tuple[list[Chan
 
 
 def _kinds(change: Change) -> set[str]:
-    return {kind for kind, _, _ in change.facts or ()} & {"transfer", "step", "designation"}
+    return {kind for kind, _, _ in change.facts or ()} & {"transfer", "step", "designation", "acceptance"}
 
 
 def _of(change: Change) -> Designation | None:

@@ -2,7 +2,9 @@
 
 https://hl7.org/fhir/R4/documents.html, https://hl7.org/fhir/R4/careplan.html
 
-Every item says where it comes from. Where both have the same service, both are told, side by side: nothing is chosen.
+Every item says where it comes from. Where both have the same service, both are told, and where they contradict each
+other, side by side: nothing is chosen. What a person reads has the fields of New York's plan (ADJ-11, ADJ-13), as far
+as they are on record.
 """
 
 from __future__ import annotations
@@ -17,6 +19,16 @@ from server.coordination.facts import literal
 from server.coordination.lead.who import Lead
 from server.coordination.member_file.member_file import LOINC, NAMESPACE, what
 from server.coordination.narrative import narrative, paragraphs, table
+from server.coordination.plan.conflict import (
+    PARTIES,
+    Conflict,
+    activity_of,
+    described,
+    detail_of,
+    needs_of,
+    target_text,
+)
+from server.coordination.plan.words import concept
 from server.coordination.responsibility.check import Check
 from server.coordination.responsibility.item import Item
 from server.fhir import bundle
@@ -37,7 +49,9 @@ class Plan:
     sources: dict[str, Resource]
     services: Sequence[Item]
     issues: Sequence[Resource]  # DetectedIssues
+    conflicts: Sequence[Conflict]
     beside: Sequence[Resource]  # what the sources name: goals, teams, organizations, people
+    supports: Sequence[Resource]  # RelatedPersons
     lead: Lead | None
     is_agreed: bool  # there is one active plan, which is of both
     at: int
@@ -50,23 +64,32 @@ class Plan:
         return f"Patient/{self.patient['id']}"
 
     @property
+    def zone(self) -> str:
+        return self.asked.terms.zone
+
+    @property
     def id(self) -> str:
         return str(uuid.uuid5(NAMESPACE, f"{TITLE} {self.reference} {self.position} {self.at}"))
+
+    @property
+    def care_plans(self) -> list[Resource]:
+        return [one for one in self.sources.values() if one["resourceType"] == "CarePlan"]
 
 
 def document(plan: Plan) -> Resource:
     """The Composition, the one CarePlan, the member, and all that these name."""
     whole = one_plan(plan)
-    entries = [_composition(plan, whole), whole, plan.patient, *plan.sources.values(), *plan.beside, *plan.issues]
-    return bundle.document(plan.base_url, plan.id, instant(plan.now), entries)
+    named = [*plan.sources.values(), *plan.beside, *plan.supports, *plan.issues]
+    return bundle.document(
+        plan.base_url, plan.id, instant(plan.now), [_composition(plan, whole), whole, plan.patient, *named]
+    )
 
 
 # The one CarePlan
 
 
 def one_plan(plan: Plan) -> Resource:
-    """Active where both have agreed on one already; else a draft of one."""
-    care_plans = [one for one in plan.sources.values() if one["resourceType"] == "CarePlan"]
+    """Active where both have agreed on one already; else a draft of one, to replace the plans that it is of."""
     merged: Resource = {
         "resourceType": "CarePlan",
         "id": plan.id,
@@ -74,11 +97,13 @@ def one_plan(plan: Plan) -> Resource:
         "intent": "plan",
         "title": TITLE,
         "subject": {"reference": plan.reference},
-        "created": period.text(plan.now, plan.asked.terms.zone),
+        "created": period.text(plan.now, plan.zone),
         "contributor": [{"reference": one} for one in plan.asked.pair.organizations],
     }
+    if not plan.is_agreed and plan.care_plans:
+        merged["replaces"] = [{"reference": f"CarePlan/{one['id']}"} for one in plan.care_plans]
     for name in LISTS:
-        if together := _together(care_plans, name):
+        if together := _together(plan.care_plans, name):
             merged[name] = together
     if plan.lead and plan.lead.form:
         merged["supportingInfo"] = [{"reference": plan.lead.form}]
@@ -94,28 +119,26 @@ def _together(care_plans: Iterable[Resource], name: str) -> list[Resource]:
 
 
 def _activity(plan: Plan, item: Item) -> Resource:
-    """One service, as its source has it, with the source, and whose it is."""
+    """One service, as its source has it, with the source, and whose it is; what came from a source keeps that one."""
     source = plan.sources[item.reference]
-    party = plan.asked.organization(item.party)
+    own: Resource = activity_of(item, source) if item.place else {"reference": {"reference": item.reference}}
+    if any(one["url"] == SOURCE for one in own.get("extension", ())):
+        return own
     told: list[Resource] = [{"url": "source", "valueReference": {"reference": item.reference, "display": item.text}}]
-    if party:
+    if party := plan.asked.organization(item.party):
         told.append({"url": "organization", "valueReference": {"reference": party}})
-    own = {"reference": {"reference": item.reference}}
-    if item.place:
-        own = source["activity"][int(item.place.removeprefix("activity[").removesuffix("]"))]
-    extensions = [*own.get("extension", ()), {"url": SOURCE, "extension": told}]
-    return {**own, "extension": extensions}
+    return {**own, "extension": [*own.get("extension", ()), {"url": SOURCE, "extension": told}]}
 
 
 # The document's first page
 
 
 def _composition(plan: Plan, whole: Resource) -> Resource:
-    zone, authors = plan.asked.terms.zone, [{"reference": one} for one in plan.asked.pair.organizations]
-    called = demographics.name(plan.patient.get("name"), plan.at, zone) or plan.reference
+    authors = [{"reference": one} for one in plan.asked.pair.organizations]
+    called = demographics.name(plan.patient.get("name"), plan.at, plan.zone) or plan.reference
     opening = [
         f"{TITLE} of {called}",
-        f"As of {period.text(plan.at, zone)}; position {plan.position} of the ledger.",
+        f"As of {period.text(plan.at, plan.zone)}; position {plan.position} of the ledger.",
         f"Of {' and '.join(map(_name(plan), plan.asked.pair.organizations))}.",
         "Agreed on as one plan." if plan.is_agreed else "Put together of what each of both has; not agreed on yet.",
     ]
@@ -136,12 +159,32 @@ def _composition(plan: Plan, whole: Resource) -> Resource:
 def _sections(plan: Plan, whole: Resource) -> Iterator[Resource]:
     yield _section("Plan", paragraphs([_leading(plan)]), [f"CarePlan/{whole['id']}"])
     yield _section("Services and who coordinates them", _side_by_side(plan), dict.fromkeys(plan.sources))
-    goals = [one for one in plan.beside if one["resourceType"] == "Goal"]
-    rows = ((what(one) or one["id"], str(one.get("lifecycleStatus", ""))) for one in goals)
-    yield _section("Goals", table(("Goal", "Status"), rows), [f"Goal/{one['id']}" for one in goals])
+    goals = _of_type(plan, "Goal")
+    rows = ((what(one), str(one.get("lifecycleStatus", "")), _until(one)) for one in goals)
+    yield _section("Goals", table(("Goal", "Status", "Target"), rows), _references(goals))
     settled = ((one["detail"], one["code"]["coding"][0]["code"]) for one in plan.issues)
-    issues = [f"DetectedIssue/{one['id']}" for one in plan.issues]
+    issues = _references(plan.issues)
     yield _section("To be settled", table(("What", "Kind"), settled), issues)
+    both = map(_name(plan), plan.asked.pair.organizations)
+    differing = ((one.about, *map(one.of, PARTIES)) for one in plan.conflicts)
+    items = dict.fromkeys(each.item.reference for one in plan.conflicts for each in one.statements)
+    yield _section("What contradicts", table(("About", *both), differing), items)
+    yield _section("Member", table(("What", "On record"), _member(plan)), [plan.reference])
+    yield _section("Services in full", table(_SERVICE, _in_full(plan)), dict.fromkeys(plan.sources))
+    teams = _of_type(plan, "CareTeam")
+    yield _section("Care team", table(("Who", "As", "Reached by"), _people(plan, teams)), _references(teams))
+    supports = (
+        (what(one), "; ".join(demographics.telecom(one.get("telecom"), plan.at, plan.zone))) for one in plan.supports
+    )
+    yield _section("Informal supports", table(("Who", "Reached by"), supports), _references(plan.supports))
+
+
+def _of_type(plan: Plan, type: str) -> list[Resource]:
+    return [one for one in plan.beside if one["resourceType"] == type]
+
+
+def _references(found: Iterable[Resource]) -> list[str]:
+    return [f"{one['resourceType']}/{one['id']}" for one in found]
 
 
 def _section(title: str, text: str, entries: Iterable[str]) -> Resource:
@@ -157,7 +200,8 @@ def _section(title: str, text: str, entries: Iterable[str]) -> Resource:
 def _leading(plan: Plan) -> str:
     if plan.lead is None:
         return "No lead care manager is named."
-    return f"{_name(plan)(plan.lead.role)} leads since {plan.lead.since}."
+    reached = _reached(plan, plan.lead.role)
+    return f"{_name(plan)(plan.lead.role)}{f' ({reached})' if reached else ''} leads since {plan.lead.since}."
 
 
 def _side_by_side(plan: Plan) -> str:
@@ -171,8 +215,81 @@ def _side_by_side(plan: Plan) -> str:
     head = ("Service", name(plan.asked.pair.plan), name(plan.asked.pair.partner), "Neither")
     return table(
         head,
-        ((title, *("; ".join(of.get(one, ())) for one in ("plan", "partner", None))) for title, of in rows.items()),
+        ((title, *("; ".join(of.get(one, ())) for one in (*PARTIES, None))) for title, of in rows.items()),
     )
+
+
+def _until(goal: Resource) -> str:
+    return "; ".join(filter(None, map(target_text, goal.get("target", ()))))
+
+
+def _member(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Who the plan is of, and for which time."""
+    patient, at, zone = plan.patient, plan.at, plan.zone
+    when = [one["period"] for one in plan.care_plans if "period" in one]
+    languages = [concept(one.get("language", {})) for one in patient.get("communication", ())]
+    given = (
+        ("Name", demographics.name(patient.get("name"), at, zone)),
+        ("Born", patient.get("birthDate", "")),
+        ("Address", ", ".join(demographics.address(patient.get("address"), at, zone))),
+        ("Reached by", "; ".join(_points(patient))),
+        ("Language", ", ".join(languages)),
+        ("Authorized", "; ".join(f"{one.get('start', '')} to {one.get('end', 'no end')}" for one in when)),
+        ("Issued", period.text(plan.now, zone)),
+    )
+    yield from ((name, text) for name, text in given if text)
+
+
+def _points(patient: Resource) -> list[str]:
+    return [one["value"] for one in patient.get("telecom", ()) if one.get("value") and one.get("use") != "old"]
+
+
+_SERVICE = ("Service", "Of", "Scope", "Amount and frequency", "Provider", "Authorized", "For the need", "Goals")
+
+
+def _in_full(plan: Plan) -> Iterator[tuple[str, ...]]:
+    name = _name(plan)
+    for item in plan.services:
+        source = plan.sources[item.reference]
+        told, detail = described(item, plan.sources), detail_of(item, source)
+        row = plan.asked.table.find(item.codes, min(item.when.high, plan.asked.window.high) - 1)
+        party = plan.asked.organization(item.party)
+        providers = [one.get("display") or name(literal(one) or "") for one in detail.get("performer", ())]
+        yield (
+            item.text,
+            name(party) if party else "",
+            (row.scope if row else None) or "not allocated",
+            ", ".join(filter(None, (told["amount"], told["frequency"]))),
+            ", ".join(filter(None, providers)),
+            " ".join(filter(None, (told["period"], f"({item.reference})"))),
+            ", ".join(dict.fromkeys(name(text) for _, text in needs_of(item, source))),
+            ", ".join(name(literal(one) or "") for one in detail.get("goal", ())),
+        )
+
+
+def _people(plan: Plan, teams: Iterable[Resource]) -> Iterator[tuple[str, str, str]]:
+    """The member's PCP, and who is on the teams now."""
+    name = _name(plan)
+    for link in plan.patient.get("generalPractitioner", ()):
+        who = literal(link) or ""
+        yield link.get("display") or name(who), "primary care provider", _reached(plan, who)
+    for one in (each for team in teams for each in team.get("participant", ())):
+        when, who = one.get("period", {}), literal(one.get("member")) or ""
+        if period.holds([period.between(when.get("start"), when.get("end"), plan.zone)], plan.at):
+            called = one.get("member", {}).get("display") or name(who)
+            yield called, ", ".join(map(concept, one.get("role", ()))), _reached(plan, who)
+
+
+def _reached(plan: Plan, reference: str) -> str:
+    """How somebody is reached: in the role, else as a person."""
+    found = _known(plan).get(reference, {})
+    points = demographics.telecom(found.get("telecom"), plan.at, plan.zone)
+    person = literal(found.get("practitioner"))
+    return "; ".join(points) or (_reached(plan, person) if person else "")
+
+
+def _known(plan: Plan) -> dict[str, Resource]:
+    return {f"{one['resourceType']}/{one['id']}": one for one in plan.beside}
 
 
 class _name:  # noqa: N801 - reads as a function
@@ -180,13 +297,15 @@ class _name:  # noqa: N801 - reads as a function
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.known = {f"{one['resourceType']}/{one['id']}": one for one in plan.beside}
+        self.known = _known(plan)
 
     def __call__(self, reference: str) -> str:
         found = self.known.get(reference, {})
         if "practitioner" in found:
             return self(literal(found["practitioner"]) or reference)
+        if found.get("resourceType") in {"Condition", "Goal", "Observation"}:
+            return what(found) or reference
         names = found.get("name", ())
         if isinstance(names, str):
             return names
-        return demographics.name(names, self.plan.at, self.plan.asked.terms.zone) or reference
+        return demographics.name(names, self.plan.at, self.plan.zone) or reference

@@ -1,96 +1,311 @@
-"""Shared plan: where two organizations have a member together, one active CarePlan, which is of both.
+"""Shared plan: where two organizations have a member together, one active CarePlan, which is of both and both accepted.
 
 https://hl7.org/fhir/R4/careplan.html
 
-In MAP since behavioral health is in its package (NY-11). A plan that is part of another one is no second plan, and what
-names neither organization as author or contributor is none of theirs.
+In MAP since behavioral health is in its package (NY-11): what counts is the time that a plan is for (period), as far as
+both have the member in it. A plan that is part of another one is no second plan, and what names neither organization as
+author or contributor is none of theirs. In other programs each has its plan, and they are linked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from server.coordination import period
 from server.coordination.assignment import assignment
 from server.coordination.assignment.assignment import Member
-from server.coordination.facts import literal
-from server.coordination.lead.terms import Pair, Terms, every, pair_at
+from server.coordination.facts import Acceptance, Followed
+from server.coordination.lead.terms import Pair, Terms, every, pairs
+from server.coordination.period import Interval
+from server.coordination.plan.content import content
 from server.coordination.program.program import Rule
 from server.coordination.program.programs import Programs
 from server.coordination.responsibility.item import acting_for
-from server.coordination.stored import read_many
+from server.coordination.stored import read
 from server.coordination.write import AS_RECORDED, Place, refusal
+from server.fhir.body import Body
 from server.ledger import Change, Context, Resource, View, micros
 from server.outcome import Issue
 
 Plans = dict[str, set[str]]  # the active plans, each with those of the two organizations that it is of
+ONE, LINKED = "one", "linked"  # what the rule's parameter `plans` says
+
+
+class Standing(NamedTuple):
+    """An active plan that is part of no other one of the two: of which of them, and the time that it is for."""
+
+    of: frozenset[str]
+    when: Interval
 
 
 def rule_of(terms: Terms, at: int) -> Rule | None:
-    """The rule, where it is in force."""
-    found = terms.program.of_kind("shared-plan")
-    return next((rule for rule in found if period.holds([rule.period], at)), None)
+    """The rule that there is one plan, where it is in force."""
+    rule = _ruling(terms, ONE)
+    return rule if rule and period.holds([rule.period], at) else None
+
+
+def _ruling(terms: Terms, plans: str) -> Rule | None:
+    return next((rule for rule in terms.program.of_kind("shared-plan") if rule.parameters["plans"] == plans), None)
 
 
 def is_of_somebody(change: Change) -> bool:
-    """True of an active plan that says whose it is: no other one is looked at."""
+    """True of an active plan that says whose it is."""
     plan = change.resource or {}
     return plan.get("status") == "active" and ("author" in plan or "contributor" in plan)
+
+
+async def nobodys(before: View, changes: Sequence[Change]) -> set[str]:
+    """The plans among these that say whose they are neither now nor, where they are active, before."""
+    apart = {change.reference for change in changes if not is_of_somebody(change)}
+    active = [one for one in changes if one.reference in apart and (one.resource or {}).get("status") == "active"]
+    stored = await before.read_many([one.reference for one in active]) if active else {}
+    patients = {key for one in active if one.reference in stored for kind, key, _ in one.facts or () if kind == "plan"}
+    found = await before.facts("plan", patients) if patients else {}
+    return apart - {row.source for rows in found.values() for row in rows if Followed.of(row).keepers}
+
+
+async def plans(view: View, member: Member, pair: Pair) -> Plans:
+    """The active plans of the two organizations that are part of no other one."""
+    return {reference: set(one.of) for reference, one in (await standing(view, member, pair, "UTC")).items()}
+
+
+async def standing(view: View, member: Member, pair: Pair, zone: str) -> dict[str, Standing]:
+    """Those plans, each with the time that it is for."""
+    rows = (await view.facts("plan", member.patients)).values()
+    found = {row.source: Followed.of(row) for some in rows for row in some}
+    known = await acting_for(view, member.patients, {link for one in found.values() for link in one.keepers})
+    whose = {
+        reference: frozenset(of for link in one.keepers for of in known.get(link, ())) & set(pair.organizations)
+        for reference, one in found.items()
+    }
+    theirs = {reference: found[reference] for reference, of in whose.items() if of}
+    return {
+        reference: Standing(whose[reference], period.between(one.start, one.end, zone))
+        for reference, one in theirs.items()
+        if not _is_part(reference, theirs)
+    }
+
+
+def _is_part(plan: str, found: Mapping[str, Followed]) -> bool:
+    """True where it is part of a plan that is part of none; plans that are parts of one another are whole."""
+    seen, waiting = {plan}, [plan]
+    while waiting:
+        wholes = [one for one in found[waiting.pop()].wholes if one in found]
+        for one in wholes:
+            if not any(whole in found for whole in found[one].wholes):
+                return True
+        waiting += [one for one in wholes if one not in seen]
+        seen.update(wholes)
+    return False
+
+
+# One plan
 
 
 async def one(
     context: Context, before: View, changes: Sequence[Change], after: View, programs: Programs
 ) -> list[Issue]:
-    """Refuse a second active plan, and one of one organization alone; what was so before stays as it was."""
+    """Refuse a second active plan, one of one organization alone, and one that both have not accepted.
+
+    What was so before stays as it was; the time up to now counts, and the first instant of what begins later.
+    """
     now = micros(context.now)
-    ruled = [(terms, rule) for terms in every(programs, now) if (rule := rule_of(terms, now))]
+    ruled = [(terms, rule) for terms in every(programs, now) if (rule := _ruling(terms, ONE))]
+    patients = {key for change in changes for kind, key, _ in change.facts or () if kind in ("plan", "member")}
+    if context.override is AS_RECORDED or not ruled or not patients:
+        return []
+    members = await assignment.members(after, patients)
+    written = [change.reference for change in changes]
+    issues: list[Issue] = []
+    for member in {id(found): found for found in members.values()}.values():
+        for terms, rule in ruled:
+            for pair in pairs(member, terms):
+                judged = await _read(context, before, after, written, member, pair, (terms, rule))
+                issues += [*_seconds(judged), *_halves(judged), *await _unaccepted(judged)]
+    return issues
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """The plans of one member and two organizations, before and after a commit."""
+
+    context: Context
+    before: View
+    after: View
+    written: Sequence[str]
+    terms: Terms
+    rule: Rule
+    pair: Pair
+    were: Sequence[Mapping[str, Standing]]  # of each record of the member that was apart
+    are: Mapping[str, Standing]
+    lost: Mapping[str, Standing]  # those that say no more whose they are
+
+    @property
+    def now(self) -> int:
+        return micros(self.context.now)
+
+    def was(self, plan: str) -> Standing | None:
+        return next((one[plan] for one in self.were if plan in one), None)
+
+    def counted(self, *when: Interval) -> list[Interval]:
+        """The time that these hold in common, as far as the rule is in force, both have the member, and it has come."""
+        until = max(self.now, *(one.low for one in when)) + 1
+        times = period.intersection(
+            self.pair.times, [Interval(self.rule.period.low, min(self.rule.period.high, until))]
+        )
+        for one in when:
+            times = period.intersection(times, period.union([one]))
+        return times
+
+    def refused(self, why: str, resource: str, path: str) -> Issue:
+        return refusal(self.terms.program, self.rule, why, Place(resource, path))
+
+
+async def _read(
+    context: Context,
+    before: View,
+    after: View,
+    written: Sequence[str],
+    member: Member,
+    pair: Pair,
+    ruled: tuple[Terms, Rule],
+) -> _Judged:
+    terms, rule = ruled
+    earlier = (await assignment.members(before, member.patients)).values()
+    were = [await standing(before, one, pair, terms.zone) for one in {id(found): found for found in earlier}.values()]
+    are = await standing(after, member, pair, terms.zone)
+    rows = [row for found in (await after.facts("plan", member.patients)).values() for row in found]
+    acting = await acting_for(after, member.patients, {link for row in rows for link in Followed.of(row).keepers})
+    nobodys = {
+        row.source
+        for row in rows
+        if not set(pair.organizations) & {of for link in Followed.of(row).keepers for of in acting.get(link, ())}
+    }
+    lost = {plan: one[plan] for one in were for plan in one if plan in nobodys}
+    return _Judged(context, before, after, written, terms, rule, pair, were, are, lost)
+
+
+def _seconds(judged: _Judged) -> Iterator[Issue]:
+    """Plans for a time that another one is for, too."""
+    both = " and ".join(judged.pair.organizations)
+    found = sorted(judged.are)
+    for index, plan in enumerate(found):
+        for other in found[index + 1 :]:
+            if not _are_together(judged, plan, other):
+                continue
+            first, second = (other, plan) if plan in judged.written else (plan, other)
+            why = (
+                f"{second} would be a second active plan beside {first}: {both} have one. Put what it says into that "
+                "one, let it be part of it (partOf), or let its period begin as the other one's ends."
+            )
+            is_written = second in judged.written
+            place = (second, "CarePlan.status") if is_written else (judged.written[0], "Patient.link")
+            yield judged.refused(why, *place)
+
+
+def _are_together(judged: _Judged, plan: str, other: str) -> bool:
+    """True where there is a time that both are for, and there was not."""
+    after = judged.counted(judged.are[plan].when, judged.are[other].when)
+    before = [judged.counted(one[plan].when, one[other].when) for one in judged.were if plan in one and other in one]
+    return bool(period.difference(after, before[0] if before else []))
+
+
+def _halves(judged: _Judged) -> Iterator[Issue]:
+    """Plans that come to be of one of both, or of neither."""
+    for plan in judged.written:
+        now = judged.are.get(plan) or judged.lost.get(plan)
+        if now is None:
+            continue
+        of = now.of if plan in judged.are else frozenset[str]()
+        missing, was = sorted(set(judged.pair.organizations) - of), judged.was(plan)
+        is_as_before = was is not None and was.of == of
+        times = period.difference(judged.counted(now.when), judged.counted(was.when) if was and is_as_before else [])
+        if missing and times:
+            why = f"{' and '.join(missing)} is not among its contributors: the one plan is of both."
+            yield judged.refused(why, plan, "CarePlan.contributor")
+
+
+async def _unaccepted(judged: _Judged) -> list[Issue]:
+    """Plans of both that somebody makes active, or changes, without the other's word; the local system speaks for both.
+
+    What goes on with a plan (status, progress, notes) is no change of what was agreed on.
+    """
+    if judged.context.actor is None:
+        return []
+    return [
+        judged.refused(
+            f"{plan} is not accepted by both, {' and '.join(judged.pair.organizations)}, as it is: keep it as a draft "
+            "(a change of an active plan: a draft that replaces it), propose it to the other organization (a Task of "
+            "the code plan-acceptance with it as focus, or Patient/$comprehensive-plan with propose), and it is active "
+            "as soon as that one accepts (Task/$respond).",
+            plan,
+            "CarePlan.status",
+        )
+        for plan in judged.written
+        if plan in judged.are
+        and len(judged.are[plan].of) == 2
+        and judged.counted(judged.are[plan].when)
+        and not await _is_accepted(judged, plan)
+    ]
+
+
+async def _is_accepted(judged: _Judged, plan: str) -> bool:
+    """True of what both have accepted as it is, and of what was active before and says the same."""
+    agreed, was = content(await _there(judged.after, plan)), judged.was(plan)
+    if was and len(was.of) == 2 and content(await _there(judged.before, plan)) == agreed:
+        return True
+    found = map(Acceptance.of, (await judged.after.facts("acceptance", [plan]))[plan])
+    parties = set(judged.pair.organizations)
+    return any(
+        one.status == "completed" and one.content == agreed and {one.proposer, one.answerer} == parties for one in found
+    )
+
+
+async def _there(view: View, plan: str) -> Resource:
+    found = await read(view, plan)
+    assert found, "a fact is of a resource that is there"
+    return found
+
+
+# Linked plans
+
+
+async def linked(context: Context, changes: Sequence[Change], after: View, programs: Programs) -> list[Change]:
+    """Where each of both has a plan: what is written names the other's, as supportingInfo."""
+    now = micros(context.now)
+    ruled = [(terms, rule) for terms in every(programs, now) if (rule := _ruling(terms, LINKED))]
     patients = {key for change in changes for kind, key, _ in change.facts or () if kind == "plan"}
     if context.override is AS_RECORDED or not ruled or not patients:
         return []
     members = await assignment.members(after, patients)
-    issues: list[Issue] = []
-    for member in {id(found): found for found in members.values()}.values():
+    found: dict[str, Change] = {}
+    for member in {id(one): one for one in members.values()}.values():
         for terms, rule in ruled:
-            if pair := pair_at(member, terms, now):
-                was, are = await plans(before, member, pair), await plans(after, member, pair)
-                issues += _judged(terms, rule, pair, was, are, {change.reference for change in changes})
-    return issues
+            for pair in pairs(member, terms):
+                if period.holds(pair.times, now) and period.holds([rule.period], now):
+                    await _link(changes, await standing(after, member, pair, terms.zone), now, found)
+    return list(found.values())
 
 
-async def plans(view: View, member: Member, pair: Pair) -> Plans:
-    """The active plans of the two organizations that are part of no other one."""
-    rows = (await view.facts("plan", member.patients)).values()
-    found = await read_many(view, {row.source for some in rows for row in some})
-    keepers = {reference: list(_keepers(plan)) for reference, plan in found.items()}
-    known = await acting_for(view, member.patients, {link for links in keepers.values() for link in links})
-    whose = {
-        reference: {one for link in links for one in known.get(link, ())} & set(pair.organizations)
-        for reference, links in keepers.items()
-    }
-    return {reference: of for reference, of in whose.items() if of and not _is_part(found[reference], found)}
+async def _link(changes: Sequence[Change], are: Mapping[str, Standing], now: int, found: dict[str, Change]) -> None:
+    for change in changes:
+        plan = change.resource
+        if plan is None or change.reference not in are or not _is_on(are[change.reference], now):
+            continue
+        own = are[change.reference].of
+        others = [reference for reference, one in are.items() if one.of != own and _is_on(one, now)]
+        named = {str(link.get("reference")).partition("/_history/")[0] for link in plan.get("supportingInfo", ())}
+        missing = [{"reference": one} for one in sorted(others) if one not in named]
+        if missing:
+            whole = {**plan, "supportingInfo": [*plan.get("supportingInfo", ()), *missing]}
+            found[change.reference] = _written(change, whole)
 
 
-def _keepers(plan: Resource) -> Iterable[str]:
-    links = (literal(link) for link in (plan.get("author"), *plan.get("contributor", ())))
-    return (link for link in links if link)
+def _is_on(one: Standing, now: int) -> bool:
+    return one.when.high > now
 
 
-def _is_part(plan: Resource, found: Container[str]) -> bool:
-    return any((literal(link) or "") in found for link in plan.get("partOf", ()))
-
-
-def _judged(terms: Terms, rule: Rule, pair: Pair, was: Plans, are: Plans, written: set[str]) -> list[Issue]:
-    issues = []
-    for reference in sorted(written & are.keys()):
-        others = sorted(are.keys() - {reference})
-        if others and len(are) > max(1, len(was)):
-            why = (
-                f"{reference} would be a second active plan beside {others[0]}: {' and '.join(pair.organizations)} "
-                "have one. Put what it says into that one, or let it be part of it (partOf)."
-            )
-            issues.append(refusal(terms.program, rule, why, Place(reference, "CarePlan.status")))
-        missing = sorted(set(pair.organizations) - are[reference])
-        if missing and are[reference] != was.get(reference):
-            why = f"{' and '.join(missing)} is not among its contributors: the one plan is of both."
-            issues.append(refusal(terms.program, rule, why, Place(reference, "CarePlan.contributor")))
-    return issues
+def _written(change: Change, plan: Resource) -> Change:
+    return Change(change.method, "CarePlan", change.id, plan, Body.of(plan).text(change.id), is_derived=True)

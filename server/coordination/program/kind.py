@@ -154,7 +154,6 @@ KINDS: Mapping[str, Kind] = {
             ),
         ),
     ),
-    "shared-plan": Kind({}, ("block",), once=True),
     "eligibility": Kind(
         {
             "limit": Parameter("integer", required=True),
@@ -180,6 +179,11 @@ KINDS: Mapping[str, Kind] = {
     ),
     "coverage": Kind({"type": Parameter("Coding", required=True, repeats=True)}, ("block",), once=True),
     "single-enrollment": Kind({"type": Parameter("Coding", required=True, repeats=True)}, ("block", "task")),
+    "shared-plan": Kind(
+        {"plans": Parameter("code", codes=("one", "linked"), default="one")},
+        ("block",),
+        once=True,
+    ),
     "duplication": Kind({"window-days": Parameter("integer", required=True)}, ("report",), once=True),
     "rebalance": Kind(
         {

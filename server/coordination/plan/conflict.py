@@ -1,0 +1,163 @@
+"""Conflict: where the plans of two organizations for one member contradict each other, told and never chosen between.
+
+https://hl7.org/fhir/R4/goal.html, https://hl7.org/fhir/R4/careplan-definitions.html#CarePlan.activity
+
+Compared is what is coded: goals of the same measure with another value or date, services of the same kind in another
+scope or frequency or by others, and needs that the two meet with other services.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from server.coordination.facts import literal, tokens
+from server.coordination.plan.words import concept, quantity, timing, value
+from server.coordination.responsibility.check import Finding
+from server.coordination.responsibility.item import Item
+from server.ledger import Resource
+
+CONTRADICTION = "contradiction"
+GIVEN_UP = frozenset({"cancelled", "entered-in-error", "rejected"})  # Goal.lifecycleStatus
+PARTIES = ("plan", "partner")
+
+
+class Statement(NamedTuple):
+    """What one item says of something that both speak of."""
+
+    item: Item
+    says: str  # as a person reads it
+    same: str  # what is compared
+
+
+class Conflict(NamedTuple):
+    """Statements of both, of which some differ."""
+
+    about: str
+    statements: tuple[Statement, ...]
+
+    def of(self, party: str) -> str:
+        return "; ".join(dict.fromkeys(one.says for one in self.statements if one.item.party == party))
+
+    def finding(self, source: str) -> Finding:
+        """As a coordination check tells it: both have to agree on it."""
+        text = f"{self.about}: the two say different things: {' | '.join(map(self.of, PARTIES))}."
+        return Finding(CONTRADICTION, text, source, tuple(dict.fromkeys(one.item for one in self.statements)), None)
+
+
+def conflicts(
+    services: Sequence[Item], sources: Mapping[str, Resource], goals: Iterable[tuple[Item, Resource]]
+) -> list[Conflict]:
+    """Of services (with the resources that they are in) and goals (an item of each party that has it)."""
+    return [
+        *_differing(_services(services, sources)),
+        *_differing(_goals(goals)),
+        *_differing(_needs(services, sources)),
+    ]
+
+
+def _differing(found: Iterable[tuple[str, str, Statement]]) -> Iterator[Conflict]:
+    """What both speak of and do not say the same of. `found` is (key, what a person calls it, statement)."""
+    groups: dict[str, list[Statement]] = {}
+    called: dict[str, str] = {}
+    for key, name, statement in found:
+        groups.setdefault(key, []).append(statement)
+        called.setdefault(key, name)
+    for key, group in groups.items():
+        said = {party: {one.same for one in group if one.item.party == party} for party in PARTIES}
+        if all(said.values()) and said["plan"] != said["partner"]:
+            yield Conflict(called[key], tuple(one for one in group if one.item.party in PARTIES))
+
+
+# Services
+
+
+def _services(services: Iterable[Item], sources: Mapping[str, Resource]) -> Iterator[tuple[str, str, Statement]]:
+    for item in services:
+        parts = described(item, sources)
+        told = {name: parts[name] for name in ("frequency", "amount", "provider") if parts.get(name)}
+        says = ", ".join(told.values()) or "nothing more"
+        for code in sorted(item.codes):
+            yield code, item.text, Statement(item, says, json.dumps(told, sort_keys=True))
+
+
+def described(item: Item, sources: Mapping[str, Resource]) -> dict[str, str]:
+    """A service's frequency, amount, provider and time, in words."""
+    detail = detail_of(item, sources[item.reference])
+    when = detail.get("scheduledPeriod") or detail.get("occurrencePeriod") or {}
+    return {
+        "frequency": detail.get("scheduledString")
+        or timing(detail.get("scheduledTiming") or detail.get("occurrenceTiming") or {}),
+        "amount": quantity(detail.get("quantity") or detail.get("dailyAmount") or detail.get("quantityQuantity") or {}),
+        "provider": ", ".join(
+            filter(None, (one.get("display") or literal(one) for one in detail.get("performer", ())))
+        ),
+        "period": " to ".join(filter(None, (when.get("start"), when.get("end")))),
+    }
+
+
+def detail_of(item: Item, source: Resource) -> Resource:
+    """Where the item stands in its source: CarePlan.activity.detail, or the ServiceRequest."""
+    if not item.place:
+        return source
+    detail: Resource = activity_of(item, source)["detail"]
+    return detail
+
+
+def activity_of(item: Item, source: Resource) -> Resource:
+    activity: Resource = source["activity"][int(item.place.removeprefix("activity[").removesuffix("]"))]
+    return activity
+
+
+# Goals
+
+
+def _goals(goals: Iterable[tuple[Item, Resource]]) -> Iterator[tuple[str, str, Statement]]:
+    """A goal's targets by their measures; without any, the goal by its description's codes."""
+    for item, goal in goals:
+        if goal.get("lifecycleStatus") in GIVEN_UP:
+            continue
+        aims = [(one.get("measure", {}), one) for one in goal.get("target", ())]
+        for coded, target in aims if any(tokens([one]) for one, _ in aims) else [(goal["description"], {})]:
+            told = {name: said for name, said in target.items() if name.startswith(("detail", "due"))}
+            says = target_text(target) or concept(goal["description"])
+            for code in tokens([coded]):
+                yield code, concept(coded), Statement(item, says, json.dumps(told, sort_keys=True, default=str))
+
+
+def target_text(target: Resource) -> str:
+    """ "7 % by 2026-06-01"."""
+    aim = next((value(said) for name, said in target.items() if name.startswith("detail")), "")
+    due = target.get("dueDate") or next((quantity(said) for name, said in target.items() if name == "dueDuration"), "")
+    return " ".join(filter(None, (aim, f"by {due}" if due else "")))
+
+
+# Needs
+
+
+def _needs(services: Sequence[Item], sources: Mapping[str, Resource]) -> Iterator[tuple[str, str, Statement]]:
+    """A need by its code or its resource, with all that each of both does about it."""
+    doing: dict[str, dict[str | None, dict[str, Item]]] = {}
+    called: dict[str, str] = {}
+    for item in services:
+        for need, name in needs_of(item, sources[item.reference]):
+            service = " ".join(sorted(item.codes)) or item.text
+            doing.setdefault(need, {}).setdefault(item.party, {})[service] = item
+            called.setdefault(need, name)
+    for need, of in doing.items():
+        for party in PARTIES:
+            same = json.dumps(sorted(of.get(party, ())))
+            for item in of.get(party, {}).values():
+                yield f"need {need}", f"Need {called[need]}", Statement(item, item.text, same)
+
+
+def needs_of(item: Item, source: Resource) -> Iterator[tuple[str, str]]:
+    """(what it is told by, what it is called) of each need that a service is for."""
+    detail = detail_of(item, source)
+    for coded in detail.get("reasonCode", ()):
+        for token in tokens([coded]):
+            yield token, concept(coded)
+    for link in (*detail.get("reasonReference", ()), *(source.get("addresses", ()) if item.place else ())):
+        if found := literal(link):
+            yield found, link.get("display") or found
