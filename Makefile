@@ -8,7 +8,7 @@ serve: .venv/serve.stamp  ## install what is locked and start the server on 127.
 	@exec $(BIN)/careplan serve
 
 test: .venv/dev.stamp  ## the whole suite: lint, format, types, tests; every stage runs, and any that fails fails it
-	@$(MAKE) --no-print-directory --keep-going lint formatted types tests mongodb
+	@$(MAKE) --no-print-directory --keep-going lint formatted types tests mongodb postgresql
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .
@@ -24,6 +24,12 @@ tests: .venv/dev.stamp
 
 mongodb: .venv/dev.stamp  ## the tests over HTTP once more, on the MongoDB of the tests
 	CAREPLAN_TEST_ENGINE=mongodb $(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/interactions tests/operations
+
+postgresql: .venv/dev.stamp  ## the tests of the store, and some over HTTP, on a MongoDB over PostgreSQL
+	CAREPLAN_TEST_FERRETDB=postgresql CAREPLAN_TEST_ENGINE=mongodb $(BIN)/python -m pytest --numprocesses 2 \
+		tests/store/test_mongodb.py tests/test_mongodb.py $(OVER_HTTP)
+
+OVER_HTTP := $(foreach name,create update delete transaction history,tests/interactions/test_$(name).py)
 
 requirements: .venv/dev.stamp  ## which rows of docs/requirements.md have a passing test
 	@$(BIN)/python scripts/requirements.py
@@ -75,5 +81,5 @@ $(UV):
 	@$(PYTHON) -m venv .cache/lock
 	@.cache/lock/bin/pip install --quiet --disable-pip-version-check uv
 
-.PHONY: serve test lint formatted types tests mongodb requirements bench r4 us-core lock help
+.PHONY: serve test lint formatted types tests mongodb postgresql requirements bench r4 us-core lock help
 .DELETE_ON_ERROR:

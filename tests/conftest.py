@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import httpx
 import hypothesis
-import pymongo
 import pytest
 from starlette.types import ASGIApp
 
 from server.app import create_app
 from server.settings import Settings
-from tests.mongodb import mongodb
+from tests.mongodb import database_of, mongodb
 
 # A machine that is busy with other tests draws slowly: that is no fault of what is drawn
 hypothesis.settings.register_profile(
@@ -45,12 +44,8 @@ def in_a_file(database: str | None) -> None:
 
 @pytest.fixture
 def settings(tmp_path: Path, database: str | None) -> Iterator[Settings]:
-    name = f"careplan-test-{uuid.uuid4().hex[:12]}"
-    store = f"sqlite:///{tmp_path}/careplan.db" if database is None else f"{database.rstrip('/')}/{name}"
-    yield Settings(store=store, demo=False, log_level="error", oversight_interval=0)
-    if database is not None:
-        with pymongo.MongoClient[dict[str, Any]](database) as dropping:
-            dropping.drop_database(name)
+    with nullcontext(f"sqlite:///{tmp_path}/careplan.db") if database is None else database_of(database) as store:
+        yield Settings(store=store, demo=False, log_level="error", oversight_interval=0)
 
 
 @pytest.fixture

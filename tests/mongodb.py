@@ -1,7 +1,7 @@
 """A MongoDB for the tests: the one that CAREPLAN_TEST_MONGODB names, else a FerretDB of ours, built once from Go.
 
-FerretDB 1.24 speaks the wire protocol over SQLite: real sockets, real cursors, real duplicate keys. It is no `mongod`:
-it keeps no majority, and it scans where MongoDB seeks.
+FerretDB 1.24 speaks the wire protocol over SQLite or, with CAREPLAN_TEST_FERRETDB=postgresql, over PostgreSQL: real
+sockets, real cursors, real duplicate keys. It is no `mongod`: it keeps no majority, and it scans where MongoDB seeks.
 """
 
 from __future__ import annotations
@@ -11,34 +11,71 @@ import hashlib
 import os
 import shutil
 import subprocess
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
+import pymongo
 import pytest
 
+from tests.postgresql import MEMORY, postgresql
+
 NAMED = "CAREPLAN_TEST_MONGODB"
+OVER = "CAREPLAN_TEST_FERRETDB"  # what FerretDB keeps its data in: sqlite, which it is where nothing is said, or postgresql
 SOURCES = Path(__file__).parent / "ferretdb"
 CACHE = Path(__file__).parent.parent / ".cache" / "ferretdb"
-MEMORY = Path("/dev/shm")
 
 
 @contextmanager
 def mongodb() -> Iterator[str]:
     """The URI of a MongoDB, without a database; skips (under CI: fails) where there is none, and no Go."""
-    if NAMED in os.environ:
+    if NAMED in os.environ and OVER not in os.environ:
         yield os.environ[NAMED]
         return
-    with TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as state, running(state) as (uri, _):
+    with state() as found, running(found) as (uri, _):
         yield uri
 
 
 @contextmanager
+def state() -> Iterator[str]:
+    """What a FerretDB keeps its data in: a directory, or the URI of a PostgreSQL."""
+    if os.environ.get(OVER) == "postgresql":
+        with postgresql() as uri:
+            yield uri
+        return
+    with TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as directory:
+        yield directory
+
+
+@contextmanager
+def database_of(uri: str) -> Iterator[str]:
+    """The URI of a database that is empty and has a name of its own; it is gone after."""
+    name = f"careplan-test-{uuid.uuid4().hex[:12]}"
+    try:
+        yield named(uri, name)
+    finally:
+        with pymongo.MongoClient[dict[str, Any]](uri) as client:
+            client.drop_database(name)
+
+
+def named(uri: str, database: str) -> str:
+    """The URI of a database of the server that a URI is of; its options stay, and who knows its user."""
+    parts = urlsplit(uri)
+    query = parts.query
+    if parts.username and "authsource=" not in query.lower():
+        query = "&".join(filter(None, [query, f"authSource={parts.path.removeprefix('/') or 'admin'}"]))
+    return urlunsplit(parts._replace(path=f"/{database}", query=query))
+
+
+@contextmanager
 def running(state: str, listen: str = "127.0.0.1:0") -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """A FerretDB on a directory of its own, and its process."""
-    command = [str(built()), "-listen", listen, "-state", f"file:{state}/"]
-    process = subprocess.Popen(command, cwd=state, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    """A FerretDB on a directory of its own or a PostgreSQL, and its process."""
+    command = [str(built()), "-listen", listen, "-state", state if "://" in state else f"file:{state}/"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None
     try:

@@ -1,16 +1,22 @@
-"""The MongoDB of the tests keeps what the MongoDB engine rests on: unique inserts, conditions that mean the same."""
+"""The MongoDB of the tests keeps what the MongoDB engine rests on: unique inserts, conditions that mean the same.
+
+And leaves nothing behind on a MongoDB of the user's own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
+import pymongo
 import pytest
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import DuplicateKeyError, ExecutionTimeout
 
-from tests.mongodb import mongodb
+from tests.mongodb import database_of, mongodb, named
 
 Collection = AsyncCollection[dict[str, Any]]
 
@@ -23,9 +29,36 @@ def uri() -> Iterator[str]:
 
 @pytest.fixture
 async def collection(uri: str) -> AsyncIterator[Collection]:
-    async with AsyncMongoClient(uri, w="majority", journal=True, readConcernLevel="majority") as client:
-        yield client["careplan-test-mongodb"]["documents"]
-        await client.drop_database("careplan-test-mongodb")
+    with database_of(uri) as found:
+        async with AsyncMongoClient(found, w="majority", journal=True, readConcernLevel="majority") as client:
+            yield client.get_default_database()["documents"]
+
+
+def test_database_of_the_tests_has_a_name_of_its_own_and_is_gone_after(uri: str) -> None:
+    with pymongo.MongoClient[dict[str, Any]](uri) as client:
+        with suppress(KeyError), database_of(uri) as first, database_of(uri) as second:
+            assert first != second
+            for each in (first, second):
+                name = urlsplit(each).path.removeprefix("/")
+                client[name]["documents"].insert_one({"_id": 1})
+                assert name in client.list_database_names()
+            raise KeyError("the test failed")
+        left = client.list_database_names()
+    assert not [each for each in (first, second) if urlsplit(each).path.removeprefix("/") in left]
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("a.example:1,b.example:2/?replicaSet=rs0", "a.example:1,b.example:2/t?replicaSet=rs0"),
+        ("u:p@a.example", "u:p@a.example/t?authSource=admin"),
+        ("u:p@a.example/users?tls=true", "u:p@a.example/t?tls=true&authSource=users"),
+        ("u:p@a.example/x?authSource=users", "u:p@a.example/t?authSource=users"),
+    ],
+)
+def test_database_of_a_server_is_reached_as_the_server_is(uri: str, expected: str) -> None:
+    """Who logs in is known to the database that the URI names, where it says no other."""
+    assert f"mongodb://{expected}" == named(f"mongodb://{uri}", "t")
 
 
 async def test_second_insert_of_an_id_is_refused(collection: Collection) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
-from typing import Any
 
-import pymongo
 import pytest
 
-from tests.mongodb import mongodb
+from tests.mongodb import database_of, mongodb
 
 
 @pytest.fixture(scope="session")
@@ -20,8 +17,5 @@ def uri() -> Iterator[str]:
 
 @pytest.fixture
 def database(uri: str) -> Iterator[str]:
-    """The URI of a database that is empty, and gone after the test."""
-    name = f"careplan-test-{uuid.uuid4().hex[:12]}"
-    yield f"{uri.rstrip('/')}/{name}"
-    with pymongo.MongoClient[dict[str, Any]](uri) as client:
-        client.drop_database(name)
+    with database_of(uri) as found:
+        yield found

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 
 from server.auth.access import SYSTEM
 from server.ledger import Change, Commit, Cursor, Fact, Plan, Position, Version, View
@@ -37,9 +38,8 @@ Fresh = Callable[[Projections], AbstractContextManager[Store]]
 History = list[tuple[int, list[Write]]]
 
 # The fixture only makes stores: nothing of one example is left for the next.
-held = settings(
+HELD = settings(
     deadline=None,
-    max_examples=50,
     derandomize=True,
     phases=(Phase.generate, Phase.shrink),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -218,11 +218,49 @@ def fhir_searches(draw: st.DrawFn) -> FhirSearch:
     return type, parameters, draw(st.sampled_from([code, f"-{code}"]))
 
 
-class StoreProperties:
-    """Subclasses give the fixture `fresh`: of some projections, a new store, not open yet, and gone after."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a property is tried with, and how often."""
 
-    @settings(held, max_examples=100)
-    @given(histories, st.data())
+    examples: int
+    drawn: tuple[SearchStrategy[Any], ...]
+
+    def tried(self, property: Callable[..., Any], share: float) -> Callable[..., Any]:
+        """The test of a property, with a share of its examples."""
+        examples = max(1, round(self.examples * share))
+        return settings(HELD, max_examples=examples)(given(*self.drawn)(property))
+
+
+def held(examples: int, *drawn: SearchStrategy[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A property of StoreProperties: so many examples, unless an engine's class tries a share of them."""
+
+    def mark(property: Callable[..., Any]) -> Callable[..., Any]:
+        property.held = Held(examples, drawn)  # type: ignore[attr-defined]
+        return property
+
+    return mark
+
+
+class StoreProperties:
+    """Subclasses give the fixture `fresh`: of some projections, a new store, not open yet, and gone after.
+
+    Where each question takes long, `share` says how many of the examples are tried, and ASKED are fewer.
+    """
+
+    ASKED = 30  # searches across the resources of one seed
+    seeds = range(100 * MORE)
+
+    def __init_subclass__(cls, share: float = 1.0) -> None:
+        cls.seeds = range(max(1, round(len(StoreProperties.seeds) * share)))
+        for name, property in vars(StoreProperties).items():
+            if isinstance(found := getattr(property, "held", None), Held):
+                setattr(cls, name, found.tried(property, share))
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        if "seed" in metafunc.fixturenames:
+            metafunc.parametrize("seed", self.seeds)
+
+    @held(100, histories, st.data())
     async def test_any_search_at_any_position_is_as_a_replay(self, fresh: Fresh, written: History, data: Any) -> None:
         async with opened(fresh, PROJECTIONS) as store:
             run = Run(store)
@@ -239,8 +277,7 @@ class StoreProperties:
                     found_at = await ids(await store.view(position), type, filter)
                     assert run.replay.at(position).ids(type, filter) == found_at
 
-    @held
-    @given(histories)
+    @held(50, histories)
     async def test_any_read_and_fact_at_any_position_is_as_a_replay(self, fresh: Fresh, written: History) -> None:
         async with opened(fresh, PROJECTIONS) as store:
             run = Run(store)
@@ -256,8 +293,7 @@ class StoreProperties:
             for type, id in [(type, id) for type in TYPES for id in IDS]:
                 assert run.replay.current(await store.head()).get(f"{type}/{id}") == await store.read(type, id)
 
-    @held
-    @given(histories)
+    @held(50, histories)
     async def test_any_decide_sees_the_head_and_the_state_after(self, fresh: Fresh, written: History) -> None:
         async with opened(fresh, PROJECTIONS) as store:
             run = Run(store)
@@ -270,8 +306,7 @@ class StoreProperties:
                 for type, filter, found, found_after in look.found:
                     assert (before.ids(type, filter), after.ids(type, filter)) == (found, found_after)
 
-    @held
-    @given(histories, st.none() | moments, st.none() | st.tuples(moments, st.integers(0, 3)), st.none() | named)
+    @held(50, histories, st.none() | moments, st.none() | st.tuples(moments, st.integers(0, 3)), st.none() | named)
     async def test_any_history_is_as_a_replay(
         self,
         fresh: Fresh,
@@ -293,8 +328,7 @@ class StoreProperties:
                 after = Cursor(version.position, version.ordinal)
                 assert run.replay.versions[run.replay.versions.index(version) + 1 :] == await store.changes(after, 1000)
 
-    @settings(held, max_examples=200 * MORE)
-    @given(st.lists(stored, min_size=3, max_size=10), st.lists(fhir_searches(), min_size=1, max_size=8))
+    @held(200 * MORE, st.lists(stored, min_size=3, max_size=10), st.lists(fhir_searches(), min_size=1, max_size=8))
     async def test_any_fhir_search_is_as_the_specification_reads(
         self, fresh: Fresh, written: list[Change], asked_for: list[FhirSearch]
     ) -> None:
@@ -316,7 +350,6 @@ class StoreProperties:
                     found = await ids(await store.view(position), type, told(query.filter))
                     assert satisfying(replay.at(position), type, parameters) == found
 
-    @pytest.mark.parametrize("seed", range(100 * MORE))
     async def test_any_search_across_resources_is_as_the_specification_reads(self, fresh: Fresh, seed: int) -> None:
         """Chains, `_has`, hierarchies, lists, compartments, includes; pages that are read on after a further write."""
         chance = Random(seed)
@@ -325,7 +358,7 @@ class StoreProperties:
             for changes in ([put(one) for one in linked.population(chance)], *([change(chance)] for _ in range(4))):
                 replay.add((await write(store, *changes)).versions)
             repository, around = Repository(store, FHIR, terminology), world_of(replay.at(await store.head()))
-            asked = [linked.search(around, chance) for _ in range(30)]
+            asked = [linked.search(around, chance) for _ in range(self.ASKED)]
             queries = [await parsed(repository, search) for search in asked]
             first = [await repository.search(SYSTEM, query) for query in queries]
             await write(store, change(chance))

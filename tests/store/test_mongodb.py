@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import pymongo
 import pytest
 from pymongo import monitoring
 
@@ -22,7 +21,7 @@ from server.store.engine import Projections, Search, Store
 from server.store.mongodb import MongodbStore, append, leads, schema, turnstile
 from server.store.mongodb.append import Appender
 from server.store.mongodb.document import document_of
-from tests.mongodb import running
+from tests.mongodb import database_of, running
 from tests.proxy import proxied
 from tests.store.contract import (
     PROJECTIONS,
@@ -37,10 +36,23 @@ from tests.store.contract import (
     write,
     writes,
 )
+from tests.store.properties import Fresh, StoreProperties
+
+CENTURY = 3_200_000_000.0  # seconds: the clock of a property begins in 1970
 
 
 def make_store(uri: str) -> Store:
     return MongodbStore(uri, PROJECTIONS)
+
+
+@pytest.fixture
+def fresh(uri: str) -> Fresh:
+    @contextmanager
+    def store_of_its_own(projections: Projections) -> Iterator[Store]:
+        with database_of(uri) as name:
+            yield MongodbStore(name, projections, page_horizon=CENTURY)
+
+    return store_of_its_own
 
 
 @pytest.fixture
@@ -60,6 +72,10 @@ async def store(database: str) -> AsyncIterator[MongodbStore]:
 class TestMongodbStore(StoreContract):
     WRITES = 40
     ROUNDS = 2
+
+
+class TestMongodbStoreProperties(StoreProperties, share=0.2):
+    ASKED = 6
 
 
 class Commands(monitoring.CommandListener):
