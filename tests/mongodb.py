@@ -25,7 +25,7 @@ import pytest
 from tests.postgresql import MEMORY, postgresql
 
 NAMED = "CAREPLAN_TEST_MONGODB"
-OVER = "CAREPLAN_TEST_FERRETDB"  # what FerretDB keeps its data in: sqlite, which it is where nothing is said, or postgresql
+OVER = "CAREPLAN_TEST_FERRETDB"  # what FerretDB keeps its data in: sqlite, or postgresql
 SOURCES = Path(__file__).parent / "ferretdb"
 CACHE = Path(__file__).parent.parent / ".cache" / "ferretdb"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pymongo
 import pytest
 from pymongo import monitoring
 
