@@ -10,7 +10,7 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -132,6 +132,8 @@ def rules_of(settings: Settings) -> Rules:
     profiles = _profiles(settings)
 
     async def rules(context: Context, before: View, changes: Sequence[Change], after: View) -> Sequence[Change]:
+        if settings.base_url:
+            context = replace(context, base_url=settings.base_url)
         await policy.enforced(profiles, context, before, changes, after)
         return await care_rules(context, before, changes, after)
 

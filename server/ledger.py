@@ -124,6 +124,7 @@ class Context:
     now: datetime  # the request's instant, aware
     actor: str | None = None  # "PractitionerRole/7"; None is the local system caller, who may do all
     override: Mapping[str, Any] | None = None  # CodeableConcept: the coded reason of an override that a rule may allow
+    base_url: str = ""  # under which absolute references are local ones
 
     def derive(self, name: str) -> str:
         """An id that a rule makes: the same each time the same commit is decided."""

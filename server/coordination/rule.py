@@ -11,6 +11,7 @@ from server.coordination import modifier, write
 from server.coordination.agreement import agreement, expiry
 from server.coordination.assignment import episode, staff, team
 from server.coordination.caseload import caseload
+from server.coordination.communication import notification
 from server.coordination.enrolment import judgement as enrolment
 from server.coordination.handoff import hold, judgement
 from server.coordination.lead import judgement as designation
@@ -44,11 +45,14 @@ PAST = (staff.same,)
 
 async def rules(context: Context, before: View, changes: Sequence[Change], after: View) -> Sequence[Change]:
     """Further changes, or a Problem that refuses the commit with every issue that its rules find."""
-    for change in changes:
-        if change.type in WATCHED:
-            concerning = [one for one in changes if _concerns(one)]
-            return await _judged(context, before, await _concerned(before, concerning), after)
-    return ()
+    further: Sequence[Change] = ()
+    if any(change.type in WATCHED for change in changes):
+        concerning = [one for one in changes if _concerns(one)]
+        further = await _judged(context, before, await _concerned(before, concerning), after)
+    if context.actor is None:
+        return further
+    latest = {change.reference: change for change in (*changes, *further)}
+    return [*further, *await notification.told(context, before, list(latest.values()), after)]
 
 
 def _concerns(change: Change) -> bool:

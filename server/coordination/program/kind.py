@@ -184,6 +184,7 @@ KINDS: Mapping[str, Kind] = {
         ("block",),
         once=True,
     ),
+    "notification": Kind({"notice-text": Parameter("string", repeats=True)}, ("report",)),
     "duplication": Kind({"window-days": Parameter("integer", required=True)}, ("report",), once=True),
     "rebalance": Kind(
         {

@@ -128,7 +128,7 @@ class _Reader:
                 "A lead is named under an agreement: the program needs a rule of that kind",
                 "PlanDefinition.action",
             )
-        if kinds & {"responsibility", "duplication", "shared-plan"} and "lead" not in kinds:
+        if kinds & {"responsibility", "duplication", "shared-plan", "notification"} and "lead" not in kinds:
             self.wrong(
                 "required",
                 "Two organizations work together: the program needs a rule of the kind lead, which names the partner",
@@ -200,6 +200,11 @@ class _Reader:
             self.wrong("required", "Eligibility has evidence: a code, or an item of a questionnaire", place)
         if rule.kind == "eligibility" and bool(rule.parameters["item"]) != bool(rule.parameters["questionnaire"]):
             self.wrong("required", "An item is one of a questionnaire: name both or neither", place)
+        if rule.kind == "notification" and not rule.triggers:
+            self.wrong("required", "A notification names what it tells of: a trigger with data", f"{place}.trigger")
+        if rule.kind == "notification":
+            for why in filter(None, map(template.wrong, rule.parameters["notice-text"])):
+                self.wrong("value", f"notice-text: {why}", place)
         if rule.kind == "lead":
             for name in ("notice-text", "lapse-text"):
                 for why in filter(None, map(template.wrong, rule.parameters[name])):
