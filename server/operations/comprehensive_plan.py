@@ -17,8 +17,9 @@ from server.coordination.plan import shared as shared_plan
 from server.coordination.plan.acceptance import proposed
 from server.coordination.plan.comprehensive import LISTS, Plan, document, one_plan
 from server.coordination.plan.conflict import conflicts, detail_of
-from server.coordination.responsibility.check import Check, check, findings, services
-from server.coordination.responsibility.detected_issue import told
+from server.coordination.responsibility.check import Check, When, check
+from server.coordination.responsibility.detected_issue import issue
+from server.coordination.responsibility.finding import findings, services
 from server.coordination.responsibility.item import Item, acting_for
 from server.coordination.write import Place, refusal
 from server.fhir import body
@@ -26,12 +27,13 @@ from server.fhir.body import Body
 from server.ledger import Change, Resource, View, micros
 from server.ledger import Plan as Written
 from server.operations.call import Answer, Call
-from server.operations.coordination_check import of_member
 from server.operations.parameters import place
 from server.outcome import Issue, Problem
 from server.repository import new_id
+from server.search import compartment
 
 PLANNED = ("CarePlan", "ServiceRequest")
+MOST = 5000  # resources of one type
 
 
 async def comprehensive_plan(call: Call) -> Answer:
@@ -86,14 +88,14 @@ def _with(made: Resource, former: str, id: str) -> Resource:
 
 async def _read(call: Call, view: View, as_of: str | None, now: int) -> Plan:
     await call.here(view)
-    asked = await check(view, call.reference, None, as_of, now)
+    asked = await check(view, call.reference, When(now, as_of))
     await _check_may_see(call, view, asked)
     if asked is None:
         why = f"{call.reference} is not with two organizations then: there is nothing to put together"
         raise Problem.with_issues("unprocessable", [Issue("required", why)])
     at = asked.window.high - 1
     await _check_agreement(view, asked, at)
-    resources = [one for type in PLANNED for one in await of_member(view, asked, type)]
+    resources = [one for type in PLANNED for one in await _of_member(view, asked, type)]
     whose = await _whose(view, asked, resources)
     drafts = _drafts(resources, whose)
     planned = [one | {"status": "active"} if one["id"] in drafts else one for one in resources]
@@ -105,16 +107,17 @@ async def _read(call: Call, view: View, as_of: str | None, now: int) -> Plan:
     beside = await _beside(view, asked, patient, listed, sources, leading)
     found = conflicts(listed, sources, _goals(sources.values(), whose, asked, beside))
     rule = shared_plan.rule_of(asked.terms, at) or asked.terms.rule
-    settled = [one.finding(f"{asked.terms.program.canonical}#{rule.id}") for one in found]
+    settled = [one.finding(asked.terms.program, rule) for one in found]
+    (told,) = await findings(view, [asked], planned)
     return Plan(
         asked,
         patient,
         sources,
         listed,
-        told(asked, [*await findings(view, asked, planned), *settled], now),
+        [issue(asked, one, now) for one in [*told, *settled]],
         found,
         beside,
-        await of_member(view, asked, "RelatedPerson"),
+        await _of_member(view, asked, "RelatedPerson"),
         leading,
         await _is_agreed(view, asked),
         at,
@@ -141,6 +144,17 @@ async def _check_agreement(view: View, asked: Check, at: int) -> None:
     if await agreement.in_force(view, terms.program, pair.organizations, at) is None:
         why = f"{' and '.join(pair.organizations)} have no agreement in force then, under which a plan is shared."
         raise Problem.with_issues("business_rule", [refusal(terms.program, terms.agreement, why, Place("", "Patient"))])
+
+
+async def _of_member(view: View, asked: Check, type: str) -> list[Resource]:
+    """The member's resources of a type."""
+    found: list[Resource] = []
+    for patient in asked.member.patients:
+        versions = await view.search(type, compartment.filter(patient, type), MOST + 1)
+        if len(versions) > MOST:
+            raise Problem.of("too_costly", f"{patient} has more than {MOST} resources of the type {type}")
+        found += [body.loads(version.body or b"") for version in versions]
+    return found
 
 
 # Whose plans
@@ -189,7 +203,9 @@ def _goals(
         for link in _links(plan, "goal"):
             if link in goals and len(whose[plan["id"]]) == 1:
                 (party,) = whose[plan["id"]]
-                found.append((Item(link, "", False, frozenset(), "a goal", party, asked.window), goals[link]))
+                found.append(
+                    (Item(link, "", "goal", frozenset(), frozenset(), "a goal", party, asked.window), goals[link])
+                )
     return found
 
 

@@ -13,6 +13,8 @@ from server.ledger import Change, Commit, Context, Decide, Position, Rules, Vers
 from server.outcome import Problem
 from server.store.engine import Projections
 
+ROUNDS = 4  # in which the rules come to rest: what follows from a write, what follows from that, and so on
+
 
 @dataclass(slots=True)
 class Request:
@@ -51,18 +53,17 @@ async def decided(view: View, decide: Decide, context: Context, rules: Rules, pr
 async def _ruled(
     view: View, changes: list[Change], context: Context, rules: Rules, projections: Projections
 ) -> list[Change]:
-    """The changes and what the rules add to them, or put in their place; what was added is checked once more."""
-    further = await rules(context, view, changes, view.with_(changes))
-    if not further:
-        return changes
-    merged = {change.reference: change for change in changes}
-    for change in further:
-        projections.fill(change)
-        merged[change.reference] = change
-    changes = list(merged.values())
-    if await rules(context, view, changes, view.with_(changes)):
-        raise RuntimeError("the rules do not come to rest: a change that they made calls for another")
-    return changes
+    """The changes and what the rules add to them, or put in their place; what was added is judged again, to rest."""
+    for _ in range(ROUNDS):
+        further = await rules(context, view, changes, view.with_(changes))
+        if not further:
+            return changes
+        merged = {change.reference: change for change in changes}
+        for change in further:
+            projections.fill(change)
+            merged[change.reference] = change
+        changes = list(merged.values())
+    raise RuntimeError("the rules do not come to rest: a change that they made calls for another")
 
 
 def _once_each(changes: Sequence[Change]) -> None:

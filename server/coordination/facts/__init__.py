@@ -15,6 +15,9 @@ rows beside the search index, and `View.facts` finds them by kind and key.
     reservation   PractitionerRole/7        a transfer that is open, at who is to get the member
     step          Task/5                    a step of a transfer, at the transfer and at itself
     communication Patient/1                 a Communication about the member, or by the member
+    item          Patient/1                 what is ordered or planned for the member, by whom, from when to when
+    item          Patient/1 2026-11         a contact with the member in a month
+    issue         Patient/1                 a DetectedIssue that a coordination check made, and whether it is over
     plan          Patient/1                 an active CarePlan: whose it is, when its open activities were followed up
     review        Patient/1                 a completed review of the service plan: when it ended
     flag          Organization/3            a Flag on the breach of a limit there
@@ -53,6 +56,8 @@ from server.coordination.facts import (
     consent,
     contract,
     coverage,
+    detected_issue,
+    encounter,
     episode_of_care,
     evidence,
     flag,
@@ -77,11 +82,13 @@ from server.coordination.facts.consent import Decision
 from server.coordination.facts.contract import Agreement
 from server.coordination.facts.coverage import Cover
 from server.coordination.facts.designation import Designation
+from server.coordination.facts.detected_issue import Found
 from server.coordination.facts.element import literal, token, tokens
 from server.coordination.facts.episode_of_care import Enrolment
 from server.coordination.facts.evidence import Evidence
 from server.coordination.facts.flag import Flag
 from server.coordination.facts.healthcare_service import Contact
+from server.coordination.facts.item import Told
 from server.coordination.facts.location import Location
 from server.coordination.facts.offer import Offer
 from server.coordination.facts.organization_affiliation import Affiliation
@@ -105,10 +112,13 @@ from server.coordination.facts.vocabulary import (
     DESIGNATION_TERM,
     ENROLMENT,
     ENTERED_IN_ERROR,
+    ISSUE,
+    ISSUE_RULE,
     LINK,
     MOVE,
     OFFER,
     PROGRAM_EXTENSION,
+    RESOLVED,
     REVIEW,
     RULE_KIND,
     STEP,
@@ -133,11 +143,14 @@ __all__ = (
     "ENROLMENT",
     "ENTERED_IN_ERROR",
     "GEOLOCATION",
+    "ISSUE",
+    "ISSUE_RULE",
     "LINK",
     "MOVE",
     "OFFER",
     "OPEN",
     "PROGRAM_EXTENSION",
+    "RESOLVED",
     "REVIEW",
     "RULE_KIND",
     "STEP",
@@ -156,6 +169,7 @@ __all__ = (
     "Evidence",
     "Flag",
     "Followed",
+    "Found",
     "Home",
     "Location",
     "Message",
@@ -168,6 +182,7 @@ __all__ = (
     "Service",
     "Step",
     "Team",
+    "Told",
     "Transfer",
     "address_keys",
     "address_parts",
@@ -197,6 +212,8 @@ _FACTS: dict[str, Callable[[Resource, str], Iterator[FactRow]]] = {
     "Consent": consent.rows,
     "Contract": contract.rows,
     "Coverage": coverage.rows,
+    "DetectedIssue": detected_issue.rows,
+    "Encounter": encounter.rows,
     "EpisodeOfCare": episode_of_care.rows,
     "Flag": flag.rows,
     "HealthcareService": healthcare_service.rows,

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from server.coordination.facts.element import literal, literals, period
-from server.coordination.facts.service_request import bounds, service
+from server.coordination.facts import item
+from server.coordination.facts.element import bounds, literal, literals, period
+from server.coordination.facts.service_request import service
 from server.ledger import Fact, FactRow, Resource
 
 
@@ -34,8 +35,14 @@ class Followed(NamedTuple):
 def rows(plan: Resource, base_url: str) -> Iterator[FactRow]:
     """The facts of one CarePlan."""
     member = literal(plan.get("subject"), base_url, ("Patient",))
-    if member is None or plan.get("status") != "active":
+    if member is None:
         return
+    if plan.get("status") == "active":
+        yield from _active(plan, member, base_url)
+    yield from item.care_plan(plan, member, base_url)
+
+
+def _active(plan: Resource, member: str, base_url: str) -> Iterator[FactRow]:
     followed: list[tuple[int, list[str]]] = []  # each open activity that the plan itself describes, and when it was
     services: list[FactRow] = []
     for place, activity in enumerate(plan.get("activity", ())):

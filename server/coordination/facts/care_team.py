@@ -52,6 +52,8 @@ class Participant(NamedTuple):
     reference: str
     start: str | None
     end: str | None
+    roles: list[str]
+    place: int  # CareTeam.participant[place]
 
     @classmethod
     def of(cls, fact: Fact) -> Participant:
@@ -73,17 +75,17 @@ def rows(team: Resource, base_url: str) -> Iterator[FactRow]:
         error = in_error or is_entered_in_error(participant)
         if manager is None or not roles:
             if status == "active" and not error:
-                yield from _participant(participant, member, base_url)
+                yield from _participant(participant, place, member, base_url)
             continue
         data = [ASSIGNMENT, place, member, manager, roles, status, *period(participant), programs, error]
         yield "member", member, data
         yield "manager", manager, data
 
 
-def _participant(participant: Resource, member: str, base_url: str) -> Iterator[FactRow]:
+def _participant(participant: Resource, place: int, member: str, base_url: str) -> Iterator[FactRow]:
     found = literal(participant.get("member"), base_url, ("Organization", "Practitioner", "PractitionerRole"))
     if found:
-        yield "participant", member, [found, *period(participant)]
+        yield "participant", member, [found, *period(participant), tokens(participant.get("role")), place]
 
 
 def programs_named(team: Resource) -> list[str]:

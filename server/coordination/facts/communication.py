@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from server.coordination.facts import item
 from server.coordination.facts.element import literal
 from server.ledger import Fact, FactRow, Resource
 
@@ -43,3 +44,5 @@ def rows(communication: Resource, base_url: str) -> Iterator[FactRow]:
         member,
         [sender, recipients, communication.get("sent"), communication.get("received"), answered],
     )
+    if about:
+        yield from item.communication(communication, about, base_url)

@@ -50,3 +50,9 @@ def period(element: Resource) -> tuple[str | None, str | None]:
     """An element's period: (start, end)."""
     found = element.get("period", {})
     return found.get("start"), found.get("end")
+
+
+def bounds(timing: Resource | None) -> Resource:
+    """The period within which a Timing has its events; empty where it gives none."""
+    found: Resource = (timing or {}).get("repeat", {}).get("boundsPeriod", {})
+    return found

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from server.coordination.facts.element import literal, literals
+from server.coordination.facts import item
+from server.coordination.facts.element import bounds, literal, literals
 from server.ledger import Fact, FactRow, Resource
 
 
@@ -27,15 +28,12 @@ class Service(NamedTuple):
 def rows(request: Resource, base_url: str) -> Iterator[FactRow]:
     """The facts of one ServiceRequest."""
     member = literal(request.get("subject"), base_url, ("Patient",))
-    if member and request.get("status") == "active" and not request.get("doNotPerform"):
+    if member is None:
+        return
+    if request.get("status") == "active" and not request.get("doNotPerform"):
         occurrence = request.get("occurrencePeriod") or bounds(request.get("occurrenceTiming"))
         yield from service(member, request.get("performer", ()), occurrence.get("end"), base_url)
-
-
-def bounds(timing: Resource | None) -> Resource:
-    """The period within which a Timing has its events; empty where it gives none."""
-    found: Resource = (timing or {}).get("repeat", {}).get("boundsPeriod", {})
-    return found
+    yield from item.service_request(request, member, base_url)
 
 
 def service(member: str, links: Sequence[Resource], end: str | None, base_url: str) -> Iterator[FactRow]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from server.coordination import period
 from server.coordination.assignment import assignment
 from server.coordination.assignment.assignment import Member
-from server.coordination.facts import Assignment, Role
+from server.coordination.facts import Assignment, Designation, Role
 from server.coordination.lead.kept import accepted
 from server.coordination.lead.terms import Terms, every, is_enrolled, leading, leads
 from server.coordination.program.programs import active
-from server.ledger import View
+from server.ledger import Fact, View
 
 
 class Lead(NamedTuple):
@@ -36,27 +37,48 @@ async def lead(view: View, patient: str, as_of: str | None, now: int) -> Lead | 
     return None
 
 
+async def organizations(view: View, asked: Sequence[tuple[Member, Terms, int]]) -> list[str | None]:
+    """At which organization the lead of each member is at an instant: so many at two questions."""
+    holding = [_at(member, terms, at) if is_enrolled(member, terms) else None for member, terms, at in asked]
+    patients = {one for (member, _, _), found in zip(asked, holding, strict=True) if found for one in member.patients}
+    if not patients:
+        return [None] * len(asked)
+    roles = await view.facts("role", {found.manager for found in holding if found})
+    rows = await view.facts("designation", patients)
+    told = []
+    for (member, terms, at), found in zip(asked, holding, strict=True):
+        named = [Designation.of(row) for patient in member.patients for row in rows.get(patient, ())]
+        completed = [one for one in named if one.status == "completed"]
+        told.append(_organization(_latest(completed, found, terms, at), roles[found.manager]) if found else None)
+    return told
+
+
 def _at(member: Member, terms: Terms, at: int) -> Assignment | None:
     holding = [one for one in leads(member, terms) if period.holds([leading(one, terms.zone)], at)]
     return min(holding, key=lambda one: (one.team, one.place), default=None)
 
 
 async def _told(view: View, member: Member, terms: Terms, found: Assignment, at: int) -> Lead:
-    named = [
-        one
-        for one in await accepted(view, member)
-        if one.lead == found.manager and period.starts(one.since, terms.zone) <= at
-    ]
-    latest = max(named, key=lambda one: (period.starts(one.since, terms.zone), one.task), default=None)
-    role = next((Role.of(row) for row in (await view.facts("role", [found.manager]))[found.manager]), None)
-    organization = latest.organization if latest else role.organization if role else None
+    latest = _latest(await accepted(view, member), found, terms, at)
+    roles = (await view.facts("role", [found.manager]))[found.manager]
     return Lead(
         found.manager,
-        organization,
+        _organization(latest, roles),
         _since(member, terms, found, at),
         latest.form if latest else None,
         latest.agreement if latest else None,
     )
+
+
+def _latest(named: Sequence[Designation], found: Assignment, terms: Terms, at: int) -> Designation | None:
+    """By which designation somebody leads at an instant."""
+    own = [one for one in named if one.lead == found.manager and period.starts(one.since, terms.zone) <= at]
+    return max(own, key=lambda one: (period.starts(one.since, terms.zone), one.task), default=None)
+
+
+def _organization(latest: Designation | None, roles: Sequence[Fact]) -> str | None:
+    """The one that both agreed on; without that, the role's own."""
+    return latest.organization if latest else next((Role.of(row).organization for row in roles), None)
 
 
 def _since(member: Member, terms: Terms, found: Assignment, at: int) -> str | None:

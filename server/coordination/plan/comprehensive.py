@@ -208,7 +208,7 @@ def _side_by_side(plan: Plan) -> str:
     """A row for each service, with what each of both has of it."""
     rows: dict[str, dict[str | None, list[str]]] = {}
     for item in plan.services:
-        row = plan.asked.table.find(item.codes, min(item.when.high, plan.asked.window.high) - 1)
+        row = plan.asked.row(item)
         place = f"{item.reference}{f' {item.place}' if item.place else ''}"
         rows.setdefault(row.title if row else item.text, {}).setdefault(item.party, []).append(place)
     name = _name(plan)
@@ -252,7 +252,7 @@ def _in_full(plan: Plan) -> Iterator[tuple[str, ...]]:
     for item in plan.services:
         source = plan.sources[item.reference]
         told, detail = described(item, plan.sources), detail_of(item, source)
-        row = plan.asked.table.find(item.codes, min(item.when.high, plan.asked.window.high) - 1)
+        row = plan.asked.row(item)
         party = plan.asked.organization(item.party)
         providers = [one.get("display") or name(literal(one) or "") for one in detail.get("performer", ())]
         yield (

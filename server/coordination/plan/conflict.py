@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from server.coordination.facts import literal, tokens
 from server.coordination.plan.words import concept, quantity, timing, value
-from server.coordination.responsibility.check import Finding
+from server.coordination.program.program import Program, Rule
+from server.coordination.responsibility.finding import Finding
 from server.coordination.responsibility.item import Item
 from server.ledger import Resource
 
@@ -40,10 +41,11 @@ class Conflict(NamedTuple):
     def of(self, party: str) -> str:
         return "; ".join(dict.fromkeys(one.says for one in self.statements if one.item.party == party))
 
-    def finding(self, source: str) -> Finding:
+    def finding(self, program: Program, rule: Rule) -> Finding:
         """As a coordination check tells it: both have to agree on it."""
         text = f"{self.about}: the two say different things: {' | '.join(map(self.of, PARTIES))}."
-        return Finding(CONTRADICTION, text, source, tuple(dict.fromkeys(one.item for one in self.statements)), None)
+        items = tuple(dict.fromkeys(one.item for one in self.statements))
+        return Finding(CONTRADICTION, self.about, text, rule, f"{program.canonical}#{rule.id}", items, None)
 
 
 def conflicts(

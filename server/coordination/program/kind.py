@@ -149,7 +149,7 @@ KINDS: Mapping[str, Kind] = {
                 "service",
                 {
                     "scope": Parameter("code", required=True, codes=("in-plan", "out-of-plan")),
-                    "primary": Parameter("code", codes=("plan", "partner", "neither")),
+                    "primary": Parameter("code", codes=("plan", "partner", "neither", "both")),
                 },
             ),
         ),

@@ -1,217 +1,146 @@
-"""Coordination check: what two organizations do for a member, held against who is responsible for what.
+"""Check: by what a member is checked: between which two organizations, by which table, over which time.
 
-Nothing is refused: both may bill for their own. What is done twice, by the wrong one or by nobody, and what nobody has
-been given, is found, and said whose it is to resolve.
+So many members are checked at a few questions, whether a write concerns one or a roster has a hundred thousand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from server.coordination import period
 from server.coordination.agreement import agreement
 from server.coordination.assignment import assignment
 from server.coordination.assignment.assignment import Member
-from server.coordination.facts import Followed
-from server.coordination.lead.terms import Pair, Terms, every, pair_at
-from server.coordination.lead.who import lead
+from server.coordination.lead.terms import Pair, Terms, of, pairs
+from server.coordination.lead.who import organizations
 from server.coordination.period import Interval
-from server.coordination.plan import shared as shared_plan
-from server.coordination.program.program import Rule
-from server.coordination.program.programs import active
-from server.coordination.responsibility.item import Item, items
-from server.coordination.responsibility.responsibility import NEITHER, Allocation, Table, table
+from server.coordination.program.program import Program, Rule
+from server.coordination.program.programs import Programs, active
+from server.coordination.responsibility.item import DAY, Item, Span
+from server.coordination.responsibility.responsibility import Allocation, Table, table
 from server.coordination.stored import read
 from server.ledger import Resource, View
 
-DAY = 86_400_000_000  # microseconds
-DUPLICATE, NO_OWNER, WRONG_PARTY = "duplicate-coordination", "no-owner", "wrong-party"
-OUTSIDE, NOT_ALLOCATED, SECOND_PLAN = "outside-both", "not-allocated", "second-plan"
+KINDS = frozenset({"responsibility", "duplication", "shared-plan"})  # of rule, that a check goes by
 
 
-class Finding(NamedTuple):
-    """Something that the two have to settle; `resolver` is whose it is, None where they have to agree on that too."""
+class When(NamedTuple):
+    """The time that is asked about: `period` a Period, `as_of` a date or dateTime; now where neither is given."""
 
-    code: str
-    text: str
-    source: str  # the rule, or the Contract, that it is found by
-    items: tuple[Item, ...]
-    resolver: str | None
+    now: int
+    as_of: str | None = None
+    period: Resource | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One member's check: between whom, by which table, over which time."""
+    """One member's check."""
 
-    patient: str
     member: Member
     terms: Terms
     pair: Pair
     table: Table
     duplication: Rule | None
     window: Interval
-    lead: str | None  # the organization of the member's lead
+    lead: str | None = None  # the organization of the member's lead
+
+    @property
+    def patient(self) -> str:
+        return self.member.patient
+
+    @property
+    def at(self) -> int:
+        """The last instant that is asked about."""
+        return self.window.high - 1
+
+    @property
+    def span(self) -> Span:
+        return Span(self.member, self.pair, self.window, self.terms.zone, self.terms.role)
+
+    def row(self, one: Item) -> Allocation | None:
+        """Where the table has a service, at its end or at that of the time that is asked about."""
+        return self.table.find(min(one.when.high, self.window.high) - 1, one.codes, one.categories)
 
     def organization(self, party: str | None) -> str | None:
         return {"plan": self.pair.plan, "partner": self.pair.partner}.get(party or "")
 
 
-async def check(view: View, patient: str, window: Resource | None, as_of: str | None, now: int) -> Check | None:
+async def check(view: View, patient: str, when: When) -> Check | None:
     """What a member is to be checked by; None where no two organizations have the member together then."""
+    return next(iter(await checks(view, [patient], when)), None)
+
+
+async def checks(view: View, patients: Collection[str], when: When) -> list[Check]:
+    """The checks of each member, one for each two organizations that have the member in a program."""
     programs = await active(view)
-    member = (await assignment.members(view, [patient]))[patient]
-    for terms in every(programs, now):
-        over = _window(terms, window, programs.instant(terms.program.url, as_of, now))
-        at = over.high - 1
-        pair = pair_at(member, terms, at)
-        if pair:
-            contract = await agreement.in_force(view, terms.program, pair.organizations, at)
-            rows = table(terms, pair, await read(view, contract) if contract else None)
-            leading = await lead(view, patient, period.text(at, terms.zone), now)
-            duplication = next(terms.program.of_kind("duplication"), None)
-            return Check(
-                patient, member, terms, pair, rows, duplication, over, leading.organization if leading else None
-            )
-    return None
+    dated = [found for url in programs if (found := _dated(programs, url, when))]
+    if not dated:
+        return []
+    members = await assignment.members(view, patients)
+    distinct = {id(members[one]): members[one] for one in patients}.values()
+    tables = _Tables(view)
+    made = [
+        Check(member, terms, pair, await tables.of(terms, pair, over.high - 1), _duplication(terms.program), over)
+        for member in distinct
+        for terms, over in dated
+        for pair in pairs_at(member, terms, over.high - 1)
+    ]
+    leading = await organizations(view, [(one.member, one.terms, one.at) for one in made])
+    return [replace(one, lead=lead) for one, lead in zip(made, leading, strict=True)]
 
 
-def _window(terms: Terms, window: Resource | None, at: int) -> Interval:
+def are_checked(programs: Programs) -> bool:
+    """True where one of the programs has anything that a check goes by."""
+    return any(_is_checked(dated.program) for found in programs.by_url.values() for dated in found)
+
+
+def _is_checked(program: Program) -> bool:
+    return any(rule.kind in KINDS for rule in program.rules)
+
+
+def pairs_at(member: Member, terms: Terms, at: int) -> Iterator[Pair]:
+    return (pair for pair in pairs(member, terms) if period.holds(pair.times, at))
+
+
+def _dated(programs: Programs, url: str, when: When) -> tuple[Terms, Interval] | None:
+    """A program as it is at the time that is asked about, and that time."""
+    at = programs.instant(url, when.as_of, when.now)
+    terms = of(programs.near(url, at))
+    return (terms, _window(terms, when.period, at)) if terms and _is_checked(terms.program) else None
+
+
+def _window(terms: Terms, asked: Resource | None, at: int) -> Interval:
     """The time that is asked about; else the days of the program's file until then."""
-    if window:
-        low, high = period.between(window.get("start"), window.get("end"), terms.zone)
+    if asked:
+        low, high = period.between(asked.get("start"), asked.get("end"), terms.zone)
         return Interval(low, min(high, max(at, low) + 1))
-    duplication = next(terms.program.of_kind("duplication"), None)
+    duplication = _duplication(terms.program)
     days = duplication.parameters["window-days"] if duplication else 0
     return Interval(at - days * DAY, at + 1)
 
 
-async def findings(view: View, asked: Check, resources: Iterable[Resource]) -> list[Finding]:
-    """Everything that is found in these resources of the member, services first."""
-    inside = await _inside(view, asked, resources)
-    contacts = [one for one in inside if one.is_contact]
-    ordered = [one for one in inside if not one.is_contact]
-    return [*_services(asked, ordered), *_contacts(asked, contacts), *await _plans(view, asked)]
+def _duplication(program: Program) -> Rule | None:
+    return next(program.of_kind("duplication"), None)
 
 
-async def services(view: View, asked: Check, resources: Iterable[Resource]) -> list[Item]:
-    """The services that are on at the end of the time that is asked about."""
-    inside = await _inside(view, asked, resources)
-    return [one for one in inside if not one.is_contact and one.when.high >= asked.window.high]
+class _Tables:
+    """The tables of so many pairs, each read once."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.known: dict[tuple[str, str, str, int], Table] = {}
+
+    async def of(self, terms: Terms, pair: Pair, at: int) -> Table:
+        key = (terms.program.url, *pair.organizations, at)
+        if key not in self.known:
+            contract = await agreement.in_force(self.view, terms.program, pair.organizations, at)
+            self.known[key] = table(terms, pair, await read(self.view, contract) if contract else None)
+        return self.known[key]
 
 
-async def _inside(view: View, asked: Check, resources: Iterable[Resource]) -> list[Item]:
-    found = await items(view, asked.member.patients, asked.pair, resources, asked.terms.zone)
-    return [one for one in found if one.when.low < asked.window.high and asked.window.low < one.when.high]
-
-
-# Services
-
-
-def _services(asked: Check, services: Sequence[Item]) -> Iterator[Finding]:
-    groups: dict[str, list[tuple[Item, Allocation | None]]] = {}
-    for item in services:
-        row = asked.table.find(item.codes, min(item.when.high, asked.window.high) - 1)
-        for name in [row.service] if row else sorted(item.codes) or [f"{item.reference} {item.place}"]:
-            groups.setdefault(name, []).append((item, row))
-    for name in sorted(groups):
-        group = groups[name]
-        yield from _group(asked, tuple(item for item, _ in group), group[0][1])
-
-
-def _group(asked: Check, group: tuple[Item, ...], row: Allocation | None) -> Iterator[Finding]:
-    """What is wrong with the services of one kind."""
-    title = row.title if row else group[0].text
-    source = row.source if row else asked.table.source
-    primary = asked.organization(row.primary) if row else None
-    resolver = primary or asked.lead
-    twice = _twice(group)
-    if row is None or row.primary is None:
-        scope = f" ({row.scope})" if row and row.scope else ""
-        text = f"{title}{scope}: not allocated. {source} does not say whose it is; agree on it in the appendix."
-        yield Finding(NOT_ALLOCATED, text, source, group, asked.lead)
-    elif row.primary == NEITHER:
-        yield Finding(
-            OUTSIDE, f"{title} is outside both: neither organization has it to arrange.", source, group, resolver
-        )
-    if twice:
-        both = " and ".join(asked.pair.organizations)
-        whose = f"; {primary} has the primary role" if primary else ""
-        yield Finding(DUPLICATE, f"{title} is coordinated by {both} both{whose}.", source, twice, resolver)
-    for item in group:
-        if item.party is None and not (row and row.primary == NEITHER):
-            text = f"{title} is nobody's: neither organization performs, asks for or plans it."
-            yield Finding(NO_OWNER, text, source, (item,), resolver)
-    wrong = tuple(one for one in group if row and primary and one.party not in (None, row.primary))
-    if wrong and not twice:
-        text = f"{title} is coordinated by {asked.organization(wrong[0].party)}, and {primary} has the primary role."
-        yield Finding(WRONG_PARTY, text, source, wrong, resolver)
-
-
-def _twice(group: Sequence[Item]) -> tuple[Item, ...]:
-    """Those of both parties that are at the same time."""
-    found = [
-        one
-        for one in group
-        for other in group
-        if {one.party, other.party} == {"plan", "partner"} and _overlap(one.when, other.when)
-    ]
-    return tuple(dict.fromkeys(found))
-
-
-def _overlap(one: Interval, other: Interval) -> bool:
-    return one.low < other.high and other.low < one.high
-
-
-# Contacts
-
-
-def _contacts(asked: Check, contacts: Sequence[Item]) -> Iterator[Finding]:
-    """The same kind of contact by both within the days of the program's file."""
-    rule = asked.duplication
-    if rule is None:
-        return
-    days = rule.parameters["window-days"]
-    for code in sorted({code for one in contacts for code in one.codes}):
-        alike = [one for one in contacts if code in one.codes]
-        near = [
-            one
-            for one in alike
-            for other in alike
-            if {one.party, other.party} == {"plan", "partner"} and abs(one.when.low - other.when.low) <= days * DAY
-        ]
-        if near:
-            text = f"{near[0].text}: contacts of both organizations within {days} days."
-            source = f"{asked.terms.program.canonical}#{rule.id}"
-            row = asked.table.find({code}, near[0].when.low)
-            resolver = (asked.organization(row.primary) if row else None) or asked.lead
-            yield Finding(DUPLICATE, text, source, tuple(dict.fromkeys(near)), resolver)
-
-
-# Plans
-
-
-async def _plans(view: View, asked: Check) -> list[Finding]:
-    """Two active plans where there is to be one: they may have been there before both had the member."""
-    at = asked.window.high - 1
-    rule = shared_plan.rule_of(asked.terms, at)
-    if rule is None:
-        return []
-    rows = (await view.facts("plan", asked.member.patients)).values()
-    periods = {one.plan: (one.start, one.end) for found in rows for one in map(Followed.of, found)}
-    found = [
-        Item(reference, "", False, frozenset(), "an active plan of care", _whose(asked, parties), when)
-        for reference, parties in sorted((await shared_plan.plans(view, asked.member, asked.pair)).items())
-        if period.holds([when := period.between(*periods[reference], asked.terms.zone)], at)
-    ]
-    if len(found) < 2:
-        return []
-    text = f"{len(found)} active plans of care, where there is to be one of both organizations."
-    return [Finding(SECOND_PLAN, text, f"{asked.terms.program.canonical}#{rule.id}", tuple(found), asked.lead)]
-
-
-def _whose(asked: Check, parties: set[str]) -> str | None:
-    """Of one of both; None for what is of both."""
-    named = [name for name in ("plan", "partner") if asked.organization(name) in parties]
-    return named[0] if len(named) == 1 else None
+async def dual(view: View, patients: Collection[str]) -> list[str]:
+    """Those of the patients whom two organizations have, or had, enrolled: nobody else is looked at further."""
+    members = await assignment.members(view, patients)
+    return [one for one in patients if len({found.organization for found in members[one].enrolments}) > 1]

@@ -1,158 +1,150 @@
-"""Item: what two organizations do for a member: services that are ordered or planned, and contacts that took place.
+"""Item: what two organizations do for a member: services, contacts that took place, and places on the member's teams.
 
 https://hl7.org/fhir/R4/servicerequest.html, https://hl7.org/fhir/R4/careplan.html,
-https://hl7.org/fhir/R4/encounter.html, https://hl7.org/fhir/R4/communication.html
+https://hl7.org/fhir/R4/encounter.html, https://hl7.org/fhir/R4/communication.html,
+https://hl7.org/fhir/R4/careteam.html
+
+Items are read from facts: so many members at a few questions, and no resource is parsed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from server.coordination import facts, period
-from server.coordination.facts import Role, Team, literal, tokens
+from server.coordination import period
+from server.coordination.assignment import assignment
+from server.coordination.assignment.assignment import Member
+from server.coordination.facts import Participant, Role, Team, Told, facts, item
 from server.coordination.lead.terms import Pair
 from server.coordination.period import Interval
-from server.ledger import Resource, View
+from server.ledger import Fact, Resource, View
 
-TYPES = ("CarePlan", "Communication", "Encounter", "ServiceRequest")
-BILLING = f"{facts.BASE}/CodeSystem/ny-billing-party"
-PARTY = {f"{BILLING}|plan": "plan", f"{BILLING}|health-home": "partner"}
-OVER = frozenset({"cancelled", "stopped", "entered-in-error", "revoked", "draft"})
+SERVICE, CONTACT, ROLE = "service", "contact", "role"
+FIRST = "1900-01"  # the month from which on contacts are looked for, where nobody says from when on
+DAY = 86_400_000_000  # microseconds
+PEOPLE = ("Practitioner/", "PractitionerRole/")
+
+Acting = Mapping[str, set[str]]  # for which organizations each reference acts
 
 
 class Item(NamedTuple):
-    """One service or contact. `party` is whose it is: "plan", "partner", or None where nobody's."""
+    """One service, contact or place on a team. `party` is whose it is: "plan", "partner", or None where nobody's."""
 
     reference: str
-    place: str  # within it: "" or "activity[2]"
-    is_contact: bool
+    place: str  # within it: "", "activity[2]" or "participant[0]"
+    sort: str
     codes: frozenset[str]
+    categories: frozenset[str]
     text: str
     party: str | None
     when: Interval
+    who: str | None = None  # of a place on a team: the person
 
 
-class _Found(NamedTuple):
-    """An item whose party is not known yet: who is asked for it, in the order that counts."""
+class Span(NamedTuple):
+    """Whose items are asked for: those of a member with two organizations, in a time."""
 
-    item: Item
-    billed: str | None
-    links: tuple[tuple[str, ...], ...]
+    member: Member
+    pair: Pair
+    window: Interval
+    zone: str
+    shared: str  # the role that both teams tell of the same person: the lead's
 
+    @property
+    def keys(self) -> list[str]:
+        """Where the facts of its services and contacts are."""
+        months = list(_months(self.window, self.zone))
+        return [key for one in self.member.patients for key in (one, *(f"{one} {month}" for month in months))]
 
-async def items(
-    view: View, patients: Iterable[str], pair: Pair, resources: Iterable[Resource], zone: str
-) -> list[Item]:
-    """The items in these resources, each with its party; what belongs to neither organization is nobody's."""
-    found = [one for resource in resources for one in _READ[resource["resourceType"]](resource, zone)]
-    known = await acting_for(view, patients, {link for one in found for links in one.links for link in links})
-    return [one.item._replace(party=one.billed or _party(one, pair, known)) for one in found]
-
-
-def _party(found: _Found, pair: Pair, known: Mapping[str, set[str]]) -> str | None:
-    for links in found.links:
-        named = {organization for link in links for organization in known.get(link, ())}
-        parties = [name for name, one in (("plan", pair.plan), ("partner", pair.partner)) if one in named]
-        if len(parties) == 1:
-            return parties[0]
-    return None
+    def holds(self, when: Interval) -> bool:
+        return when.low < self.window.high and self.window.low < when.high
 
 
-async def acting_for(view: View, patients: Iterable[str], links: set[str]) -> dict[str, set[str]]:
-    """For whom each of these acts: itself, a role's organization, a person's, a team's."""
-    persons = [one for one in links if one.startswith(("Practitioner/", "PractitionerRole/"))]
+def _months(window: Interval, zone: str) -> Iterator[str]:
+    """The months that have a day of a time; a day more at both ends, since a date is of any zone."""
+    first = max(f"{period.moment(window.low - DAY, zone):%Y-%m}", FIRST)
+    last = f"{period.moment(window.high + DAY, zone):%Y-%m}"
+    year, number = int(first[:4]), int(first[5:])
+    while (month := f"{year:04d}-{number:02d}") <= last:
+        yield month
+        year, number = (year, number + 1) if number < 12 else (year + 1, 1)
+
+
+async def items(view: View, spans: Sequence[Span], given: Iterable[Resource] | None = None) -> list[list[Item]]:
+    """The items of each, in order; what belongs to neither organization is nobody's.
+
+    Services and contacts are read from the store's facts, or from the resources that are given.
+    """
+    patients = {one for span in spans for one in span.member.patients}
+    keys = {key for span in spans for key in span.keys}
+    rows = await view.facts("item", keys) if given is None else _given(given, keys)
+    told = [list(_told(span, rows)) for span in spans]
+    seats = await view.facts("participant", patients)
+    teams = {one: list(map(Team.of, found)) for one, found in (await view.facts("team", patients)).items()}
+    links = {link for found in told for one, _ in found for link in (*one.by, *one.keepers, *one.to)}
+    links |= {link for span in spans for link in _seated(span, seats)}
+    persons = [one for one in links if one.startswith(PEOPLE)]
     roles = await view.facts("role", persons) if persons else {}
+    known = _acting(links, roles, (team for found in teams.values() for team in found))
+    return [
+        sorted([*_done(span, found, known), *_held(span, seats, teams, roles)], key=lambda one: one[:2])
+        for span, found in zip(spans, told, strict=True)
+    ]
+
+
+def _given(resources: Iterable[Resource], keys: Iterable[str]) -> dict[str, list[Fact]]:
+    """The facts of these resources, as the store would have them."""
+    rows: dict[str, list[Fact]] = {key: [] for key in keys}
+    for resource in resources:
+        for kind, key, data in facts(resource):
+            if kind == "item" and key in rows:
+                rows[key].append(Fact(kind, key, data, f"{resource['resourceType']}/{resource['id']}"))
+    return rows
+
+
+async def acting_for(view: View, patients: Iterable[str], links: set[str]) -> Acting:
+    """For whom each of these acts: itself, a role's organization, a person's, a team's."""
+    persons = [one for one in links if one.startswith(PEOPLE)]
+    roles = await view.facts("role", persons) if persons else {}
+    has_teams = any(one.startswith("CareTeam/") for one in links)
+    rows = (await view.facts("team", patients)).values() if has_teams else ()
+    return _acting(links, roles, (Team.of(row) for found in rows for row in found))
+
+
+def _acting(links: Collection[str], roles: Mapping[str, Sequence[Fact]], teams: Iterable[Team]) -> Acting:
     known = {one: {one} for one in links if one.startswith("Organization/")}
     known |= {one: {str(Role.of(row).organization) for row in rows} for one, rows in roles.items()}
-    if any(one.startswith("CareTeam/") for one in links):
-        rows = (await view.facts("team", patients)).values()
-        known |= {team.reference: set(team.organizations) for found in rows for team in map(Team.of, found)}
-    return known
+    return known | {team.reference: set(team.organizations) for team in teams}
 
 
-def _own(resource: Resource) -> str:
-    return f"{resource['resourceType']}/{resource['id']}"
+# Services and contacts
 
 
-def _billed(resource: Resource) -> str | None:
-    tags = (facts.token(tag) for tag in resource.get("meta", {}).get("tag", ()) if "code" in tag)
-    return next((PARTY[tag] for tag in tags if tag in PARTY), None)
+def _told(span: Span, rows: Mapping[str, Sequence[Fact]]) -> Iterator[tuple[Told, Interval]]:
+    for key in span.keys:
+        for fact in rows[key]:
+            for one in item.of(fact):
+                when = _between(one.start, one.end, span.zone)
+                if span.holds(when):
+                    yield one, when
 
 
-def _links(*groups: Iterable[Resource | None]) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(found for link in group if (found := literal(link))) for group in groups)
+def _done(span: Span, told: Iterable[tuple[Told, Interval]], known: Acting) -> Iterator[Item]:
+    for one, when in told:
+        if one.to and all(_party([link], span.pair, known) for link in one.to):
+            continue  # what one tells the other is no contact with the member
+        party = one.billed or _party(one.by, span.pair, known) or _party(one.keepers, span.pair, known)
+        sort = CONTACT if one.is_contact else SERVICE
+        codes, categories = frozenset(one.codes), frozenset(one.categories)
+        yield Item(one.source, one.place, sort, codes, categories, one.text, party, when)
 
 
-def _codes(*concepts: Iterable[Resource]) -> frozenset[str]:
-    return frozenset(token for group in concepts for token in tokens(list(group)))
-
-
-def _text(concepts: Iterable[Resource], otherwise: str) -> str:
-    for concept in concepts:
-        for text in (concept.get("text"), *(coding.get("display") for coding in concept.get("coding", ()))):
-            if text:
-                return str(text)
-    return otherwise
-
-
-def _service_request(request: Resource, zone: str) -> Iterator[_Found]:
-    if request.get("status") in OVER or request.get("doNotPerform"):
-        return
-    when = request.get("occurrencePeriod") or request.get("occurrenceTiming", {}).get("repeat", {}).get(
-        "boundsPeriod", {}
-    )
-    start = when.get("start") or request.get("occurrenceDateTime") or request.get("authoredOn")
-    end = when.get("end") or request.get("occurrenceDateTime")
-    if request.get("status") == "completed" and not end:
-        return
-    coded = [request.get("code", {}), *request.get("category", ())]
-    item = Item(_own(request), "", False, _codes(coded), _text(coded, "a service"), None, _between(start, end, zone))
-    yield _Found(item, _billed(request), _links(request.get("performer", ()), [request.get("requester")]))
-
-
-def _care_plan(plan: Resource, zone: str) -> Iterator[_Found]:
-    if plan.get("status") in OVER:
-        return
-    billed, keepers = _billed(plan), [plan.get("author"), *plan.get("contributor", ())]
-    for index, activity in enumerate(plan.get("activity", ())):
-        detail = activity.get("detail", {})
-        when = detail.get("scheduledPeriod") or plan.get("period", {})
-        is_over = "completed" in (detail.get("status"), plan.get("status")) and "end" not in when
-        if not detail or detail.get("status") in OVER or detail.get("doNotPerform") or is_over:
-            continue
-        coded = [detail.get("code", {})]
-        item = Item(
-            _own(plan),
-            f"activity[{index}]",
-            False,
-            _codes(coded),
-            _text(coded, detail.get("description") or "an activity"),
-            None,
-            _between(when.get("start"), when.get("end"), zone),
-        )
-        yield _Found(item, billed, _links(detail.get("performer", ()), keepers))
-
-
-def _encounter(encounter: Resource, zone: str) -> Iterator[_Found]:
-    start = encounter.get("period", {}).get("start")
-    if encounter.get("status") not in {"finished", "in-progress", "onleave"} or not start:
-        return
-    coded = [*encounter.get("type", ()), encounter.get("serviceType", {}), *encounter.get("reasonCode", ())]
-    people = [one.get("individual") for one in encounter.get("participant", ())]
-    item = Item(_own(encounter), "", True, _codes(coded), _text(coded, "a visit"), None, _between(start, start, zone))
-    yield _Found(item, _billed(encounter), _links([encounter.get("serviceProvider")], people))
-
-
-def _communication(communication: Resource, zone: str) -> Iterator[_Found]:
-    sent = communication.get("sent")
-    if communication.get("status") != "completed" or not sent:
-        return
-    coded = [communication.get("topic", {}), *communication.get("reasonCode", ())]
-    item = Item(
-        _own(communication), "", True, _codes(coded), _text(coded, "a contact"), None, _between(sent, sent, zone)
-    )
-    yield _Found(item, _billed(communication), _links([communication.get("sender")]))
+def _party(links: Iterable[str], pair: Pair, known: Acting) -> str | None:
+    """The one of both for whom these act; None where it is both, or neither."""
+    named = {organization for link in links for organization in known.get(link, ())}
+    parties = [name for name, one in (("plan", pair.plan), ("partner", pair.partner)) if one in named]
+    return parties[0] if len(parties) == 1 else None
 
 
 def _between(start: str | None, end: str | None, zone: str) -> Interval:
@@ -161,9 +153,40 @@ def _between(start: str | None, end: str | None, zone: str) -> Interval:
     return Interval(low, max(high, low + 1))
 
 
-_READ = {
-    "CarePlan": _care_plan,
-    "Communication": _communication,
-    "Encounter": _encounter,
-    "ServiceRequest": _service_request,
-}
+# Places on teams
+
+
+def _seated(span: Span, seats: Mapping[str, Sequence[Fact]]) -> Iterator[str]:
+    """Who is on the member's teams."""
+    yield from (one.manager for one in span.member.assignments)
+    yield from (Participant.of(row).reference for patient in span.member.patients for row in seats[patient])
+
+
+def _held(
+    span: Span,
+    seats: Mapping[str, Sequence[Fact]],
+    teams: Mapping[str, Sequence[Team]],
+    roles: Mapping[str, Sequence[Fact]],
+) -> Iterator[Item]:
+    """The roles on the teams of one organization alone."""
+    whose = {team.reference: team.organizations for one in span.member.patients for team in teams[one]}
+    for team, place, who, codes, when in _places(span, seats):
+        own = set(whose.get(team, ())) & set(span.pair.organizations)
+        if len(own) == 1 and when and span.holds(when) and (named := frozenset(codes) - {span.shared}):
+            party = "plan" if own == {span.pair.plan} else "partner"
+            person = next((Role.of(row).practitioner for row in roles.get(who, ())), None) or who
+            text = min(named).rpartition("|")[2]
+            yield Item(team, f"participant[{place}]", ROLE, named, frozenset(), text, party, when, person)
+
+
+def _places(
+    span: Span, seats: Mapping[str, Sequence[Fact]]
+) -> Iterator[tuple[str, int, str, list[str], Interval | None]]:
+    """(team, participant, who, roles, when)."""
+    for one in span.member.assignments:
+        times = assignment.held(one, span.zone)
+        yield one.team, one.place, one.manager, one.roles, times[0] if times else None
+    for patient in span.member.patients:
+        for seat in map(Participant.of, seats[patient]):
+            when = period.between(seat.start, seat.end, span.zone)
+            yield seat.source, seat.place, seat.reference, seat.roles, when

@@ -17,7 +17,7 @@ from server.coordination.period import Interval
 from server.ledger import Resource
 
 SCOPE = f"{facts.BASE}/CodeSystem/ny-benefit-scope"
-NEITHER = "neither"
+NEITHER, BOTH = "neither", "both"
 
 
 class Allocation(NamedTuple):
@@ -26,7 +26,7 @@ class Allocation(NamedTuple):
     service: str  # a token
     title: str
     scope: str | None  # in-plan, out-of-plan
-    primary: str | None  # "plan", "partner" or "neither"; None: the source does not say whose it is
+    primary: str | None  # "plan", "partner", "neither" or "both"; None: the source does not say whose it is
     source: str  # where it says so: a rule of the program, or the Contract
     rule: str  # the rule's id
     when: Interval
@@ -38,9 +38,13 @@ class Table(NamedTuple):
     rows: tuple[Allocation, ...]
     source: str
 
-    def find(self, codes: Collection[str], at: int) -> Allocation | None:
-        """The allocation of what has one of these codes at an instant."""
-        return next((one for one in self.rows if one.service in codes and period.holds([one.when], at)), None)
+    def find(self, at: int, *codes: Collection[str]) -> Allocation | None:
+        """The allocation of what has one of these codes at an instant: of the first codes that are allocated."""
+        return next((row for some in codes for row in self.rows if row.service in some and _holds(row, at)), None)
+
+
+def _holds(row: Allocation, at: int) -> bool:
+    return row.when.low <= at < row.when.high
 
 
 def table(terms: Terms, pair: Pair, contract: Resource | None) -> Table:
@@ -81,7 +85,7 @@ def _asset(asset: Resource, applies: Interval, contract: Resource, terms: Terms,
                 service,
                 asset.get("text") or service.rpartition("|")[2],
                 next(iter(scopes), None),
-                parties[0] if len(parties) == 1 else None,
+                BOTH if len(parties) == 2 else parties[0] if parties else None,
                 f"Contract/{contract['id']}",
                 terms.agreement.id,
                 when,

@@ -121,6 +121,12 @@ class Appender:
             (kind, key, rid, number, version.reference, data, position) for kind, key, number, data in told
         ]
 
+    def flush_facts(self, kind: str) -> None:
+        """Write what waits, where a fact of this kind does: what waits was not there before."""
+        number = self.tables.number(kind)
+        if any(row[0] == number for row in self._new_facts):
+            self.flush()
+
     def flush(self) -> None:
         """Write what waits."""
         for sql, waiting in zip(_INSERTS, self._waiting(), strict=True):

@@ -358,7 +358,7 @@ class HeadView:
     async def facts(self, kind: str, keys: Iterable[str]) -> dict[str, list[Fact]]:
         known, wanted = self._facts.setdefault(kind, {}), list(keys)
         if missing := [key for key in wanted if key not in known]:
-            self._writer.appender.flush()
+            self._writer.appender.flush_facts(kind)
             known |= self._tables.facts(kind, missing)
         return {key: known[key] for key in wanted}
 
