@@ -8,8 +8,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from server import catalog, guide, log, lookout, metrics
 from server.coordination.facts import facts
 from server.coordination.rule import rules as care_rules
 from server.fhir.definition import RESOURCE_TYPES
+from server.fhir.reference import PATH, BaseUrl, under
 from server.interactions import exchange, openapi, write
 from server.interactions.cors import Cors
 from server.interactions.exchange import ALL_TYPES, Server
@@ -40,7 +41,7 @@ from server.protocol import BoundedProtocol
 from server.repository import Repository
 from server.search import custom, extract
 from server.search.text import texts
-from server.settings import Settings
+from server.settings import DEFAULT, Settings
 from server.store.engine import Projections, Store
 from server.store.mongodb.engine import MongodbStore
 from server.store.sqlite.engine import SqliteStore
@@ -48,7 +49,6 @@ from server.validation import conformance, policy
 from server.validation.policy import Policy
 from server.validation.terminology import relation
 
-PATH = "/fhir"
 SQLITE = "sqlite:///"
 PROJECTIONS = "5"  # to be raised with every change to what the index or the facts hold: a store then asks for a rebuild
 READY_WITHIN = 2.0  # seconds in which a store that is ready says its position
@@ -65,28 +65,25 @@ PLACES = {
 _log = structlog.get_logger("app")
 
 
+def places(partitions: Iterable[str]) -> dict[str, str]:
+    """Where everything is, and each partition that has a name."""
+    return PLACES | {f"partition {name}": f"{PATH}{below(name)}" for name in partitions}
+
+
 def create_app(settings: Settings | None = None) -> ASGIApp:
     """The ASGI application on the store that the settings name; its lifespan opens and closes it."""
     settings = settings or Settings()
     log.to_stderr(settings.log_level)
     BoundedProtocol.patience = settings.patience
     _stop_after_parent()
-    return application(server_of(settings), settings)
+    return application(servers_of(settings), settings)
 
 
-def application(server: Server, settings: Settings) -> ASGIApp:
-    """FHIR's own traffic goes straight to its base, all else through FastAPI."""
-    base = Base(
-        server,
-        PATH,
-        settings.base_url,
-        settings.trust_proxy,
-        settings.max_body,
-        _traced if settings.log_level == "debug" else metrics.observe,
-        Cors(frozenset(settings.cors.split())),
-        settings.patience,
-    )
-    beside = _beside(server, rules_of(settings), settings)
+def application(servers: Mapping[str, Server], settings: Settings) -> ASGIApp:
+    """FHIR's own traffic goes straight to the base of its partition, all else through FastAPI."""
+    named = {name: _base(server, settings, name) for name, server in servers.items()}
+    default = named.pop(DEFAULT)
+    beside = _beside(servers, settings)
     headed = Headed(beside)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,13 +91,46 @@ def application(server: Server, settings: Settings) -> ASGIApp:
             await beside(scope, receive, send)
             return
         path = scope["path"]
-        inner = base if path.startswith(PATH) and path[len(PATH) :][:1] in {"", "/"} else headed
+        inner: ASGIApp = headed
+        if path.startswith(PATH) and path[len(PATH) :][:1] in {"", "/"}:
+            # A name that is none of a partition's is no place below the default base either
+            inner = named.get(path[len(PATH) + 1 :].partition("/")[0], default) if named else default
         try:
             await inner(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - uvicorn would log it with its own words, which may quote a client's
             exchange.logged(error)
 
     return app
+
+
+def _base(server: Server, settings: Settings, partition: str) -> Base:
+    """Where a partition is on the web."""
+    own = base_url_of(settings, partition)
+    return Base(
+        server,
+        PATH,
+        below(partition),
+        own if settings.base_url else "",
+        own,
+        settings.trust_proxy,
+        settings.max_body,
+        partial(_traced if settings.log_level == "debug" else metrics.observe, partition),
+        Cors(frozenset(settings.cors.split())),
+        settings.patience,
+    )
+
+
+def below(partition: str) -> str:
+    """The place of a partition below the service base: "" of the default one, "/ia" of another."""
+    return "" if partition == DEFAULT else f"/{partition}"
+
+
+def base_url_of(settings: Settings, partition: str) -> str:
+    """Under which absolute references are local to a partition. Loopback's are by the path alone, on any port."""
+    if partition == DEFAULT:
+        return settings.base_url
+    place = below(partition)
+    return BaseUrl(f"{settings.base_url or f'http://localhost{PATH}'}{place}", place)
 
 
 def projections(base_url: str) -> Projections:
@@ -127,26 +157,33 @@ def _profiles(settings: Settings) -> Policy:
         raise Problem.invalid(f"CAREPLAN_PROFILES: {error}") from None
 
 
-def rules_of(settings: Settings) -> Rules:
+def rules_of(settings: Settings, partition: str = DEFAULT) -> Rules:
     """What every commit is held to at the ledger's head: the profiles that it declares, then the care rules."""
-    profiles = _profiles(settings)
+    profiles, base_url = _profiles(settings), base_url_of(settings, partition)
 
     async def rules(context: Context, before: View, changes: Sequence[Change], after: View) -> Sequence[Change]:
-        if settings.base_url:
-            context = replace(context, base_url=settings.base_url)
+        if base_url:
+            context = replace(context, base_url=base_url)
         await policy.enforced(profiles, context, before, changes, after)
         return await care_rules(context, before, changes, after)
 
     return rules
 
 
-def server_of(settings: Settings, *, follows: bool = True) -> Server:
-    """All that the interactions work with, on the store that the settings name; it is not open yet.
+def servers_of(settings: Settings) -> dict[str, Server]:
+    """The servers of all partitions that the settings name, by name; none is open yet."""
+    return {name: server_of(settings, name) for name in (DEFAULT, *settings.named)}
+
+
+def server_of(settings: Settings, partition: str = DEFAULT, *, follows: bool = True) -> Server:
+    """All that the interactions work with, on one partition of the store that the settings name; it is not open yet.
 
     Without `follows` what no write waits for is left to the next server: a load has better uses for its time.
+    Problem not_found where the settings name no such partition.
     """
-    derived = projections(settings.base_url)
-    store = _store(settings, derived, follows)
+    _check_named(settings, partition)
+    derived = projections(base_url_of(settings, partition))
+    store = store_of(settings, partition, derived, follows=follows)
     versioned = frozenset(settings.versioned.split())
     if unknown := versioned - RESOURCE_TYPES - {ALL_TYPES}:
         raise Problem.invalid(f"CAREPLAN_VERSIONED names {', '.join(sorted(unknown))}, which are no types of FHIR R4")
@@ -157,16 +194,23 @@ def server_of(settings: Settings, *, follows: bool = True) -> Server:
         return await relation.codes(await store.view(), of, value)
 
     repository = Repository(store, derived, terminology)
-    jobs = Jobs(Path(f"{settings.store.removeprefix(SQLITE)}.async")) if settings.store.startswith(SQLITE) else None
+    jobs = Jobs(Path(f"{store.path}.async")) if isinstance(store, SqliteStore) else None
     return Server(repository, DISPATCH, operations, versioned, _profiles(settings), several, jobs, bool(settings.cors))
 
 
-def _store(settings: Settings, derived: Projections, follows: bool) -> Store:
-    """The engine that the setting names."""
+def _check_named(settings: Settings, partition: str) -> None:
+    if partition not in (DEFAULT, *settings.named):
+        names = f"names {', '.join(settings.named)}" if settings.named else "names none"
+        raise Problem.not_found(f"There is no partition {partition[:80]!r}: CAREPLAN_PARTITIONS {names}")
+
+
+def store_of(settings: Settings, partition: str, derived: Projections, *, follows: bool = True) -> Store:
+    """The engine that the setting names, on one partition."""
     engine: Any = SqliteStore if settings.store.startswith(SQLITE) else MongodbStore
     made: Store = engine(
         settings.store.removeprefix(SQLITE),
         derived,
+        partition=partition,
         queue_limit=settings.queue,
         search_timeout=settings.search_timeout,
         page_horizon=settings.page_horizon,
@@ -175,11 +219,11 @@ def _store(settings: Settings, derived: Projections, follows: bool) -> Store:
     return made
 
 
-def _traced(method: str, place: str, status: int, seconds: float) -> None:
+def _traced(partition: str, method: str, place: str, status: int, seconds: float) -> None:
     """Count one request, and log it: what kind of place it was at, and not which resource it was of."""
-    metrics.observe(method, place, status, seconds)
-    id = exchange.REQUEST_ID.get().decode("latin-1")
-    _log.debug("request", request=id, method=method, place=place, status=status, ms=round(seconds * 1000, 2))
+    metrics.observe(partition, method, place, status, seconds)
+    id, ms = exchange.REQUEST_ID.get().decode("latin-1"), round(seconds * 1000, 2)
+    _log.debug("request", request=id, partition=partition, method=method, place=place, status=status, ms=ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,20 +289,34 @@ class Invoked:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Server]:
-    """The server without HTTP: for a load, and for what is to be done before the first request."""
-    server = server_of(settings, follows=False)
-    async with _open(server.repository, rules_of(settings)):
-        yield server
+async def opened(settings: Settings, partition: str = DEFAULT) -> AsyncIterator[Server]:
+    """One partition's server without HTTP: for a load, and for what is to be done before the first request."""
+    server = server_of(settings, partition, follows=False)
+    with under(base_url_of(settings, partition)):
+        async with _open(server.repository.store, rules_of(settings, partition)):
+            yield server
 
 
 @asynccontextmanager
-async def _open(repository: Repository, rules: Rules) -> AsyncIterator[None]:
-    await repository.store.open(rules)
+async def _open(store: Store, rules: Rules) -> AsyncIterator[None]:
+    await store.open(rules)
     try:
         yield
     finally:
-        await repository.store.close()
+        await store.close()
+
+
+@asynccontextmanager
+async def _kept(server: Server, settings: Settings) -> AsyncIterator[None]:
+    """A partition's store open, with what goes on beside its requests."""
+    repository, partition = server.repository, server.repository.store.partition
+    async with AsyncExitStack() as stack:
+        with under(base_url_of(settings, partition)):  # what is begun here keeps this context
+            await stack.enter_async_context(_open(repository.store, rules_of(settings, partition)))
+            await stack.enter_async_context(lookout.watching(repository, settings.oversight_interval))
+        yield
+        if server.jobs is not None:
+            await server.jobs.close()
 
 
 def _stop_after_parent() -> None:
@@ -279,18 +337,17 @@ def _page(found: str | None) -> HTMLResponse:
     return HTMLResponse(found or "There is no such page", 200 if found else 404, headers)
 
 
-def _beside(server: Server, rules: Rules, settings: Settings) -> FastAPI:
+def _beside(servers: Mapping[str, Server], settings: Settings) -> FastAPI:
     """What is not FHIR: for operators, and for a person who looks in with a browser."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with _open(server.repository, rules):
+        async with AsyncExitStack() as stack:
+            for server in servers.values():
+                await stack.enter_async_context(_kept(server, settings))
             gc.freeze()  # the tables that stay for good are not looked through again
             gc.set_threshold(10_000, 20, 50)  # a large Bundle is a million objects: fewer looks at them
-            async with lookout.watching(server.repository, settings.oversight_interval):
-                yield
-                if server.jobs is not None:
-                    await server.jobs.close()
+            yield
 
     app = FastAPI(
         title="careplan-server",
@@ -300,36 +357,51 @@ def _beside(server: Server, rules: Rules, settings: Settings) -> FastAPI:
         docs_url=None,  # FastAPI's own pages load their scripts from other servers
         redoc_url=None,
     )
-    app.include_router(_health(server.repository.store))
-    app.include_router(_pages(server), include_in_schema=False)
+    stores = {name: server.repository.store for name, server in servers.items()}
+    app.include_router(_health(stores))
+    app.include_router(_pages(servers), include_in_schema=False)
 
     @app.get("/openapi.json", include_in_schema=False)
-    async def described(type: str = "") -> JSONResponse:
+    async def described(type: str = "", partition: str = DEFAULT) -> JSONResponse:
         if type and type not in RESOURCE_TYPES:
             return JSONResponse({"detail": "That is no resource type of FHIR R4"}, 404)
-        made = openapi.written(server, PATH, type)
+        if partition not in servers:
+            return JSONResponse({"detail": "There is no such partition"}, 404)
+        made = openapi.written(servers[partition], f"{PATH}{below(partition)}", type)
         beside = {} if type else app.openapi()["paths"]
         return JSONResponse(made | {"paths": made["paths"] | beside})
 
     return app
 
 
-def _health(store: Store) -> APIRouter:
+async def _state(store: Store) -> dict[str, Any]:
+    """Whether a partition's reads and writes are taken, and why not."""
+    try:
+        position = await asyncio.wait_for(store.head(), READY_WITHIN)
+    except (Problem, TimeoutError):
+        return {"ready": False, "why": "The store's database does not answer"}
+    told = {"ready": store.refusing is None, "position": position}
+    return told | ({"why": store.refusing} if store.refusing else {})
+
+
+def _health(stores: Mapping[str, Store]) -> APIRouter:
     """For operators: whether the server answers, whether it takes writes, and its numbers."""
     router = APIRouter()
 
     @router.get("/health")
     @router.get("/health/ready")
     async def ready() -> JSONResponse:
-        """Whether reads and writes are taken."""
-        told: dict[str, Any] = {"live": True, "ready": False}
-        try:
-            told["position"] = await asyncio.wait_for(store.head(), READY_WITHIN)
-        except (Problem, TimeoutError):
-            return JSONResponse(told | {"why": "The store's database does not answer"}, 503)
-        if refusing := store.refusing:
-            return JSONResponse(told | {"why": refusing}, 503)
-        return JSONResponse(told | {"ready": True})
+        """Whether the default partition takes reads and writes; those that have names are told beside it."""
+        states = dict(zip(stores, await asyncio.gather(*map(_state, stores.values())), strict=True))
+        default = states.pop(DEFAULT)
+        return _told(default | ({"partitions": states} if states else {}))
+
+    @router.get("/health/ready/{partition}")
+    async def ready_partition(partition: str) -> JSONResponse:
+        """Whether one partition takes reads and writes."""
+        if partition not in stores:
+            return JSONResponse({"detail": "There is no such partition"}, 404)
+        return _told(await _state(stores[partition]))
 
     @router.get("/health/live")
     async def live() -> dict[str, bool]:
@@ -338,12 +410,16 @@ def _health(store: Store) -> APIRouter:
 
     @router.get("/metrics", include_in_schema=False)
     async def prometheus() -> Response:
-        return Response(await metrics.latest(store), media_type=metrics.CONTENT_TYPE)
+        return Response(await metrics.latest(stores.values()), media_type=metrics.CONTENT_TYPE)
 
     return router
 
 
-def _pages(server: Server) -> APIRouter:
+def _told(state: dict[str, Any]) -> JSONResponse:
+    return JSONResponse({"live": True} | state, 200 if state["ready"] else 503)
+
+
+def _pages(servers: Mapping[str, Server]) -> APIRouter:
     """For a person with a browser: the guide, and the API by type."""
     router = APIRouter()
 
@@ -353,17 +429,20 @@ def _pages(server: Server) -> APIRouter:
         return _page(guide.page(name))
 
     @router.get("/api")
-    async def types() -> HTMLResponse:
-        return _page(catalog.index(server, PATH))
+    async def types(partition: str = DEFAULT) -> HTMLResponse:
+        server = servers.get(partition)
+        return _page(catalog.index(server, PATH, below(partition)) if server else None)
 
     @router.get("/api/{type}")
-    async def one_type(type: str) -> HTMLResponse:
-        return _page(catalog.page(server, PATH, type))
+    async def one_type(type: str, partition: str = DEFAULT) -> HTMLResponse:
+        server = servers.get(partition)
+        return _page(catalog.page(server, PATH, below(partition), type) if server else None)
 
     @router.get("/")
     async def index(request: Request) -> Response:
+        found = places(name for name in servers if name != DEFAULT)
         if "text/html" in request.headers.get("accept", ""):
-            return _page(catalog.front(PLACES))
-        return JSONResponse(PLACES)
+            return _page(catalog.front(found))
+        return JSONResponse(found)
 
     return router

@@ -29,22 +29,25 @@ def front(places: Mapping[str, str]) -> str:
     return _page("careplan-server", f"<h1>careplan-server</h1><ul>{rows}</ul>")
 
 
-def index(server: Server, path: str) -> str:
-    """All types and all operations."""
-    rest = statement(server, path)["rest"][0]
-    types = "".join(f'<li><a href="/api/{one["type"]}">{one["type"]}</a></li>' for one in rest["resource"])
+def index(server: Server, path: str, below: str) -> str:
+    """All types and all operations, of the partition that is `below` the service base: "" or "/ia"."""
+    rest = statement(server, path + below)["rest"][0]
+    of = f"?partition={below[1:]}" if below else ""
+    types = "".join(f'<li><a href="/api/{one["type"]}{of}">{one["type"]}</a></li>' for one in rest["resource"])
     operations = "".join(map(_row_of, sorted(server.operations.values(), key=lambda one: str(one.definition["code"]))))
     return _page(
         "API",
-        f"<h1>The API at {escape(path)}</h1><h2>Types</h2><ul class=types>{types}</ul>"
+        f"<h1>The API at {escape(path + below)}</h1><h2>Types</h2><ul class=types>{types}</ul>"
         f"<h2>Operations</h2>{_table(('', 'on', 'does'), operations)}"
         f"<h2>Of all types</h2>{_interactions(rest)}",
     )
 
 
-def page(server: Server, path: str, type: str) -> str | None:
+def page(server: Server, path: str, below: str, type: str) -> str | None:
     """What can be done with one type; None where it is none."""
-    resources = statement(server, path)["rest"][0]["resource"]
+    base = path + below
+    of = f"&amp;partition={below[1:]}" if below else ""
+    resources = statement(server, base)["rest"][0]["resource"]
     found = next((one for one in resources if one["type"] == type), None)
     if found is None:
         return None
@@ -53,7 +56,7 @@ def page(server: Server, path: str, type: str) -> str | None:
     return _page(
         type,
         f'<h1>{type}</h1><p><a href="{SPECIFICATION}{type.lower()}.html">R4</a> · '
-        f'<a href="{path}/{type}?_count=10">{path}/{type}</a> · <a href="/openapi.json?type={type}">OpenAPI</a></p>'
+        f'<a href="{base}/{type}?_count=10">{base}/{type}</a> · <a href="/openapi.json?type={type}{of}">OpenAPI</a></p>'
         f"<h2>Interactions</h2>{_interactions(found)}<p>Versioning {found['versioning']}, conditional delete "
         f"{found['conditionalDelete']}, conditional read {found['conditionalRead']}; so are create, update, patch."
         f"</p><h2>Search</h2>{_table(('parameter', 'type', 'looks at'), _parameters(found))}<p>_include: {includes}</p>"

@@ -20,7 +20,7 @@ from rich.console import Console
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from server import log, metrics
-from server.app import PLACES, opened, server_of
+from server.app import opened, places, server_of
 from server.auth.access import SYSTEM
 from server.coordination.write import AS_RECORDED
 from server.load import shipped
@@ -30,11 +30,15 @@ from server.load.source import files
 from server.operations import oversight
 from server.outcome import Problem
 from server.protocol import BoundedProtocol
-from server.settings import Settings, cores
+from server.settings import DEFAULT, Settings, cores
 from server.store.engine import Store
 
 BACKLOG = 2048  # connections that wait for a worker
 GRACE = 30  # seconds that requests in hand have, once the server is told to stop
+
+Partition = Annotated[
+    str, typer.Option(help="One that CAREPLAN_PARTITIONS names; else that of /fhir itself: docs/partitions.md.")
+]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -52,7 +56,7 @@ def serve() -> None:
     log.to_stderr(settings.log_level)
     listening = _listen(settings.host, settings.port, settings.workers)
     asyncio.run(_made_ready(settings))
-    _tell(listening[0])
+    _tell(listening[0], settings)
     if settings.workers == 1:
         uvicorn.Server(_config(settings)).run(sockets=listening)
         return
@@ -93,6 +97,7 @@ def load_command(
     ] = True,
     workers: Annotated[int, typer.Option(min=1, help="Processes that parse, validate and index.")] = cores(),
     report: Annotated[Path | None, typer.Option(help="Write every refusal here, as NDJSON.")] = None,
+    partition: Partition = DEFAULT,
 ) -> None:
     """Load Bundles, NDJSON and FHIR packages into the store that CAREPLAN_STORE names: docs/loading.md."""
     settings = settings_of_environment()
@@ -100,7 +105,8 @@ def load_command(
         with _refusals_told():
             if report is not None:
                 report.write_bytes(b"")  # so that a long load does not end without one
-            loaded = asyncio.run(_load(settings, paths, workers, examples, AS_RECORDED if as_recorded else None))
+            override = AS_RECORDED if as_recorded else None
+            loaded = asyncio.run(_load(settings, partition, paths, workers, examples, override))
     except KeyboardInterrupt:
         typer.echo("Broken off: the same command goes on from here", err=True)
         raise typer.Exit(130) from None
@@ -114,26 +120,28 @@ def load_command(
 
 
 @app.command("verify")
-def verify_command() -> None:
+def verify_command(partition: Partition = DEFAULT) -> None:
     """Check the ledger's hash chain and every projection, and say what is wrong. The server may be running."""
     with _refusals_told(), steps("versions") as watch:
-        count = asyncio.run(_verified(_store(), watch))
+        count = asyncio.run(_verified(_store(partition), watch))
     typer.echo(f"{count:,} findings" if count else "The ledger and its projections are whole")
     raise typer.Exit(1 if count else 0)
 
 
 @app.command("rebuild")
-def rebuild_command() -> None:
+def rebuild_command(partition: Partition = DEFAULT) -> None:
     """Make the projections again from the ledger. The server must be stopped."""
     with _refusals_told(), steps("positions") as watch:
-        asyncio.run(_store().rebuild(watch))
+        asyncio.run(_store(partition).rebuild(watch))
 
 
 @app.command("backup")
-def backup_command(target: Annotated[Path, typer.Argument(help="A file that does not exist yet.")]) -> None:
+def backup_command(
+    target: Annotated[Path, typer.Argument(help="A file that does not exist yet.")], partition: Partition = DEFAULT
+) -> None:
     """Copy the store, as it is at one position, while the server runs."""
     with _refusals_told(), steps("pages") as watch:
-        asyncio.run(_store().backup(str(target), watch))
+        asyncio.run(_store(partition).backup(str(target), watch))
 
 
 async def _verified(store: Store, watch: Callable[[int, int], None]) -> int:
@@ -145,8 +153,8 @@ async def _verified(store: Store, watch: Callable[[int, int], None]) -> int:
     return count
 
 
-def _store() -> Store:
-    return server_of(settings_of_environment()).repository.store
+def _store(partition: str) -> Store:
+    return server_of(settings_of_environment(), partition).repository.store
 
 
 @contextmanager
@@ -163,11 +171,16 @@ def _refusals_told() -> Iterator[None]:
 
 
 async def _load(
-    settings: Settings, paths: list[Path], workers: int, examples: bool, override: Mapping[str, Any] | None = None
+    settings: Settings,
+    partition: str,
+    paths: list[Path],
+    workers: int,
+    examples: bool,
+    override: Mapping[str, Any] | None = None,
 ) -> Report:
     found = files(paths)
     total = sum(path.stat().st_size for path in found)
-    async with opened(settings) as server:
+    async with opened(settings, partition) as server:
         await shipped.programs(server)
         with progress(total, Console(stderr=True)) as watch:
             report = await load(server, found, workers=workers, override=override, examples=examples, watch=watch)
@@ -212,22 +225,28 @@ def _listen(host: str, port: int, count: int) -> list[socket.socket]:
 
 
 async def _made_ready(settings: Settings) -> None:
-    """Open the store once, alone, so that what is wrong with it is said once; see to the programs and the demo."""
-    try:
-        async with opened(settings) as server:
-            await shipped.programs(server)
-            if settings.demo:
-                await shipped.demo(server)
-    except Problem as problem:
-        typer.echo(f"The store cannot be opened: {problem.issues[0].diagnostics}", err=True)
-        raise typer.Exit(1) from None
+    """Open every partition once, alone, so that what is wrong with it is said once; see to the programs and the demo.
+
+    The demo is for the default partition alone: nobody who names a partition wants people in it who were made up.
+    """
+    for partition in (DEFAULT, *settings.named):
+        try:
+            async with opened(settings, partition) as server:
+                await shipped.programs(server)
+                if settings.demo and partition == DEFAULT:
+                    await shipped.demo(server)
+        except Problem as problem:
+            what = "The store" if partition == DEFAULT else f"The partition {partition}"
+            typer.echo(f"{what} cannot be opened: {problem.issues[0].diagnostics}", err=True)
+            raise typer.Exit(1) from None
 
 
-def _tell(listening: socket.socket) -> None:
+def _tell(listening: socket.socket, settings: Settings) -> None:
     host, port = listening.getsockname()[:2]
     base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    width = max(map(len, PLACES))
-    for what, path in PLACES.items():
+    told = places(settings.named)
+    width = max(map(len, told))
+    for what, path in told.items():
         typer.echo(f"{what:{width}}  {base}{path}")
     typer.echo("No authentication is configured: only this machine can reach the server.")
     sys.stdout.flush()

@@ -18,36 +18,41 @@ from server.ledger import Position
 from server.outcome import Problem
 from server.store.engine import Store
 
+Told = tuple[str, Position, Mapping[str, Any]]  # a partition, its head, and its store's counters
+
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _requests = Histogram(
     "careplan_request_seconds",
     "FHIR requests: how many, and how long each took",
-    ["method", "place", "status"],
+    ["partition", "method", "place", "status"],
     buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0),
 )
-_children: dict[tuple[str, str, int], Histogram] = {}
+_children: dict[tuple[str, str, str, int], Histogram] = {}
 
 
-def observe(method: str, place: str, status: int, seconds: float) -> None:
+def observe(partition: str, method: str, place: str, status: int, seconds: float) -> None:
     """Count one request."""
-    key = (method, place, status)
+    key = (partition, method, place, status)
     child = _children.get(key)
     if child is None:
-        child = _children[key] = _requests.labels(method, place, str(status))
+        child = _children[key] = _requests.labels(partition, method, place, str(status))
     child.observe(seconds)
 
 
-async def latest(store: Store) -> bytes:
-    """All workers' metrics, in Prometheus's text format."""
+async def latest(stores: Iterable[Store]) -> bytes:
+    """All workers' metrics, in Prometheus's text format; a store that cannot be asked has none."""
     registry = CollectorRegistry()
     if DIRECTORY in os.environ:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     else:
         registry.register(_Own())
-    with suppress(Problem):  # a database that does not answer: the requests' numbers say what came of it
-        registry.register(_Ledger(await store.head(), await store.statistics()))
+    told: list[Told] = []
+    for store in stores:
+        with suppress(Problem):  # a database that does not answer: the requests' numbers say what came of it
+            told.append((store.partition, await store.head(), await store.statistics()))
+    registry.register(_Ledgers(told))
     return generate_latest(registry)
 
 
@@ -58,16 +63,20 @@ class _Own:
         return REGISTRY.collect()
 
 
-class _Ledger:
-    """The store, as this worker sees it."""
+class _Ledgers:
+    """The partitions' stores, as this worker sees them."""
 
-    def __init__(self, head: Position, statistics: Mapping[str, Any]) -> None:
-        self.head = head
-        self.statistics = statistics
+    def __init__(self, told: Iterable[Told]) -> None:
+        self.told = told
 
     def collect(self) -> Iterable[Metric]:
-        yield GaugeMetricFamily("careplan_position", "The ledger's head", self.head)
-        own = GaugeMetricFamily("careplan_store", "The store's own counters, of one worker", labels=["worker", "what"])
-        for name, value in self.statistics.items():
-            own.add_metric([str(os.getpid()), name], value)
+        heads = GaugeMetricFamily("careplan_position", "The ledger's head", labels=["partition"])
+        own = GaugeMetricFamily(
+            "careplan_store", "The store's own counters, of one worker", labels=["partition", "worker", "what"]
+        )
+        for partition, head, statistics in self.told:
+            heads.add_metric([partition], head)
+            for name, value in statistics.items():
+                own.add_metric([partition, str(os.getpid()), name], value)
+        yield heads
         yield own

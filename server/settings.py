@@ -11,6 +11,12 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+DEFAULT = "default"  # the partition of the service base itself, which has no name in URLs
+MAX_NAME = 32  # characters of a partition's name
+MAX_DATABASE = 63  # bytes of a MongoDB database's name
+_NAME = re.compile(rf"[a-z][a-z0-9-]{{0,{MAX_NAME - 1}}}").fullmatch
+_OURS = {DEFAULT, "metadata"}  # what would be names, and mean something else
+
 
 def cores() -> int:
     """The processors that this process may run on."""
@@ -25,6 +31,11 @@ class Settings(BaseSettings):
     store: str = Field(
         default="sqlite:///data/careplan.db",
         description="Where the ledger is kept: `sqlite:///<path>`, or `mongodb://<host>/<database>`.",
+    )
+    partitions: str = Field(
+        default="",
+        description="Names of partitions beside the default one, by commas, such as `ia,ny`: each is a ledger of its "
+        "own at `/fhir/<name>`.",
     )
     host: str = Field(
         default="127.0.0.1", description="The address to listen on; loopback only, while no login is configured."
@@ -99,6 +110,20 @@ class Settings(BaseSettings):
             )
         return store
 
+    @field_validator("partitions")
+    @classmethod
+    def _names(cls, partitions: str) -> str:
+        names = [name.strip() for name in partitions.split(",") if name.strip()]
+        for name in names:
+            if not is_partition_name(name) or name in _OURS:
+                raise ValueError(
+                    f"{name[:80]!r} is no name of a partition: that is a lower-case letter, then lower-case letters, "
+                    f"digits and hyphens, {MAX_NAME} characters at most, and neither of {', '.join(sorted(_OURS))}"
+                )
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"{', '.join(sorted(twice))} is named twice")
+        return ",".join(names)
+
     @field_validator("profiles")
     @classmethod
     def _known_levels(cls, profiles: str) -> str:
@@ -123,6 +148,22 @@ class Settings(BaseSettings):
         return cors
 
     @model_validator(mode="after")
+    def _databases(self) -> Settings:
+        database = urlsplit(self.store).path.strip("/")
+        for name in self.named:
+            if self.store.startswith("mongodb") and len(f"{database}-{name}") > MAX_DATABASE:
+                raise ValueError(
+                    f"the partition {name} is kept in the database {database}-{name}, and MongoDB takes names of "
+                    f"{MAX_DATABASE} characters at most"
+                )
+        return self
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The partitions beside the default one."""
+        return tuple(self.partitions.split(",")) if self.partitions else ()
+
+    @model_validator(mode="after")
     def _loopback(self) -> Settings:
         if not is_loopback(self.host):
             raise ValueError(
@@ -130,6 +171,11 @@ class Settings(BaseSettings):
                 "listen on 127.0.0.1 (CAREPLAN_HOST), with an authenticating proxy before it where others must come in"
             )
         return self
+
+
+def is_partition_name(text: str) -> bool:
+    """True where FHIR itself has no such place below its base: types are capitalised, the rest begins with _ or $."""
+    return _NAME(text) is not None
 
 
 def is_loopback(host: str) -> bool:

@@ -59,7 +59,9 @@ def database_of(uri: str) -> Iterator[str]:
         yield named(uri, name)
     finally:
         with pymongo.MongoClient[dict[str, Any]](uri) as client:
-            client.drop_database(name)
+            for one in client.list_database_names():
+                if one == name or one.startswith(f"{name}-"):  # of a partition of the store
+                    client.drop_database(one)
 
 
 def named(uri: str, database: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from server import guide
-from server.app import application, create_app, opened, server_of
+from server.app import application, create_app, opened, servers_of
 from server.auth.access import SYSTEM
 from server.fhir.body import parse
 from server.ledger import Change, Plan, View
@@ -75,8 +75,9 @@ async def test_failure_is_logged_without_its_words(
 
 @pytest.mark.usefixtures("in_a_file")
 async def test_health_is_not_ready_where_no_write_is_taken(settings: Settings) -> None:
-    server = server_of(settings)
-    app = application(server, settings)
+    servers = servers_of(settings)
+    server = servers["default"]
+    app = application(servers, settings)
     async with (
         lifespan(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as found,
@@ -93,9 +94,9 @@ async def test_metrics_count_requests(client: httpx.AsyncClient, beside: httpx.A
     await client.put("Patient/a", json={"resourceType": "Patient", "id": "a"})
     await client.get("Patient/a?_elements=name")
     text = (await beside.get("/metrics")).text
-    counted = 'careplan_request_seconds_count{method="GET",place="[type]/[id]",status="200"}'
+    counted = 'careplan_request_seconds_count{method="GET",partition="default",place="[type]/[id]",status="200"}'
     assert counted in text
-    assert "careplan_position 1.0" in text
+    assert 'careplan_position{partition="default"} 1.0' in text
     assert "_elements" not in text
 
 

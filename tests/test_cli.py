@@ -155,3 +155,44 @@ def test_file_that_is_no_store_is_left_as_it_is(run: Run, path: Path, command: l
     assert "is no store" in done.stderr
     assert b"no database" * 1000 == path.read_bytes()
     assert not (path.parent / "copy.db").exists()
+
+
+@pytest.fixture
+async def partitioned(path: Path, stopped: None, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of a partition beside the store, with one patient."""
+    monkeypatch.setenv("CAREPLAN_PARTITIONS", "ia,ny")
+    async with opened(Settings(store=f"sqlite:///{path}"), "ia") as server:
+        await put(server, "iowan")
+    return path.with_name("careplan-ia.db")
+
+
+def test_commands_are_of_the_partition_that_they_name(path: Path, partitioned: Path, run: Run) -> None:
+    damage(partitioned, "DELETE FROM rows")
+    assert (0, WHOLE) == ((found := run("verify")).exit_code, found.stdout)
+    assert 1 == run("verify", "--partition", "ia").exit_code
+    assert 0 == run("rebuild", "--partition", "ia").exit_code
+    assert (0, WHOLE) == ((found := run("verify", "--partition", "ia")).exit_code, found.stdout)
+    assert 0 == run("backup", "copy.db", "--partition", "ia").exit_code
+    copy = apsw.Connection(str(path.with_name("copy.db")))
+    assert [("iowan",)] == copy.execute("SELECT id FROM resources").fetchall()
+    copy.close()
+
+
+async def test_load_goes_into_the_partition_that_it_names(path: Path, partitioned: Path, run: Run) -> None:
+    people = path.with_name("people.ndjson")
+    people.write_text('{"resourceType":"Patient","id":"loaded"}\n')
+    assert 0 == (await asyncio.to_thread(run, "load", people, "--partition", "ia")).exit_code
+    settings = Settings(store=f"sqlite:///{path}")
+    for partition, expected in (("ia", True), ("default", False)):
+        async with opened(settings, partition) as server:
+            assert expected == (await server.repository.store.read("Patient", "loaded") is not None)
+
+
+@pytest.mark.parametrize("command", [("verify",), ("rebuild",), ("backup", "copy.db"), ("load", ".")])
+def test_a_partition_that_is_not_there_is_an_error(partitioned: Path, command: tuple[str, ...], run: Run) -> None:
+    unknown = run(*command, "--partition", "wy")
+    assert (2, True) == (unknown.exit_code, "CAREPLAN_PARTITIONS names ia, ny" in unknown.stderr)
+    if command[0] != "load":
+        empty = run(*command, "--partition", "ny")
+        assert (2, True) == (empty.exit_code, "careplan-ny.db" in empty.stderr)
+    assert not partitioned.with_name("copy.db").exists()

@@ -27,7 +27,10 @@ def test_serve_answers_and_keeps_what_it_has(tmp_path: Path, workers: int) -> No
         created = httpx.post(f"{base}/Patient", json=PATIENT)
         assert 201 == created.status_code
         metrics = httpx.get(f"{base.removesuffix('/fhir')}/metrics").text
-        assert 'careplan_request_seconds_count{method="POST",place="[type]",status="201"} 1.0' in metrics
+        assert (
+            'careplan_request_seconds_count{method="POST",partition="default",place="[type]",status="201"} 1.0'
+            in metrics
+        )
     with serving(store=store(tmp_path), workers=workers) as base:
         again = httpx.get(f"{base}/Patient/{created.json()['id']}")
     assert created.content == again.content

@@ -52,6 +52,7 @@ SYSTEM_INTERACTIONS = {
     ("GET", SYSTEM_HISTORY): ("history-system",),
     ("GET", BASE): ("search-system",),
 }
+PARTITIONS = 32  # whose statements are kept
 MODES = ("full", "normative", "terminology")
 SECURITY = (
     "No authentication is configured: the server listens on loopback alone. X-Acting-As names who acts; behind an "
@@ -117,21 +118,21 @@ async def _stored(server: Server) -> Stored:
     return Stored(custom, await repository.profiles(), await repository.guides())
 
 
-# Made once, for monitors ask for them again and again
+# Made once for each partition, for monitors ask for them again and again
 
 
-@lru_cache(2)
+@lru_cache(PARTITIONS)
 def _statement(server: Server, base_url: str, stored: Stored) -> bytes:
     return body.dumps(_with_stored(statement(server, base_url), stored))
 
 
-@lru_cache(2)
+@lru_cache(PARTITIONS)
 def _terminology(server: Server, base_url: str, systems: tuple[tuple[str, str], ...]) -> bytes:
     told = terminology_capabilities.told(server.operations["expand"], systems)
     return body.dumps({"resourceType": "TerminologyCapabilities", **_of_all(base_url), **told})
 
 
-@lru_cache(8)
+@lru_cache(2 * PARTITIONS)
 def _part(whole: bytes, kind: str | None, elements: str) -> tuple[bytes, bytes]:
     """What is asked for of a statement, and its ETag."""
     content = subset(whole, kind, elements.split(","))
@@ -204,12 +205,12 @@ def _with_stored(statement: dict[str, Any], stored: Stored) -> dict[str, Any]:
     }
 
 
-@lru_cache(2)
+@lru_cache(PARTITIONS)
 def _rest(server: Server) -> dict[str, Any]:
     system = [code for place, codes in SYSTEM_INTERACTIONS.items() if place in server.dispatch for code in codes]
     return {
         "mode": "server",
-        "documentation": "Made from the tables that the server works by. [base]/../docs is the guide.",
+        "documentation": "Made from the tables that the server works by. /docs on this host is the guide.",
         "security": {"cors": server.has_cors, "description": SECURITY},
         "resource": [_resource(server, type) for type in sorted(RESOURCE_TYPES)],
         "interaction": [{"code": code} for code in system],

@@ -99,7 +99,7 @@ def _url(asked: Request, request: dict[str, Any]) -> str:
     url = _text(request, "url")
     if url is None:
         raise Problem.of("required", "Each request has a url, such as Patient or Patient/1", "request.url")
-    if url.startswith(asked.base_url):
+    if url == asked.base_url or url.startswith((f"{asked.base_url}/", f"{asked.base_url}?")):
         return url[len(asked.base_url) :]
     if "://" in url.partition("?")[0]:
         raise Problem.invalid(f"The url is not below {asked.base_url}", "request.url")

@@ -25,6 +25,7 @@ from server.ledger import Version
 from server.outcome import Issue, Problem, outcome
 from server.repository import Repository
 from server.search.compartment import COMPARTMENTS
+from server.settings import is_partition_name
 from server.validation.policy import ENFORCE, Policy
 
 BASE = "[base]"
@@ -307,6 +308,11 @@ def _nothing(parts: list[str]) -> Problem:
     first = parts[0][:80]
     if parts[0] in RESOURCE_TYPES:
         return Problem.not_found(f"Nothing is at {'/'.join(parts)[:200]!r}; GET [base]/metadata says what is where")
+    if is_partition_name(parts[0]):
+        return Problem.not_found(
+            f"{first!r} is no partition of this server, and no resource type of FHIR R4, which begins with a capital; "
+            "CAREPLAN_PARTITIONS names the partitions, GET [base]/metadata lists the types"
+        )
     return Problem.not_found(f"{first!r} is no resource type of FHIR R4; GET [base]/metadata lists them")
 
 

@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple
 from server.fhir import datatype
 from server.fhir.json_patch import MEDIA_TYPE as JSON_PATCH
 from server.fhir.merge_patch import MEDIA_TYPE as MERGE_PATCH
+from server.fhir.reference import BaseUrl
 from server.ledger import Position, Version, micros
 from server.outcome import Problem
 
@@ -278,12 +279,13 @@ def _first(value: bytes | None) -> str | None:
 
 
 @lru_cache(1024)
-def base_url(scheme: str, host: str, path: str) -> str:
-    """The base URL as a request names it. Problem invalid (400) where the host is none."""
+def base_url(scheme: str, host: str, path: str, below: str = "") -> str:
+    """The base URL as a request names it; `below` it is a partition's. Problem invalid (400) where the host is none."""
     if scheme not in {"http", "https"}:
         raise Problem.invalid(f"{scheme[:20]!r} is neither http nor https", "http.Forwarded")
     host_name(host)
-    return f"{scheme}://{host}{path}"
+    url = f"{scheme}://{host}{path}"
+    return BaseUrl(f"{url}{below}", below) if below else url
 
 
 def host_name(host: str) -> str:

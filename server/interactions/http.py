@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from server.auth.access import SYSTEM, Caller
 from server.fhir import body, xml
-from server.fhir.reference import local
+from server.fhir.reference import local, work_under
 from server.interactions import asynchronous, binary, coding
 from server.interactions.cors import Cors, Lines
 from server.interactions.exchange import (
@@ -88,11 +88,16 @@ UNKNOWN = Form()  # while it has not been read
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The service base at `path` ("/fhir"). `url` is its public URL, empty where each request's own headers name it."""
+    """The service base of one partition, at `path` ("/fhir") and what is `below` that ("", or "/ia").
+
+    `url` is the public URL of both, empty where each request's own headers name it; under `own` references are local.
+    """
 
     server: Server
     path: str
+    below: str
     url: str
+    own: str
     trust_proxy: bool
     max_body: int
     observe: Observe
@@ -105,9 +110,10 @@ class Base:
         headers = _headers(scope["headers"])
         numbered = _request_ids(headers)
         REQUEST_ID.set(numbered[0][1])
+        work_under(self.own)
         form, shape, url = UNKNOWN, "", ""
         try:
-            place = locate(scope["path"][len(self.path) :])
+            place = locate(scope["path"][len(self.path) + len(self.below) :])
             shape = place.shape
             url = self._url(scope, headers)
             content = await self._content(method, place, headers, receive) if method in WITH_BODY else b""
@@ -117,7 +123,8 @@ class Base:
             is_content = binary.is_read(method, place) and not any(name in binary.AS_FHIR for name, _ in asked)
             if shape != ASYNC_OUTPUT and not is_content:  # which have forms of their own
                 form, asked = _form(headers.get(b"accept"), asked, bool(place.operation))
-            caller = _caller(headers.get(b"x-acting-as"))
+            acting_as = headers.get(b"x-acting-as")
+            caller = SYSTEM if acting_as is None else _caller(acting_as, url)
             request = Request(
                 method, place, url, asked, headers, caller, content, media_type=form.media_type, format=form.asked
             )
@@ -158,7 +165,10 @@ class Base:
             return self.url
         scheme, host = forwarded(headers) if self.trust_proxy else (None, None)
         return base_url(
-            scheme or scope["scheme"], host or headers.get(b"host", b"localhost").decode("latin-1"), self.path
+            scheme or scope["scheme"],
+            host or headers.get(b"host", b"localhost").decode("latin-1"),
+            self.path,
+            self.below,
         )
 
     async def _content(self, method: str, place: Place, headers: Headers, receive: Receive) -> bytes:
@@ -242,12 +252,10 @@ async def _aside(work: Callable[[bytes], bytes], content: bytes) -> bytes:
 
 
 @lru_cache(1024)
-def _caller(acting_as: bytes | None) -> Caller:
-    """Who acts, while no authentication is configured: whom X-Acting-As names, or the local system."""
-    if acting_as is None:
-        return SYSTEM
+def _caller(acting_as: bytes, base_url: str) -> Caller:
+    """Who acts, while no authentication is configured: whom X-Acting-As names."""
     reference = acting_as.decode("latin-1").strip()
-    actor = local(reference)
+    actor = local(reference, base_url)
     if actor is None or actor.type not in ACTORS:
         raise Problem.invalid(
             f"X-Acting-As is a reference to one of {', '.join(sorted(ACTORS))}, such as PractitionerRole/7",

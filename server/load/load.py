@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from server.auth.access import SYSTEM, Caller
+from server.fhir.reference import own
 from server.interactions.exchange import Request, Server, locate
 from server.ledger import Change, Commit, Decide, Plan, View
 from server.load.chunk import Chunk, Placed, Prepared, Refusal, chunks, prepare
@@ -114,7 +115,7 @@ class _Overriding(Repository):
     """The repository, with an override on every commit that names none."""
 
     def __init__(self, repository: Repository, override: Mapping[str, Any]) -> None:
-        super().__init__(repository.store, repository.projections)
+        super().__init__(repository.store, repository.projections, repository.terminology)
         self.override = override
 
     async def commit(self, caller: Caller, decide: Decide, *, override: Any = None, **rest: Any) -> Commit:
@@ -172,7 +173,7 @@ class _Loading:
     async def _perform(self, key: str, place: str, data: bytes) -> None:
         """A transaction or a batch, as POST [base] does it."""
         headers = {b"idempotency-key": key.encode(), b"prefer": b"return=minimal"}
-        request = Request("POST", locate(""), "", headers=headers, content=data)
+        request = Request("POST", locate(""), own(), headers=headers, content=data)
         response = await self.server.perform(request)
         self._answered(place, json.loads(response.body))
 

@@ -385,8 +385,15 @@ async def test_open_refuses_other_definitions_until_rebuilt(database: str) -> No
     await other.open()
     assert "a" in await ids(other, "Patient", Equal("Patient.other", (b"1",)))
     await other.close()
+
+
+async def test_store_of_another_partition_is_refused(database: str) -> None:
+    there = MongodbStore(database, PROJECTIONS, partition="there")
+    await there.open()
+    await there.close()
+    parts = urlsplit(database)
     with pytest.raises(Problem, match="partition"):
-        await MongodbStore(database, rows, partition="elsewhere").open()
+        await MongodbStore(parts._replace(path=f"{parts.path}-there").geturl(), PROJECTIONS).open()
 
 
 @pytest.mark.parametrize(

@@ -274,9 +274,11 @@ async def test_open_refuses_what_is_not_its_own(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(Problem, match="schema 99"):
         await make_store(str(tmp_path / "newer.db")).open()
-    other = SqliteStore(tmp_path / "newer.db", PROJECTIONS, partition="elsewhere")
-    with pytest.raises(Problem, match="schema 99"):
-        await other.open()
+    there = SqliteStore(tmp_path / "careplan.db", PROJECTIONS, partition="there")
+    await there.open()
+    await there.close()
+    with pytest.raises(Problem, match="partition"):
+        await make_store(str(tmp_path / "careplan-there.db")).open()
 
 
 async def test_search_that_takes_too_long_is_stopped(tmp_path: Path) -> None:

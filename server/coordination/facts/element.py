@@ -21,7 +21,7 @@ def token(coding: Mapping[str, Any]) -> str:
     return f"{coding.get('system', '')}|{coding['code']}"
 
 
-def literal(link: Mapping[str, Any] | None, base_url: str = "", types: tuple[str, ...] = ()) -> str | None:
+def literal(link: Mapping[str, Any] | None, base_url: str | None = None, types: tuple[str, ...] = ()) -> str | None:
     """A Reference as "Type/id": None where it is no literal reference to this server, or to another type."""
     if not link or "reference" not in link:
         return None
@@ -41,7 +41,7 @@ def identity(link: Resource | None, base_url: str) -> str | None:
     return url.partition("/_history/")[0] if is_elsewhere else None
 
 
-def literals(links: Iterable[Resource], base_url: str = "", types: tuple[str, ...] = ()) -> list[str]:
+def literals(links: Iterable[Resource], base_url: str | None = None, types: tuple[str, ...] = ()) -> list[str]:
     """Those of the References that are literal ones."""
     return [found for link in links if (found := literal(link, base_url, types))]
 

@@ -14,6 +14,7 @@ from pymongo.errors import ConfigurationError, PyMongoError
 
 from server.ledger import Change, Commit, Context, Cursor, Decide, Fact, Position, Rules, Version, View
 from server.outcome import Problem
+from server.settings import DEFAULT
 from server.store.engine import Finding, Named, Page, Projections, Search, no_rules
 from server.store.mongodb import rebuild, verify
 from server.store.mongodb import search as found
@@ -25,6 +26,7 @@ from server.store.mongodb.reads import WHOLE, Known, Reads, check_horizon
 from server.store.mongodb.schema import check, client_of, collections_of, prepare, reached, refused
 from server.store.mongodb.writer import Writer
 from server.store.overlay import Overlay
+from server.store.partition import database_of
 from server.store.refusal import check_definitions, check_open
 
 DECIDE_TIMEOUT = 2.0  # seconds of a question at the head: whoever asks there holds up all who write
@@ -32,7 +34,7 @@ QUIET = 0.2  # seconds in which nobody writes
 
 
 class MongodbStore:
-    """A Store on the database that a `mongodb://…/<database>` names."""
+    """A Store on the database that a `mongodb://…/<database>` names, or for a partition on one beside that."""
 
     writer: Writer
 
@@ -41,7 +43,7 @@ class MongodbStore:
         uri: str,
         projections: Projections,
         *,
-        partition: str = "default",
+        partition: str = DEFAULT,
         queue_limit: int = 10_000,
         search_timeout: float = 10.0,
         page_horizon: float = 86_400.0,
@@ -65,8 +67,8 @@ class MongodbStore:
             self._client = client_of(self.uri, self._search_timeout)
         except ConfigurationError as error:
             raise Problem.of("unavailable", f"CAREPLAN_STORE is no URI of a MongoDB: {error}") from None
-        database = self._client.get_default_database()
-        self.collections = collections_of(database)
+        main = self._client.get_default_database()
+        self.collections = collections_of(self._client[database_of(main.name, self.partition)])
         known = Known()
         self.reads = Reads(self.collections, self._search_timeout, known)
         self._at_head = Reads(self.collections, DECIDE_TIMEOUT, known)

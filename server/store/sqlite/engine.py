@@ -15,7 +15,9 @@ import apsw
 
 from server.ledger import Commit, Context, Cursor, Decide, Position, Rules, Version, View
 from server.outcome import Problem
+from server.settings import DEFAULT
 from server.store.engine import Finding, Named, Page, Projections, Search, no_rules
+from server.store.partition import file_of
 from server.store.refusal import check_open, not_ready
 from server.store.sqlite import rebuild, schema, verify
 from server.store.sqlite import search as found
@@ -25,7 +27,7 @@ from server.store.sqlite.writer import Writer, locked
 
 
 class SqliteStore:
-    """A Store on one SQLite file."""
+    """A Store on one SQLite file: that at `path`, or for a partition one beside it."""
 
     writer: Writer
     readers: Readers
@@ -35,7 +37,7 @@ class SqliteStore:
         path: str | Path,
         projections: Projections,
         *,
-        partition: str = "default",
+        partition: str = DEFAULT,
         queue_limit: int = 10_000,
         search_timeout: float = 10.0,
         page_horizon: float = 86_400.0,
@@ -46,7 +48,7 @@ class SqliteStore:
 
         Without `follows` what is made late is made only for a search that waits for it.
         """
-        self.path = Path(path)
+        self.path = Path(file_of(str(path), partition))
         self.partition = partition
         self.projections = projections
         self._queue_limit = queue_limit

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -89,7 +90,10 @@ class Writer:
         self._until = math.inf
         connection.set_progress_handler(self._is_late, STEPS)
         self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="careplan-writer", daemon=True)
+        # What is decided here is so in the context that the store was opened in, as if there were no thread
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._run,), name="careplan-writer", daemon=True
+        )
         self._thread.start()
 
     async def close(self) -> None:
