@@ -9,7 +9,7 @@ import asyncio
 import os
 import time
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -32,6 +32,8 @@ KEYS = uuid.UUID("6a0f2a6e-0f5c-5d0c-9a43-6f6f0f6a7d11")  # the namespace of com
 
 DEFAULT_COUNT = 50  # resources a page
 MAX_COUNT = 1000
+FOLLOWED = 500  # versions that a follower is given at once
+PATIENCE = 60.0  # seconds after which it looks whether anything came, though nothing woke it
 SEARCH_PARAMETER = "SearchParameter"
 MAX_DEFINITIONS = 10_000
 STRUCTURE_DEFINITION = "StructureDefinition"
@@ -209,6 +211,20 @@ class Repository:
     async def changes(self, caller: Caller, after: Cursor, limit: int) -> list[Version]:
         """What the ledger has after a cursor, oldest first."""
         return await self.store.changes(after, limit)
+
+    async def follow(self, caller: Caller, after: Cursor, limit: int = FOLLOWED) -> AsyncIterator[list[Version]]:
+        """What the ledger has after a cursor, oldest first and at most so many at once; then what comes, as it comes.
+
+        Without an end. A Problem (the database is away) ends it: begin again after the last version that was seen.
+        """
+        seen = after.position
+        while True:
+            if versions := await self.changes(caller, after, limit):
+                yield versions
+                after = Cursor(versions[-1].position, versions[-1].ordinal)
+                seen = max(seen, after.position)
+            else:  # a commit may hold no version: then the head is beyond `after`, and nothing is there
+                seen = await self.store.beyond(seen, PATIENCE)
 
     async def view(self, caller: Caller, at: Position | None = None) -> View:
         """The state at a position (default: now), which stays as it is while others write."""

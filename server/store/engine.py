@@ -203,7 +203,16 @@ class Store(Protocol):
         """
         ...
 
-    async def changes(self, after: Cursor, limit: int) -> list[Version]: ...
+    async def changes(self, after: Cursor, limit: int) -> list[Version]:
+        """What the ledger has after a cursor, oldest first."""
+        ...
+
+    async def beyond(self, position: Position, within: float) -> Position:
+        """The head, as soon as it is beyond a position, whichever process wrote; after so many seconds, what it is.
+
+        Who waits is woken: at once by a commit of this process, within a moment by one of another.
+        """
+        ...
 
     async def position_at(self, at: int) -> Position:
         """The head's position as it was at an instant (microseconds since the epoch)."""

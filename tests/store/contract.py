@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from server.auth.access import SYSTEM
 from server.fhir import body
 from server.ledger import (
     Change,
@@ -31,6 +32,7 @@ from server.ledger import (
     View,
 )
 from server.outcome import Problem
+from server.repository import Repository
 from server.search import near
 from server.search.filter import (
     ALL,
@@ -184,6 +186,21 @@ def race(make: Callable[[], Store], process: int, rounds: int) -> list[str]:
     return asyncio.run(_race(make, process, rounds))
 
 
+async def _written_at(make: Callable[[], Store], id: str, after: float) -> float:
+    store = make()
+    await store.open()
+    await asyncio.sleep(after)
+    await write(store, patient(id))
+    instant = time.monotonic()
+    await store.close()
+    return instant
+
+
+def written_at(make: Callable[[], Store], id: str, after: float) -> float:
+    """Commit in a process of its own; when that was answered, by the clock that all processes of a machine share."""
+    return asyncio.run(_written_at(make, id, after))
+
+
 _X = Equal("Patient.identifier", (b"x",))
 
 
@@ -225,6 +242,7 @@ class StoreContract:
 
     WRITES = 400  # that others look on at
     ROUNDS = 10  # of a race of four processes
+    WOKEN = 0.1  # seconds after another process's commit, at best: the machine may be busy
 
     @pytest.fixture
     async def store(self, make: Callable[[], Store]) -> AsyncIterator[Store]:
@@ -348,6 +366,13 @@ class StoreContract:
         with pytest.raises(Problem) as refused:
             await store.commit(writes(patient("b")), context(key), fingerprint=b"g")
         assert "unprocessable" == refused.value.kind
+
+    async def test_idempotency_key_of_what_changes_nothing_has_a_commit(self, store: Store) -> None:
+        first = await write(store, patient("a", "x"))
+        key = str(uuid.uuid4())
+        commits = [await store.commit(writes(patient("a", "x")), context(key), fingerprint=b"f") for _ in range(2)]
+        assert [(2, first.versions)] * 2 == [(commit.position, commit.versions) for commit in commits]
+        assert 3 == (await write(store, patient("a", "y"))).position
 
     async def test_idempotency_key_sent_at_once_writes_once(self, store: Store) -> None:
         key = str(uuid.uuid4())
@@ -786,6 +811,57 @@ class StoreContract:
         assert ["Patient/b", "Patient/a"] == [version.reference for version in found]
         assert [] == await store.changes(Cursor(2, 0), 10)
         assert [2] == [version.position for version in await store.changes(Cursor(2, -1), 10)]
+
+    async def test_waiting_for_the_head_ends_with_a_commit_or_in_time(self, store: Store) -> None:
+        assert 0 == await store.beyond(0, 0.05)
+        waiting = [asyncio.create_task(store.beyond(at, 60)) for at in (0, 0, 1)]
+        await asyncio.sleep(0.05)
+        await write(store, patient("a"))
+        assert [1, 1] == await asyncio.wait_for(asyncio.gather(*waiting[:2]), 10)
+        assert not waiting[2].done()
+        await write(store, patient("a", "x"))
+        assert (2, 2) == (await asyncio.wait_for(waiting[2], 10), await store.beyond(1, 60))
+        left = asyncio.create_task(store.beyond(2, 60))
+        await asyncio.sleep(0.05)
+        left.cancel()
+        assert 2 == await store.beyond(2, 0.01)
+
+    async def test_waiting_for_the_head_ends_with_another_process_s_commit(
+        self, store: Store, make: Callable[[], Store]
+    ) -> None:
+        """Soon after it, also when nothing came for a while."""
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+            head, waits = 0, []
+            while head < 6:
+                answered = asyncio.wrap_future(pool.submit(written_at, make, f"p{head}", 0.5))
+                head = await store.beyond(head, 60)
+                woken = time.monotonic()
+                waits.append(woken - await answered)
+        assert min(waits) < self.WOKEN
+
+    async def test_follower_sees_all_that_four_processes_write_once_and_in_order(
+        self, store: Store, make: Callable[[], Store]
+    ) -> None:
+        seen: list[Version] = []
+
+        async def follow() -> None:
+            async for versions in Repository(store, PROJECTIONS).follow(SYSTEM, Cursor(0, -1), 7):
+                seen.extend(versions)
+                if versions[-1].id == "last":
+                    return
+
+        follower = asyncio.create_task(follow())
+        await write(store, patient("counter"))
+        await store.commit(writes(), context(), fingerprint=b"a commit without a version")
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(4, mp_context=spawn) as pool:
+            for racing in [pool.submit(race, make, process, 2) for process in range(4)]:
+                await asyncio.wrap_future(racing)
+        head = (await write(store, patient("last"))).position
+        await asyncio.wait_for(follower, 30)
+        assert await store.changes(Cursor(0, -1), 10_000) == seen
+        assert {*range(1, head + 1)} - {2} == {version.position for version in seen}
 
 
 async def _history(store: Store, type: str | None, id: str | None) -> list[Version]:

@@ -73,6 +73,7 @@ async def store(database: str) -> AsyncIterator[MongodbStore]:
 class TestMongodbStore(StoreContract):
     WRITES = 40
     ROUNDS = 2
+    WOKEN = 0.3
 
 
 class TestMongodbStoreProperties(StoreProperties, share=0.2):

@@ -245,7 +245,8 @@ class Appender:
         operations, last = self._operations(entries, standing)
         with answering():
             try:
-                await self.versions.bulk_write(operations, ordered=False)
+                if operations:  # a commit under a key may write nothing
+                    await self.versions.bulk_write(operations, ordered=False)
             except BulkWriteError as error:
                 if codes_of(error) or is_unsure(error):
                     raise

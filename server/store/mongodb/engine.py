@@ -28,8 +28,10 @@ from server.store.mongodb.writer import Writer
 from server.store.overlay import Overlay
 from server.store.partition import database_of
 from server.store.refusal import check_definitions, check_open
+from server.store.tail import Tail
 
 DECIDE_TIMEOUT = 2.0  # seconds of a question at the head: whoever asks there holds up all who write
+SELDOM = 0.1  # seconds between two glances at a ledger in which nothing comes
 QUIET = 0.2  # seconds in which nobody writes
 
 
@@ -61,6 +63,7 @@ class MongodbStore:
         self._page_horizon = page_horizon
         self._follows = follows
         self._is_open = False
+        self._tail = Tail(self.head, SELDOM)
 
     def _connect(self) -> None:
         try:
@@ -115,6 +118,7 @@ class MongodbStore:
             return
         self._is_open = False
         await self.writer.close()
+        await self._tail.close()
         if self._follower is not None:
             self._follower.cancel()
             with suppress(asyncio.CancelledError):
@@ -148,7 +152,9 @@ class MongodbStore:
 
     async def commit(self, decide: Decide, context: Context, *, fingerprint: bytes | None = None) -> Commit:
         check_open(self._is_open)
-        return await self.writer.commit(decide, context, fingerprint=fingerprint)
+        commit = await self.writer.commit(decide, context, fingerprint=fingerprint)
+        self._tail.grown(commit.position)
+        return commit
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -185,6 +191,9 @@ class MongodbStore:
 
     async def changes(self, after: Cursor, limit: int) -> list[Version]:
         return await self.reads.changes(after, limit)
+
+    async def beyond(self, position: Position, within: float) -> Position:
+        return await self._tail.beyond(position, within)
 
     async def view(self, at: Position | None = None) -> View:
         return PinnedView(self.reads, await self.head() if at is None else at, self.late.reached)

@@ -24,6 +24,9 @@ from server.store.sqlite import search as found
 from server.store.sqlite.readers import PinnedView, Readers
 from server.store.sqlite.tables import Behind, Tables, one
 from server.store.sqlite.writer import Writer, locked
+from server.store.tail import Tail
+
+SELDOM = 0.02  # seconds between two glances at a file in which nothing comes, each of some microseconds
 
 
 class SqliteStore:
@@ -58,6 +61,7 @@ class SqliteStore:
         self._follows = follows
         self._is_open = False
         self._led: dict[str, int] = {}
+        self._tail = Tail(self.head, SELDOM)
 
     async def open(self, rules: Rules = no_rules) -> None:
         """Make or check the file, and start the writer. Problem unavailable where the file cannot be used."""
@@ -107,6 +111,7 @@ class SqliteStore:
         if self._is_open:
             self._is_open = False
             await self.writer.close()
+            await self._tail.close()
             self.readers.close()
             self._let_go()
 
@@ -136,7 +141,9 @@ class SqliteStore:
 
     async def commit(self, decide: Decide, context: Context, *, fingerprint: bytes | None = None) -> Commit:
         check_open(self._is_open)
-        return await self.writer.commit(decide, context, fingerprint=fingerprint)
+        commit = await self.writer.commit(decide, context, fingerprint=fingerprint)
+        self._tail.grown(commit.position)
+        return commit
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -187,6 +194,9 @@ class SqliteStore:
 
     async def changes(self, after: Cursor, limit: int) -> list[Version]:
         return await self.readers.on_thread(lambda tables: tables.changes(after, limit))
+
+    async def beyond(self, position: Position, within: float) -> Position:
+        return await self._tail.beyond(position, within)
 
     async def view(self, at: Position | None = None) -> View:
         return PinnedView(self.readers, self.readers.point.head() if at is None else at, self._followed)
