@@ -249,8 +249,9 @@ class StoreContract:
         store = make()
         await store.open()
         yield store
-        assert [] == [finding async for finding in store.verify()]
+        findings = [finding async for finding in store.verify()]
         await store.close()
+        assert [] == findings
 
     # -- commits ---------------------------------------------------------------------------------------------------
 

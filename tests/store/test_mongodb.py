@@ -21,7 +21,8 @@ from server.search.filter import ALL, Equal, Words
 from server.store.engine import Projections, Search, Store
 from server.store.mongodb import MongodbStore, append, leads, schema, turnstile
 from server.store.mongodb.append import Appender
-from server.store.mongodb.document import document_of
+from server.store.mongodb.document import OPEN, document_of
+from server.store.mongodb.late import Late
 from tests.mongodb import database_of, running
 from tests.proxy import proxied
 from tests.store.contract import (
@@ -346,6 +347,30 @@ async def test_connection_cut_at_each_step_loses_and_doubles_nothing(database: s
         assert len(bodies) == len(set(bodies))
         assert [] == [finding async for finding in store.verify()]
         await store.close()
+
+
+async def test_what_is_made_late_and_the_end_of_a_version_do_not_undo_each_other(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the database lets one update of a document undo another, both are written again."""
+    store = MongodbStore(database, PROJECTIONS, follows=False)
+    await store.open()
+    await write(store, patient("a", "x", title="one"), patient("b", "x", title="two"))
+    await write(store, patient("a", "y", title="three"), patient("b", "y", title="four"))
+    versions, once = store.collections.versions, Late._undone
+
+    async def undone(self: Late, updates: Any) -> Any:
+        """As if two updates of one version had met: first the one is lost, then the other."""
+        if len(updates) == 4:
+            await versions.update_one({"_id": 1 << 20}, {"$unset": {"words": ""}, "$set": {"until": OPEN}})
+            await versions.update_one({"_id": 1 << 20 | 1}, {"$set": {"until": OPEN}})
+        return await once(self, updates)
+
+    monkeypatch.setattr(Late, "_undone", undone)
+    await store.late.follow()
+    assert [] == [finding async for finding in store.verify()]
+    assert [2, 2] == [(await versions.find_one({"_id": 1 << 20 | n}) or {})["until"] for n in range(2)]
+    await store.close()
 
 
 # -- keeping -----------------------------------------------------------------------------------------------------------

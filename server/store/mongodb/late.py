@@ -11,19 +11,19 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from pymongo import ASCENDING, UpdateOne
+from pymongo import ASCENDING, DESCENDING, UpdateOne
 
 from server.fhir import body
 from server.ledger import LateIndex, Position
 from server.search.filter import ALL
 from server.store.engine import WORDS, Projections
 from server.store.mongodb.compile import Compiler
-from server.store.mongodb.document import INDEXED, Document, bounds, keys, said
+from server.store.mongodb.document import INDEXED, OPEN, Document, bounds, keys, said
 from server.store.mongodb.failure import answering
 from server.store.mongodb.reads import Reads
 from server.store.mongodb.schema import Collections, one, some
 from server.store.refusal import not_ready
-from server.store.seq import seq_of
+from server.store.seq import ORDINAL_BITS, seq_of
 
 DEFINED_BY = "SearchParameter"
 _DEFINITIONS = 10_000  # that are read
@@ -103,13 +103,41 @@ class Late:
         found = await self.reads.all(condition, {"body": 1, "live": 1}, [("_id", ASCENDING)], _CHUNK)
         updates = await asyncio.to_thread(self._updates, name, [each for each in found if "live" in each])
         done = int(found[-1]["_id"]) if len(found) == _CHUNK else target
+        while updates:
+            with answering():
+                await self.versions.bulk_write(
+                    [UpdateOne({"_id": seq}, each) for seq, each in updates.items()], ordered=False
+                )
+            updates = await self._undone(updates)
         with answering():
-            if updates:
-                await self.versions.bulk_write(updates, ordered=False)
             await self.marks.update_one({"_id": name}, {"$max": {"followed": done}}, upsert=True)
 
-    def _updates(self, name: str, found: list[Document]) -> list[UpdateOne]:
-        return [UpdateOne({"_id": each["_id"]}, self._update(name, body.loads(each["body"]))) for each in found]
+    async def _undone(self, updates: Mapping[int, Document]) -> dict[int, Document]:
+        """What is to be written again, by seq: a version's own update, or its end.
+
+        MongoDB updates a document whole. Where another update of it at the same time may undo one, as on FerretDB, what
+        was made late is made again, and the version after tells the end of the one before.
+        """
+        fields = {"reference": 1, "until": 1, "late": 1, "words": 1}
+        found = await self.reads.all({"_id": {"$in": list(updates)}}, fields)
+        lost = {int(each["_id"]): updates[each["_id"]] for each in found if not _has(each, updates[each["_id"]])}
+        return await self._ends({int(each["_id"]): each["reference"] for each in found if each["until"] == OPEN}) | lost
+
+    async def _ends(self, holding: Mapping[int, str]) -> dict[int, Document]:
+        """Of versions that seem to hold, by seq: the ends of those that another came after."""
+        if not holding:
+            return {}
+        after: Document = {"reference": {"$in": list(holding.values())}, "_id": {"$gt": min(holding)}}
+        later = await self.reads.all(after, {"reference": 1}, [("_id", DESCENDING)])
+        return {
+            seq: {"$set": {"until": int(each["_id"]) >> ORDINAL_BITS}}
+            for each in later
+            for seq, reference in holding.items()
+            if reference == each["reference"] and seq < each["_id"]
+        }
+
+    def _updates(self, name: str, found: list[Document]) -> dict[int, Document]:
+        return {int(each["_id"]): self._update(name, body.loads(each["body"])) for each in found}
 
     def _update(self, name: str, resource: dict[str, Any]) -> Document:
         if name == WORDS:
@@ -119,3 +147,11 @@ class Late:
         ordered = {f"low.{code}": each for code, each in low.items()}
         ordered |= {f"high.{code}": each for code, each in high.items()}
         return {"$addToSet": {"late": {"$each": keys(rows)}}, **({"$set": ordered} if ordered else {})}
+
+
+def _has(document: Document, update: Document) -> bool:
+    """Whether what an update sets is in a document."""
+    wanted = update.get("$set", {})
+    late = update.get("$addToSet", {}).get("late", {}).get("$each", ())
+    is_set = all(document.get(name) == wanted[name] for name in ("words", "until") if name in wanted)
+    return is_set and set(late) <= set(document.get("late", ()))
