@@ -13,6 +13,7 @@ from server.coordination.assignment import episode, staff, team
 from server.coordination.caseload import caseload
 from server.coordination.communication import notification
 from server.coordination.enrolment import judgement as enrolment
+from server.coordination.enrolment import segment
 from server.coordination.handoff import hold, judgement
 from server.coordination.lead import judgement as designation
 from server.coordination.lead import kept as lead
@@ -25,7 +26,8 @@ from server.ledger import Change, Context, View
 from server.outcome import Issue, Problem
 
 ASSIGNING = frozenset({"CareTeam", "EpisodeOfCare", "Patient", "Practitioner", "PractitionerRole"})
-WATCHED = ASSIGNING | enrolment.TOLD | {"CarePlan", "Contract", "PlanDefinition", "QuestionnaireResponse", "Task"}
+DOCUMENTS = frozenset({"CarePlan", "Contract", "PlanDefinition", "QuestionnaireResponse", "Task"})
+WATCHED = ASSIGNING | DOCUMENTS | enrolment.TOLD | {"Organization"}
 
 DESIGNED = "designation"  # the kind of fact that is kept under a form, too
 
@@ -65,6 +67,8 @@ def _concerns(change: Change) -> bool:
         return shared_plan.is_of_somebody(change)
     if change.type in enrolment.TOLD and enrolment.concerns(change):
         return True
+    if change.type == "Organization":
+        return any(kind == "closure" for kind, _, _ in change.facts or ())
     if change.type == "QuestionnaireResponse":
         return change.method != "POST"
     if change.type == "Contract" or (change.type == "Task" and change.method == "POST"):
@@ -102,6 +106,9 @@ async def _judged(context: Context, before: View, changes: Sequence[Change], aft
     programs = await active(after)
     further = [*further, *await _documents(context, before, changes, after, programs)]
     further += await enrolment.judged(context, before, changes, after, programs)
+    _refuse(segment.sound(context, [change for change in changes if change.type == "EpisodeOfCare"], programs))
+    closing = [change for change in changes if change.type == "Organization"]
+    further += await lead.closures(context, before, closing, after, programs) if closing else []
     tasks = [change for change in changes if change.type == "Task"]
     opened: list[Change] = []
     if tasks:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 
@@ -27,11 +29,15 @@ from tests.scenarios.new_york import (
     named,
     need,
     new_york,
+    organization,
     propose,
     proposed,
     respond,
+    shipped,
     teams,
 )
+
+AGENCY, AMY = "Organization/agency", "PractitionerRole/amy"
 
 
 @pytest.fixture
@@ -396,3 +402,112 @@ async def test_records_that_each_have_a_lead_are_not_merged_into_two_leads(here:
 
 def state(task: Json) -> tuple[str, str]:
     return task["status"], task["businessStatus"]["coding"][0]["code"]
+
+
+# Agencies, closures, and rules that are in force by date
+
+
+def agency(**more: Any) -> list[Json]:
+    """An agency, and a care manager there."""
+    return [{**organization(AGENCY), **more}, *manager(AMY, AGENCY)]
+
+
+def affiliation(end: str | None = None, **more: Any) -> Json:
+    return {
+        "resourceType": "OrganizationAffiliation",
+        "id": "a",
+        "organization": {"reference": HOME},
+        "participatingOrganization": {"reference": AGENCY},
+        "period": {"start": "2025-01-01", **({"end": end} if end else {})},
+        **more,
+    }
+
+
+@pytest.mark.requirement("NY-14", "NY-20")
+@pytest.mark.parametrize("how", ["part", "part of a part", "affiliated"])
+async def test_care_manager_of_an_agency_leads_for_the_health_home(here: httpx.AsyncClient, how: str) -> None:
+    if how == "affiliated":
+        await kept(here, *agency(), affiliation())
+    elif how == "part":
+        await kept(here, *agency(partOf={"reference": HOME}))
+    else:
+        branch = {**organization("Organization/branch"), "partOf": {"reference": HOME}}
+        await kept(here, branch, *agency(partOf={"reference": "Organization/branch"}))
+    task = await proposed(here, lead=AMY)
+    assert (422, ["business-rule"]) == refusal(await respond(here, task, actor=AGENCY))
+    assert 200 == (await respond(here, task)).status_code
+    found = await lead(here)
+    assert (AMY, HOME) == (found["lead"], found["organization"])
+
+
+@pytest.mark.requirement("NY-14")
+@pytest.mark.parametrize(
+    "more", [{"active": False}, {"end": "2025-12-31"}, {"organization": {"reference": OTHER}}], ids=str
+)
+async def test_care_manager_of_an_agency_that_works_for_neither_leads_not(here: httpx.AsyncClient, more: Json) -> None:
+    await kept(here, *agency(), affiliation(**more))
+    response = await propose(here, AMY)
+    assert (422, ["business-rule"]) == refusal(response)
+    assert ["Parameters.parameter.where(name='lead')"] == places(response)
+
+
+@pytest.mark.requirement("NY-20", "NY-21")
+async def test_lead_lapses_as_the_health_home_closes(here: httpx.AsyncClient) -> None:
+    await named(here)
+    closed = organization(HOME) | {"active": False}
+    version = (await put(here, closed)).json()["meta"]["versionId"]
+    assert {} == await lead(here)
+    told = (await here.get("Communication", params={"recipient": PLAN, "_sort": "-_lastUpdated"})).json()["entry"]
+    assert version == told[0]["resource"]["meta"]["versionId"]
+    assert (422, ["business-rule"]) == refusal(await propose(here, PAT))
+    assert 200 == (await put(here, closed | {"alias": ["Home"]})).status_code
+    await put(here, organization(HOME))
+    await named(here, lead=PAT)
+    assert PAT == (await lead(here))["lead"]
+
+
+@pytest.mark.requirement("ADJ-05", "NY-20")
+@pytest.mark.parametrize(("code", "leads"), [*((code, None) for code in "1247"), ("3", HAL), ("5", HAL)])
+async def test_end_code_ends_the_lead_or_is_no_disenrollment(
+    here: httpx.AsyncClient, code: str, leads: str | None
+) -> None:
+    await named(here, effective=("valueDate", day(-30)))
+    await kept(here, enrolled(MEMBER, "ny-health-home", HOME, end=day(4), **closed_for(code)))
+    assert [HAL, leads] == [(await lead(here, day(at))).get("lead") for at in (4, 5)]
+    gone = enrolled(MEMBER, "ny-health-home", OTHER, start=day(9)) | {"id": "m1-other-home"}
+    await kept(here, gone)
+    assert None is (await lead(here, day(9))).get("lead")
+
+
+@pytest.mark.requirement("ADJ-05")
+async def test_end_code_is_for_segments_of_its_type_that_are_over(here: httpx.AsyncClient) -> None:
+    def segment(code: str, type: str, **more: Any) -> Json:
+        ended = closed_for(code)
+        kind = {"url": f"{BASE}/StructureDefinition/segment-type", "valueCode": type}
+        return enrolled(MEMBER, "ny-health-home", HOME, **{**ended, "extension": [*ended["extension"], kind], **more})
+
+    assert 200 == (await put(here, segment("2", "outreach", end=day(-1)))).status_code
+    response = await put(here, segment("2", "enrollment", end=day(-1)))
+    assert (422, ["business-rule"]) == refusal(response)
+    assert 200 == (await put(here, segment("4", "enrollment", end=day(-1)))).status_code
+    assert 200 == (await put(here, segment("11", "enrollment", end=day(-1)))).status_code
+    assert (422, ["business-rule"]) == refusal(await put(here, segment("4", "enrollment", status="active")))
+
+
+@pytest.mark.requirement("NY-06", "NY-14")
+async def test_rules_about_leads_and_agreements_hold_in_their_own_time(here: httpx.AsyncClient) -> None:
+    program = shipped("ny-map")
+    for action in program["action"]:
+        if action["id"] in {"NY-06", "NY-14"}:
+            start = day(-10) if action["id"] == "NY-14" else day(10)
+            url = f"{BASE}/StructureDefinition/rule-period"
+            action["extension"].append({"url": url, "valuePeriod": {"start": start}})
+    await kept(here, program, asa(end=day(-100)))
+    response = await propose(here, effective=("valueDate", day(-11)))
+    assert (422, ["business-rule"]) == refusal(response)
+    assert "NY-14" in response.json()["issue"][0]["details"]["text"]
+    response = await propose(here, effective=("valueDate", day(10)))
+    assert "NY-06" in response.json()["issue"][0]["details"]["text"]
+    task = await named(here, effective=("valueDate", day(9)))
+    assert "agreement" not in {one["type"]["coding"][0]["code"] for one in task["output"]}
+    assert (HAL, False) == ((await lead(here, day(9)))["lead"], "agreement" in await lead(here, day(9)))

@@ -88,9 +88,15 @@ async def _executed(
     wrong = [
         [refusal(program, rule, why, Place(own, path)) for path, why in _wrong(contract, found, rule, signed)]
         for program, rule in rules
-        if rule.parameters["type"] in found.types
+        if rule.parameters["type"] in found.types and _is_ruled(found, program, rule)
     ]
     return min(wrong, key=len, default=[])
+
+
+def _is_ruled(found: Agreement, program: Program, rule: Rule) -> bool:
+    """True where the rule is in force at some time that the agreement is for."""
+    when = period.between(found.start, found.end, program.zone)
+    return when.high <= when.low or bool(period.intersection([when], [rule.period]))
 
 
 def _wrong(contract: Resource, found: Agreement, rule: Rule, signed: set[str]) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ DONE = frozenset({"completed", "amended"})
 
 
 def wrong(
-    form: Resource | None, found: Designation, terms: Terms, patients: Sequence[str]
+    form: Resource | None, found: Designation, terms: Terms, patients: Sequence[str], base_url: str
 ) -> Iterator[tuple[str, str]]:
     """Why a form is not the one of this designation: (place, why)."""
     if form is None:
@@ -28,9 +28,9 @@ def wrong(
         yield "QuestionnaireResponse.questionnaire", f"The decision stands on the form {wanted['form']}."
     if form.get("status") not in DONE:
         yield "QuestionnaireResponse.status", "The form is not completed."
-    if literal(form.get("subject")) not in patients:
+    if literal(form.get("subject"), base_url) not in patients:
         yield "QuestionnaireResponse.subject", f"The form is about the member, {found.patient}."
-    named = [literal(one) for one in _answers(form, wanted["form-lead"], "valueReference")]
+    named = [literal(one, base_url) for one in _answers(form, wanted["form-lead"], "valueReference")]
     if named != [found.lead]:
         who = " and ".join(str(one) for one in named) or "nobody"
         yield _place(wanted["form-lead"]), f"The form names {who} as the lead, and the designation {found.lead}."

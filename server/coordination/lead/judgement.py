@@ -80,7 +80,7 @@ async def _judged(
         raise conflict(f"A proposal does not become {now.status}. Legal are {LEGAL}.", was.task)
     await _check_who(context, after, programs, was, now.status)
     if now.status in ACCEPTING:
-        return await named(context, after, task, await opening.judged(after, programs, was, micros(context.now)))
+        return await named(context, after, task, await opening.judged(context, after, programs, was))
     return await _put_down(context, after, programs, task, was, now.status)
 
 

@@ -10,8 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from server.coordination import period
+from server.coordination.assignment import assignment
 from server.coordination.assignment.assignment import Member
 from server.coordination.facts import Assignment, Designation, literal, tokens
+from server.coordination.lead.agency import closed as closed_at
 from server.coordination.lead.form import wrong
 from server.coordination.lead.naming import closed, notices, written
 from server.coordination.lead.terms import Terms, every, is_enrolled, leading, leads, pairs
@@ -21,6 +23,8 @@ from server.coordination.stored import read
 from server.coordination.write import AS_RECORDED, Place, Write, refusal
 from server.ledger import Change, Context, Resource, View, micros
 from server.outcome import Issue, Problem
+
+MOST = 2000  # members of an organization that closes, whose leads end in one commit
 
 
 async def kept(write: Write) -> list[Issue]:
@@ -102,11 +106,11 @@ def _two(found: Sequence[Assignment], terms: Terms, now: int) -> tuple[Assignmen
 
 
 async def lapses(write: Write) -> list[Change]:
-    """Leads end where one of the two organizations has the member no more, and both are told.
+    """Leads end where one of the two organizations has the member no more, or is closed, and both are told.
 
     Problem for a lead whom nobody named.
     """
-    if write.context.override is AS_RECORDED or not write.of_type("EpisodeOfCare"):
+    if write.context.override is AS_RECORDED or not (write.of_type("EpisodeOfCare") or write.of_type("Organization")):
         return []
     teams: dict[str, Resource] = {}
     ended: dict[str, Ended] = {}
@@ -122,6 +126,23 @@ async def lapses(write: Write) -> list[Change]:
     for change in changes:
         change.is_derived = True
     return changes
+
+
+async def closures(
+    context: Context, before: View, changes: Sequence[Change], after: View, programs: Programs
+) -> list[Change]:
+    """The leads of every member of organizations that close, which end now. Problem too_costly of more than MOST."""
+    there = set(await closed_at(before, [change.reference for change in changes]))
+    closing = [change for change in changes if change.reference not in there]
+    rows = (await after.facts("organization", [change.reference for change in closing])).values() if closing else ()
+    patients = {str(row.data) for found in rows for row in found}
+    if len(patients) > MOST:
+        why = f"{closing[0].reference} has had more than {MOST} members: end their episodes first, in smaller commits"
+        raise Problem.of("too_costly", why)
+    members = await assignment.members(after, patients) if patients else {}
+    await after.facts("designation", members)  # at one question: a view remembers
+    await after.read_many({one.team for member in members.values() for one in member.assignments})
+    return await lapses(Write(context, before, closing, after, programs, members, frozenset(), micros(context.now)))
 
 
 class Ended(NamedTuple):
@@ -151,9 +172,11 @@ async def _lapsed(
             )
             place = Place(one.team, f"CareTeam.participant[{one.place}]")
             raise Problem.with_issues("business_rule", [refusal(terms.program, terms.rule, why, place)])
-        parties = {found.proposer, found.answerer}
+        parties = {str(found.proposer), str(found.answerer)}
         times = [times for pair in pairs(member, terms) if set(pair.organizations) == parties for times in pair.times]
         end = next((until for since, until in times if since <= low < until), max(low, write.now))
+        if await closed_at(write.after, parties):
+            end = min(end, max(low, write.now))
         if end < high:
             team = teams.get(one.team) or await read(write.after, one.team) or {}
             teams[one.team] = closed(team, one.place, period.text(end, terms.zone))
@@ -187,14 +210,14 @@ async def forms(
     for change in changes:
         for one in map(Designation.of, found[change.reference]):
             if one.is_open or one.status == "completed":
-                issues += _form(one, change, programs, micros(context.now))
+                issues += _form(one, change, programs, context)
     return issues
 
 
-def _form(found: Designation, change: Change, programs: Programs, now: int) -> list[Issue]:
-    terms = next((one for one in every(programs, now) if one.program.url == found.program), None)
+def _form(found: Designation, change: Change, programs: Programs, context: Context) -> list[Issue]:
+    terms = next((one for one in every(programs, micros(context.now)) if one.program.url == found.program), None)
     if terms is None:
         return []
-    issues = wrong(change.resource, found, terms, [str(found.patient)])
+    issues = wrong(change.resource, found, terms, [str(found.patient)], context.base_url)
     hint = f" {found.task} stands on it; write down another decision on another form."
     return [refusal(terms.program, terms.rule, why + hint, Place(change.reference, path)) for path, why in issues]

@@ -35,7 +35,7 @@ async def named(context: Context, after: View, task: Resource, proposal: Proposa
         "output": [
             *(one for one in task.get("output", ()) if not _is_own(one)),
             term("since", since, "valueDateTime"),
-            term("agreement", {"reference": proposal.agreement}),
+            *([term("agreement", {"reference": proposal.agreement})] if proposal.agreement else []),
             *(term("care-team", {"reference": reference}) for reference in own),
         ],
     }

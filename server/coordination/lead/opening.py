@@ -14,7 +14,7 @@ from server.coordination.assignment import assignment
 from server.coordination.assignment.assignment import Member
 from server.coordination.facts import DESIGNATION_TERM, Designation, Role
 from server.coordination.handoff.transfer import concept, put
-from server.coordination.lead import form, terms
+from server.coordination.lead import agency, form, terms
 from server.coordination.lead.terms import Pair, Terms
 from server.coordination.program.programs import Programs
 from server.coordination.stored import read
@@ -34,7 +34,7 @@ class Proposal(NamedTuple):
     pair: Pair
     start: int  # from when on the lead is to lead
     lead: Role
-    agreement: str
+    agreement: str | None  # None where the program asks for none on that day
 
     def refused(self, why: str, path: str) -> Problem:
         return refused(self.terms, why, self.found.task, path)
@@ -63,7 +63,7 @@ async def opened(context: Context, after: View, programs: Programs, task: Resour
     """The proposal with all that it says by itself. Problem where it may not be made."""
     if found.status != "requested":
         raise unprocessable(f"A proposal begins as requested, not as {found.status}", found.task, "Task.status")
-    proposal = await judged(after, programs, found, micros(context.now))
+    proposal = await judged(context, after, programs, found)
     await _check_alone(after, proposal)
     proposer = await _proposer(context, after, proposal)
     for named, wanted, path in (
@@ -79,8 +79,9 @@ async def opened(context: Context, after: View, programs: Programs, task: Resour
     return [] if whole == task else [put(whole)]
 
 
-async def judged(after: View, programs: Programs, found: Designation, now: int) -> Proposal:
+async def judged(context: Context, after: View, programs: Programs, found: Designation) -> Proposal:
     """Everything that a designation has to be, as of now. Problem business_rule with all that it lacks."""
+    now = micros(context.now)
     if not found.patient or not found.lead:
         path = given("lead") if found.patient else "Task.for"
         raise unprocessable(
@@ -89,28 +90,32 @@ async def judged(after: View, programs: Programs, found: Designation, now: int) 
     member = (await assignment.members(after, [found.patient]))[found.patient]
     meant = _terms(programs, member, found, now)
     start = starting(meant, found, now)
+    meant = terms.of(programs.near(meant.program.url, start)) or meant
     pair = terms.pair_at(member, meant, start)
     if pair is None:
         raise refused(meant, _apart(member, meant, start), found.task, "Task.for")
-    role = next((Role.of(row) for row in (await after.facts("role", [found.lead]))[found.lead]), None)
+    role = await _role(after, str(found.lead), pair, start, meant.zone)
     issues = [
         refusal(meant.program, meant.rule, why, Place(found.task, path))
-        for path, why in (*_lead(role, pair, meant, found, start), *_needs(meant, found))
+        for path, why in (*_dated(meant, start), *_lead(role, pair, meant, found, start), *_needs(meant, found))
     ]
     written = await read(after, found.form) if found.form else None
     issues += [
         refusal(meant.program, meant.rule, why, Place(found.form or found.task, path if found.form else given("form")))
-        for path, why in form.wrong(written, found, meant, member.patients)
+        for path, why in form.wrong(written, found, meant, member.patients, context.base_url)
     ]
+    if over := await agency.closed(after, pair.organizations):
+        why = f"{' and '.join(over)} is closed (Organization.active is false)."
+        issues.append(refusal(meant.program, meant.rule, why, Place(found.task, "Task.for")))
     _check_order(member, meant, found, start, now)
     contract = await agreement.in_force(after, meant.program, pair.organizations, start)
-    if contract is None:
+    if contract is None and period.holds([meant.agreement.period], start):
         why = (
             f"{' and '.join(pair.organizations)} have no agreement in force on {period.day(start, meant.zone)}: a "
             "Contract, executed, of both, on the program's template, whose time (applies) holds that day."
         )
         issues.append(refusal(meant.program, meant.agreement, why, Place(found.task, given("effective"))))
-    if issues or role is None or contract is None:
+    if issues or role is None:
         raise Problem.with_issues("business_rule", issues)
     return Proposal(found, meant, member, pair, start, role, contract)
 
@@ -165,13 +170,29 @@ def _check_order(member: Member, meant: Terms, found: Designation, start: int, n
             )
 
 
+async def _role(after: View, lead: str, pair: Pair, start: int, zone: str) -> Role | None:
+    """The lead's role, at the one of the two organizations that it is at, or that its agency works for alone."""
+    role = next((Role.of(row) for row in (await after.facts("role", [lead]))[lead]), None)
+    if role is None or role.organization is None or role.organization in pair.organizations:
+        return role
+    engaging = set(pair.organizations) & await agency.worked_for(after, role.organization, start, zone)
+    return role._replace(organization=engaging.pop()) if len(engaging) == 1 else role
+
+
+def _dated(meant: Terms, start: int) -> Iterator[tuple[str, str]]:
+    if not period.holds([meant.rule.period], start):
+        day = period.day(start, meant.zone)
+        yield given("effective"), f"{meant.program.title} has no rule in force on {day} by which a lead is named."
+
+
 def _lead(role: Role | None, pair: Pair, meant: Terms, found: Designation, start: int) -> Iterator[tuple[str, str]]:
     if role is None or role.practitioner is None:
         yield given("lead"), f"There is no {found.lead}, or it names no Practitioner of this server."
     elif role.organization not in pair.organizations:
         yield (
             given("lead"),
-            f"{found.lead} is at {role.organization}; the lead is a care manager of {' or '.join(pair.organizations)}.",
+            f"{found.lead} is at {role.organization}; the lead is a care manager of {' or '.join(pair.organizations)}, "
+            "or of an agency that works for one of them (Organization.partOf, OrganizationAffiliation).",
         )
     elif not role.active or not period.holds([period.between(role.start, role.end, meant.zone)], start):
         yield given("lead"), f"{found.lead} is not active then."

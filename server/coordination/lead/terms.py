@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from server.coordination import period
@@ -63,8 +63,8 @@ def every(programs: Programs, now: int) -> Iterator[Terms]:
 
 def pairs(member: Member, terms: Terms) -> list[Pair]:
     """Whoever has the member together, ever."""
-    plans = enrolled_as(member, terms.program.types, terms.zone, TOGETHER)
-    partners = enrolled_as(member, {terms.rule.parameters["partner"]}, terms.zone, TOGETHER)
+    plans = _enrolled(member, terms.program.types, terms)
+    partners = _enrolled(member, {terms.rule.parameters["partner"]}, terms)
     found = [
         Pair(plan, partner, period.intersection(times, others))
         for plan, times in plans.items()
@@ -72,6 +72,21 @@ def pairs(member: Member, terms: Terms) -> list[Pair]:
         if plan != partner
     ]
     return [pair for pair in found if pair.times]
+
+
+def _enrolled(member: Member, types: Collection[str], terms: Terms) -> dict[str, list[Interval]]:
+    """When each organization has the member; an episode that ended as one that goes on does, until the next begins."""
+    found = enrolled_as(member, types, terms.zone, TOGETHER)
+    episodes = [one for one in member.enrolments if one.organization and not set(types).isdisjoint(one.types)]
+    going_on = set(terms.rule.parameters["continues"])
+    for one in episodes:
+        if going_on.isdisjoint(one.endings) or one.status == "entered-in-error":
+            continue
+        low = period.starts(one.start, terms.zone)
+        begins = [start for other in episodes if (start := period.starts(other.start, terms.zone)) > low]
+        until = Interval(low, min(begins, default=period.NEVER))
+        found[str(one.organization)] = period.union([*found.get(str(one.organization), ()), until])
+    return found
 
 
 def pair_at(member: Member, terms: Terms, at: int) -> Pair | None:

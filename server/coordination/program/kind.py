@@ -137,6 +137,7 @@ KINDS: Mapping[str, Kind] = {
             "notice-text": Parameter("string", repeats=True),
             "lapse-text": Parameter("string", repeats=True),
             "answer-days": Parameter("integer"),
+            "continues": Parameter("Coding", repeats=True),
         },
         ("block",),
         once=True,
@@ -183,6 +184,17 @@ KINDS: Mapping[str, Kind] = {
         {"plans": Parameter("code", codes=("one", "linked"), default="one")},
         ("block",),
         once=True,
+    ),
+    "segment-end": Kind(
+        {"type": Parameter("Coding", required=True)},
+        ("block",),
+        once=True,
+        levels=(
+            Level(
+                "ending",
+                {"segment": Parameter("code", required=True, repeats=True, codes=("outreach", "enrollment"))},
+            ),
+        ),
     ),
     "notification": Kind({"notice-text": Parameter("string", repeats=True)}, ("report",)),
     "duplication": Kind({"window-days": Parameter("integer", required=True)}, ("report",), once=True),

@@ -17,9 +17,9 @@ from server.coordination.lead.request import Wanted, answered, open_proposal, pr
 from server.coordination.lead.terms import every, leading, leads
 from server.coordination.lead.who import lead
 from server.coordination.program.programs import active
-from server.ledger import Plan, View, micros
+from server.ledger import Plan, Resource, View, micros
 from server.outcome import Problem
-from tests.coordination.memory import Memory, coding, patient
+from tests.coordination.memory import BASE, Memory, coding, patient
 from tests.scenarios.new_york import (
     HAL,
     HOME,
@@ -94,7 +94,7 @@ Step = tuple[str, str, int | None, int]
 
 def steps() -> st.SearchStrategy[list[Step]]:
     """(what, who, effective in days from today, how many days pass afterwards)."""
-    what = st.sampled_from(["agree", "agree", "agree", "leave", "return"])
+    what = st.sampled_from(["agree"] * 6 + ["leave", "return", "close", "open", "move", "hold"])
     effective = st.one_of(st.none(), st.integers(-20, 20))
     return st.lists(st.tuples(what, st.sampled_from([HAL, PAT]), effective, st.integers(0, 6)), max_size=8)
 
@@ -113,7 +113,7 @@ async def _compared(drawn: Sequence[Step]) -> None:
             if what == "agree":
                 await _agreed(memory, told, number, who, offset)
             else:
-                await _moved(memory, told, leaves=what == "leave")
+                await _moved(memory, told, what)
         await _check(memory, told)
         memory.now += timedelta(days=passes, hours=1)
 
@@ -127,13 +127,22 @@ async def _agreed(memory: Memory, told: Told, number: int, who: str, offset: int
     told.append((since, who))
 
 
-async def _moved(memory: Memory, told: Told, *, leaves: bool) -> None:
-    """The member leaves the Health Home today, and comes back another day."""
-    status = "cancelled" if leaves else "active"
-    await memory.put(enrolled(MEMBER, "ny-health-home", HOME, status=status))
-    if leaves and any(who for _, who in told):
+async def _moved(memory: Memory, told: Told, what: str) -> None:
+    """The member leaves the Health Home, which lets the lead lapse as its closing does, or what is no disenrollment."""
+    home = organization(HOME) | {"active": what != "close"}
+    await memory.put(home if what in {"close", "open"} else _segment(what))
+    if what in {"leave", "close"} and any(who for _, who in told):
         told[:] = [one for one in told if one[0] <= memory.now]
         told.append((memory.now, None))
+
+
+def _segment(what: str) -> Resource:
+    """`move` is an end by code 3, to another agency of the same Health Home."""
+    status = {"leave": "cancelled", "move": "cancelled", "hold": "onhold"}.get(what, "active")
+    code = coding("ny-segment-end", "3")
+    ended = [{"url": f"{BASE}/StructureDefinition/segment-end", "valueCodeableConcept": code}]
+    more = {"extension": ended} if what == "move" else {}
+    return enrolled(MEMBER, "ny-health-home", HOME, status=status, **more)
 
 
 def midnight(day: date) -> datetime:
