@@ -272,6 +272,7 @@ class Invoked:
             base_url=request.base_url,
             gone=request.gone,
             size=len(request.parsed.source) if request.parsed else 0,
+            tell=request.tell,
         )
         answer = await self.operation.function(call)
         if answer.table is not None:

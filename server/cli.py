@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -22,12 +23,15 @@ from uvicorn.supervisors.multiprocess import Multiprocess, Process
 from server import log, metrics
 from server.app import opened, places, server_of
 from server.auth.access import SYSTEM
+from server.coordination.responsibility.check import When
 from server.coordination.write import AS_RECORDED
+from server.ledger import micros
 from server.load import shipped
 from server.load.load import load
 from server.load.report import Report, progress, steps
 from server.load.source import files
-from server.operations import oversight
+from server.operations import oversight, roster
+from server.operations.roster import Asked, Roster, Watch
 from server.outcome import Problem
 from server.protocol import BoundedProtocol
 from server.settings import DEFAULT, Settings, cores
@@ -117,6 +121,41 @@ def load_command(
     if report is not None:
         report.write_bytes(b"".join(loaded.lines()))
     raise typer.Exit(1 if loaded.refused else 0)
+
+
+@app.command("coordination-check")
+def coordination_check_command(
+    organization: Annotated[str | None, typer.Option(help="Its members alone, such as Organization/1.")] = None,
+    program: Annotated[str | None, typer.Option(help="The members of this program alone: its canonical URL.")] = None,
+    cursor: Annotated[str | None, typer.Option(help="Where a run that was broken off goes on.")] = None,
+    keep: Annotated[bool, typer.Option("--keep/--read", help="Keep what is found, or only count it.")] = True,
+) -> None:
+    """Check what two organizations do for each member whom they have together. The server may be running."""
+    asked = Asked(organization, program, cursor)
+    reached = [cursor or ""]
+    try:
+        with _refusals_told(), steps("episodes") as watch:
+
+            def told(done: int, of: int, cursor: str) -> None:
+                reached[0] = cursor
+                watch(done, of)
+
+            found = asyncio.run(_checked(settings_of_environment(), asked, keep, told))
+    except KeyboardInterrupt:
+        typer.echo(f"Broken off{f': --cursor {reached[0]} goes on from here' if reached[0] else ''}", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(f"{found.members:,} members, {found.concerned:,} with an issue; {found.written:,} resources written")
+    for code, number in sorted(found.found.items()):
+        typer.echo(f"{number:,} {code}")
+
+
+async def _checked(settings: Settings, asked: Asked, keep: bool, watch: Watch) -> Roster:
+    async with opened(settings) as server:
+        await shipped.programs(server)
+        if keep:
+            return await roster.kept(server.repository, SYSTEM, asked, watch)
+        now = micros(datetime.now(UTC))
+        return await roster.read(server.repository, SYSTEM, asked, When(now), watch)
 
 
 @app.command("verify")

@@ -1,5 +1,7 @@
 """Lookout: one worker of all looks from time to time whether a limit is broken, and keeps the Flags and Tasks.
 
+So it does with who does what for the members whom two organizations have, where writes do not see to that themselves.
+
 It looks only where something moved that a number may depend on: a commit, or the hour, since days end at other hours in
 other zones. It waits until nobody has written for a moment, so that it adds no commit in the midst of others' work, but
 no longer than the interval. The counting is done beside the requests; a look that fails is logged, and the next one is
@@ -17,13 +19,14 @@ from time import perf_counter
 from server.auth.access import SYSTEM
 from server.interactions.exchange import logged
 from server.ledger import Cursor, Position
-from server.operations import escalation, oversight
+from server.operations import escalation, oversight, roster
 from server.repository import Repository
 from server.search.filter import ALL
 
 COUNTED = frozenset(
     {"CareTeam", "EpisodeOfCare", "Flag", "Organization", "Patient", "PlanDefinition", "PractitionerRole"}
 )
+SHARED = ("Contract", "PlanDefinition", "PractitionerRole")  # what says whose a service is, of many members at once
 FEW = 500  # changes that are looked through before a look: of more, one is taken to count. Episodes of a small store
 QUIET = 2.0  # seconds without a commit, after which it looks
 PATIENCE = 20  # a look is followed by a pause of so many times what it took, where the interval is longer
@@ -59,6 +62,7 @@ class _Lookout:
         self.seen: Position | None = None
         self.position: Position | None = None
         self.hour: datetime | None = None
+        self.checked: tuple[datetime, Position] | None = None
 
     async def run(self, interval: float, pause: float, stopped: asyncio.Event) -> None:
         """Look after a pause of so many seconds as soon as it is quiet, and at the interval."""
@@ -72,7 +76,7 @@ class _Lookout:
                 is_due = waited >= interval or (await self.is_quiet() and waited >= pause)
                 if is_due and await self.repository.store.leads("oversight"):
                     since = perf_counter()
-                    if await self.look(datetime.now(UTC)):
+                    if await self.look(now := datetime.now(UTC)) | await self.check(now):
                         pause = PATIENCE * (perf_counter() - since)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is no reason to stop serving
                 logged(error)
@@ -92,6 +96,19 @@ class _Lookout:
         await oversight.look(self.repository, SYSTEM, now)
         await escalation.look(self.repository, SYSTEM, now)
         self.position, self.hour = head, hour
+        return True
+
+    async def check(self, now: datetime) -> bool:
+        """Look at who does what for all whom two organizations have; whether it was time to.
+
+        Writes see to their own members: this is for what comes with time, and for what many members depend on.
+        """
+        hour = now.replace(minute=0, second=0, microsecond=0)
+        last = max([await self.repository.store.last(type) for type in SHARED])
+        if self.checked == (hour, last):
+            return False
+        await roster.kept(self.repository, SYSTEM, roster.Asked(), at=now)
+        self.checked = (hour, last)
         return True
 
     async def _moved(self) -> bool:

@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import time
+from functools import partial
 from typing import Any
 
 from server.fhir import body
@@ -64,6 +65,7 @@ async def accept(server: Server, request: Request) -> Response:
     id = secrets.token_hex(16)
     record = {"caller": request.caller.actor, "request": _asked(request), "at": time.time_ns() // 1000, "status": 0}
     held = jobs.begin(id, record)
+    request.tell = partial(jobs.tell, id)
     task = asyncio.create_task(_do(server, jobs, request, id, held, record))
     jobs.tasks[id] = task
     task.add_done_callback(lambda _: jobs.tasks.pop(id, None))
@@ -103,7 +105,7 @@ async def status(server: Server, request: Request) -> Response:
         raise _unknown() from None
     if record is None:
         waiting = _told(202, "It is being done")
-        waiting.headers = ((b"retry-after", b"1"), (b"x-progress", b"in progress"))
+        waiting.headers = ((b"retry-after", b"1"), (b"x-progress", jobs.told(id).encode()))
         return waiting
     if not record["status"]:
         raise Problem.of(

@@ -94,6 +94,7 @@ class Request:
     media_type: bytes = FHIR_JSON  # what the client is sent
     format: str = ""  # _format, where that says it: links to further pages say it again
     gone: Callable[[], Awaitable[None]] | None = None  # returns once the client is gone; None: it does not wait
+    tell: Callable[[str], None] | None = None  # says how far it is; None: nobody asks meanwhile
 
     @property
     def prefer(self) -> Prefer:

@@ -48,6 +48,20 @@ class Jobs:
             os.pwrite(held, written, 0)
             os.ftruncate(held, len(written))
 
+    def tell(self, id: str, words: str) -> None:
+        """Write down how far a job is; nothing where it was forgotten meanwhile."""
+        if self._record(id).exists():
+            fresh = self._progress(id).with_suffix(".fresh")
+            fresh.write_text(words)
+            fresh.replace(self._progress(id))
+
+    def told(self, id: str) -> str:
+        """How far a job is, as far as it told."""
+        try:
+            return self._progress(id).read_text()
+        except FileNotFoundError:
+            return "in progress"
+
     def owner(self, id: str) -> str | None:
         """Who asked. KeyError where there is no such job."""
         if not _ID(id):
@@ -77,6 +91,7 @@ class Jobs:
     def forget(self, id: str) -> None:
         self._record(id).unlink(missing_ok=True)
         self._answer(id).unlink(missing_ok=True)
+        self._progress(id).unlink(missing_ok=True)
         if (task := self.tasks.get(id)) is not None:
             task.cancel()
 
@@ -100,6 +115,9 @@ class Jobs:
 
     def _record(self, id: str) -> Path:
         return self.directory / f"{id}.json"
+
+    def _progress(self, id: str) -> Path:
+        return self.directory / f"{id}.progress"
 
     def _answer(self, id: str) -> Path:
         return self.directory / f"{id}.answer"

@@ -40,10 +40,16 @@ class Call:
     base_url: str = ""  # what a fullUrl begins with
     gone: Callable[[], Awaitable[None]] | None = None  # returns once the client is gone; None: it does not wait
     size: int = 0  # characters of the body
+    tell: Callable[[str], None] | None = None  # says how far it is to whoever asks meanwhile; None: nobody does
 
     @property
     def reference(self) -> str:
         return f"{self.type}/{self.id}"
+
+    def watch(self, done: int, of: int, cursor: str) -> None:
+        """Say how far it is: so many done of how many, and where to go on from if it is broken off."""
+        if self.tell is not None:
+            self.tell(f"{done} of {of}{f', cursor {cursor}' if cursor else ''}")
 
     async def view(self) -> tuple[View, int]:
         """The state to answer from, by the parameter `at`, and what was now then, in microseconds since the epoch."""

@@ -93,10 +93,11 @@ async def checks(view: View, patients: Collection[str], when: When) -> list[Chec
 
 def are_checked(programs: Programs) -> bool:
     """True where one of the programs has anything that a check goes by."""
-    return any(_is_checked(dated.program) for found in programs.by_url.values() for dated in found)
+    return any(is_checked(dated.program) for found in programs.by_url.values() for dated in found)
 
 
-def _is_checked(program: Program) -> bool:
+def is_checked(program: Program) -> bool:
+    """True where a program has anything that a check goes by."""
     return any(rule.kind in KINDS for rule in program.rules)
 
 
@@ -108,7 +109,7 @@ def _dated(programs: Programs, url: str, when: When) -> tuple[Terms, Interval] |
     """A program as it is at the time that is asked about, and that time."""
     at = programs.instant(url, when.as_of, when.now)
     terms = of(programs.near(url, at))
-    return (terms, _window(terms, when.period, at)) if terms and _is_checked(terms.program) else None
+    return (terms, _window(terms, when.period, at)) if terms and is_checked(terms.program) else None
 
 
 def _window(terms: Terms, asked: Resource | None, at: int) -> Interval:
