@@ -19,7 +19,7 @@ from server.ledger import Change, Commit
 from server.outcome import Problem
 from server.search.filter import ALL, Equal, Words
 from server.store.engine import Projections, Search, Store
-from server.store.mongodb import MongodbStore, append, leads, schema, turnstile
+from server.store.mongodb import MongodbStore, append, leads, schema, turnstile, writer
 from server.store.mongodb.append import Appender
 from server.store.mongodb.document import OPEN, document_of
 from server.store.mongodb.late import Late
@@ -398,6 +398,31 @@ async def test_rebuild_makes_the_same_projection(database: str, monkeypatch: pyt
     await again.close()
 
 
+async def test_rebuild_makes_a_store_of_what_a_dump_has_of_the_ledger(database: str) -> None:
+    """Collections that were dumped one after another, while others wrote: the marks are ahead of the commits."""
+    store = MongodbStore(database, PROJECTIONS, follows=False)
+    await store.open()
+    await _some_history(store)
+    commits = await store.collections.commits.find().sort("_id").to_list()
+    await write(store, patient("a", "z"), patient("late"))
+    marks = await store.collections.marks.find().to_list()
+    await store.close()
+    parts = urlsplit(database)
+    restored = MongodbStore(parts._replace(path=f"{parts.path}-restored").geturl(), PROJECTIONS, follows=False)
+    with pymongo.MongoClient[dict[str, Any]](restored.uri) as client:
+        client.get_default_database()["commits"].insert_many(commits)
+        client.get_default_database()["marks"].insert_many(marks)
+    await restored.rebuild(lambda done, of: None)
+    assert [] == [finding async for finding in restored.verify()]
+    await restored.open()
+    assert (len(commits), None) == (await restored.head(), await restored.read("Patient", "late"))
+    indexes = await restored.collections.versions.index_information()
+    assert len(schema.INDEXES["versions"]) + 1 == len(indexes)
+    assert len(commits) + 1 == (await write(restored, patient("after"))).position
+    assert [] == [finding async for finding in restored.verify()]
+    await restored.close()
+
+
 async def test_open_refuses_other_definitions_until_rebuilt(database: str) -> None:
     store = MongodbStore(database, PROJECTIONS)
     await store.open()
@@ -487,3 +512,20 @@ async def test_one_process_leads(database: str, monkeypatch: pytest.MonkeyPatch)
     assert not await second.leads("oversight")
     await third.close()
     await second.close()
+
+
+# -- what the guide tells ----------------------------------------------------------------------------------------------
+
+
+def test_guide_tells_the_times_that_are_set() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "mongodb.md").read_text()
+    told = [
+        (schema.SELECT_WITHIN / 1000, "to find a primary"),
+        (schema.ANSWER_WITHIN / 1000, "for an answer"),
+        (schema.WRITE_WITHIN / 1000, "for a majority"),
+        (writer.DOUBT, "until what became of a commit"),
+        (schema.START_WITHIN, "that a server waits for the database"),
+        (turnstile.LAPSE, "until a writer that was killed"),
+    ]
+    assert [] == [words for seconds, words in told if f"| {seconds:g} s | {words}" not in guide]
+    assert f"{leads.LAPSE:g} s until another process does what it alone did" in guide

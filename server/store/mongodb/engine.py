@@ -234,9 +234,7 @@ class MongodbStore:
 
     async def backup(self, target: str, progress: Callable[[int, int], None] = lambda done, of: None) -> None:
         """Problem not_implemented: MongoDB's own tools copy a database."""
-        raise Problem.of(
-            "not_implemented", "MongoDB's own tools copy a database: mongodump, or the snapshots of its host"
-        )
+        raise Problem.of("not_implemented", "MongoDB's own tools copy a database: docs/mongodb.md says how")
 
 
 class PinnedView:

@@ -14,7 +14,7 @@ from server.store.mongodb import leads
 from server.store.mongodb.append import Appender
 from server.store.mongodb.failure import answering
 from server.store.mongodb.reads import Reads
-from server.store.mongodb.schema import Collections, some
+from server.store.mongodb.schema import Collections, indexed, some
 
 _UNFINISHED = "a rebuild that was broken off"  # a name that no projections have
 
@@ -28,6 +28,7 @@ async def rebuild(
 ) -> None:
     """Drop the projection and make it again. Problem unavailable while the store is open anywhere."""
     await _check_closed(collections)
+    await indexed(collections)  # a dump of the ledger alone has none of the versions'
     with answering():
         await collections.marks.update_one({"_id": "settings"}, {"$set": {"projections": _UNFINISHED}})
         await collections.versions.delete_many({})

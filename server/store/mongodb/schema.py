@@ -115,17 +115,22 @@ def collections_of(database: AsyncDatabase[Document]) -> Collections:
 
 async def prepare(found: Collections, partition: str, projections: str) -> None:
     """Make what is missing of indexes and settings. Problem unavailable for what is no store of this partition."""
+    await indexed(found)
     with answering():
-        for name, indexes in INDEXES.items():
-            await _index(getattr(found, name), indexes)
         settings = {"_id": "settings", "schema": SCHEMA, "partition": partition, "projections": projections}
         await insert_once(found.marks, settings)
         await insert_once(found.marks, {"_id": "head", "applied": 0, "horizon": 0, "last": {}})
     await check(found, partition)
 
 
+async def indexed(found: Collections) -> None:
+    """Make what is missing of the indexes. Problem unavailable where there is another in the place of one."""
+    with answering():
+        for name, indexes in INDEXES.items():
+            await _index(getattr(found, name), indexes)
+
+
 async def _index(collection: Collection, indexes: list[tuple[Keys, bool]]) -> None:
-    """Make the indexes that are missing. Problem unavailable where there is another in the place of one."""
     there = await collection.index_information()
     for keys, is_unique in indexes:
         found = {name: one for name, one in there.items() if name == _name(keys) or _keys(one) == keys}
