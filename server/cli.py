@@ -129,6 +129,7 @@ def coordination_check_command(
     program: Annotated[str | None, typer.Option(help="The members of this program alone: its canonical URL.")] = None,
     cursor: Annotated[str | None, typer.Option(help="Where a run that was broken off goes on.")] = None,
     keep: Annotated[bool, typer.Option("--keep/--read", help="Keep what is found, or only count it.")] = True,
+    partition: Partition = DEFAULT,
 ) -> None:
     """Check what two organizations do for each member whom they have together. The server may be running."""
     asked = Asked(organization, program, cursor)
@@ -140,7 +141,7 @@ def coordination_check_command(
                 reached[0] = cursor
                 watch(done, of)
 
-            found = asyncio.run(_checked(settings_of_environment(), asked, keep, told))
+            found = asyncio.run(_checked(settings_of_environment(), partition, asked, keep, told))
     except KeyboardInterrupt:
         typer.echo(f"Broken off{f': --cursor {reached[0]} goes on from here' if reached[0] else ''}", err=True)
         raise typer.Exit(130) from None
@@ -149,8 +150,8 @@ def coordination_check_command(
         typer.echo(f"{number:,} {code}")
 
 
-async def _checked(settings: Settings, asked: Asked, keep: bool, watch: Watch) -> Roster:
-    async with opened(settings) as server:
+async def _checked(settings: Settings, partition: str, asked: Asked, keep: bool, watch: Watch) -> Roster:
+    async with opened(settings, partition) as server:
         await shipped.programs(server)
         if keep:
             return await roster.kept(server.repository, SYSTEM, asked, watch)
