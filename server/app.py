@@ -259,6 +259,8 @@ class Invoked:
     async def __call__(self, server: Server, request: exchange.Request) -> exchange.Response:
         is_large = len(request.content) >= LARGE
         inputs = await asyncio.to_thread(self._inputs, request) if is_large else self._inputs(request)
+        if request.place.id and not self.operation.judges:
+            await server.repository.check_seen(request.caller, request.place.type, request.place.id)
         call = Call(
             server.repository,
             request.caller,

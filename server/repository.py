@@ -9,20 +9,36 @@ import asyncio
 import os
 import time
 import uuid
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from server.auth.access import Caller
+from server.auth import sight as of
+from server.auth.access import Caller, acting
+from server.auth.seen import Seen, SeenView, check_writes
+from server.auth.sight import Sight
 from server.fhir import body
 from server.fhir.definition import RESOURCE_TYPES
-from server.ledger import Change, Commit, Context, Cursor, Decide, IndexRow, LateIndex, Position, Version, View
+from server.ledger import (
+    Change,
+    Commit,
+    Context,
+    Cursor,
+    Decide,
+    IndexRow,
+    LateIndex,
+    Plan,
+    Position,
+    Version,
+    View,
+    micros,
+)
 from server.outcome import Issue, Problem
 from server.search import contained, custom, query
 from server.search.concepts import Terminology, no_terminology, resolved
-from server.search.filter import ALL, Filter
+from server.search.filter import ALL, And, Filter
 from server.search.include import ANY, Include
 from server.search.query import Query
 from server.store.engine import Follow, Named, Page, Projections, Search, Sort, Store
@@ -41,6 +57,7 @@ CODE_SYSTEM = "CodeSystem"
 IMPLEMENTATION_GUIDE = "ImplementationGuide"
 IN_USE = (("status", "active,draft"),)
 PROFILES = (("derivation", "constraint"), ("kind", "resource"), *IN_USE)
+LOOKS = 100  # pages of a history that are looked through for one of what is seen
 MAX_CONTAINERS = 10_000  # that are looked into for what they contain
 
 
@@ -59,16 +76,70 @@ class Repository:
     async def read(self, caller: Caller, type: str, id: str, at: Position | None = None) -> Version:
         """The current version (or that at a position). Problem not_found, or gone where it was deleted."""
         version = await self.store.read(type, id, at)
-        if version is None:
+        if version is None or not await self._is_seen(caller, version):
             raise Problem.not_found(f"There is no {type} with the id {id!r}")
         return _living(version)
 
     async def vread(self, caller: Caller, type: str, id: str, position: Position) -> Version:
         """One version. Problem not_found, or gone where that version is the deletion."""
         version = await self.store.vread(type, id, position)
-        if version is None:
+        if version is None or not await self._is_seen(caller, version):
             raise Problem.not_found(f"{type}/{id} has no version {position}")
         return _living(version)
+
+    async def check_seen(self, caller: Caller, type: str, id: str) -> None:
+        """Problem not_found for what is hidden from the caller, or was never there."""
+        if caller.actor is not None:
+            version = await self.store.read(type, id)
+            if version is None or not await self._is_seen(caller, version):
+                raise Problem.not_found(f"There is no {type}/{id}")
+
+    async def _sight(self, caller: Caller) -> Sight | None:
+        """What a caller sees, as of now; None for the local system, which sees all."""
+        if caller.actor is None:
+            return None
+        return of.sight(await acting(await self.store.view(), caller.actor, micros(datetime.now(UTC))))
+
+    async def _seen(self, sight: Sight) -> Seen:
+        return Seen(await self.store.view(), sight, self.projections.rows)
+
+    async def _is_seen(self, caller: Caller, version: Version) -> bool:
+        """Whether a resource is seen, by its current version; where that is a deletion, by what was deleted."""
+        sight = await self._sight(caller)
+        return sight is None or bool(await self._shown(sight, [version]))
+
+    async def _shown(self, sight: Sight, versions: Sequence[Version]) -> list[Version]:
+        """The versions that are seen: as they are themselves, and as their resource is now."""
+        seen = await self._seen(sight)
+        current: dict[str, bool] = {}
+        shown = []
+        for version in versions:
+            if sight.clause(version.type) != ALL:
+                if version.reference not in current:
+                    now = await self.store.read(version.type, version.id)
+                    current[version.reference] = now is not None and await self._sees(seen, now)
+                if not (current[version.reference] and await self._sees(seen, version)):
+                    continue
+            shown.append(version)
+        return shown
+
+    async def _sees(self, seen: Seen, version: Version) -> bool:
+        standing = version if version.body is not None else await self._deleted(version)
+        return standing is not None and await seen.sees(standing)
+
+    async def _deleted(self, deletion: Version) -> Version | None:
+        """The version that a deletion ended."""
+        page = None
+        while True:
+            past = await self.store.history(
+                deletion.type, deletion.id, since=None, at=None, count=DEFAULT_COUNT, page=page
+            )
+            for one in past.matches:
+                if one.position < deletion.position and one.body is not None:
+                    return one
+            page = past.next
+            if page is None:
+                return None
 
     async def parsed(
         self,
@@ -143,16 +214,33 @@ class Repository:
 
     async def search(self, caller: Caller, query: Query, page: str | None = None) -> Page:
         """A page of matches and what they include. A page's token holds the position that it was taken at."""
-        search = _search(query)
+        search, sight = _search(query), await self._sight(caller)
+        if sight is not None:
+            search = _guarded(search, sight)
         if query.asks:
             search = await self._resolved(search)
         if query.contained != "false":
             return await self._contained(query, search)
-        return await self.store.search(search, page)
+        found = await self.store.search(search, page)
+        return found if sight is None or page is None else await self._still(found, sight)
+
+    async def _still(self, found: Page, sight: Sight) -> Page:
+        """An earlier position's page, less what is hidden by now."""
+        told = (*found.matches, *found.included)
+        now = await (await self._seen(sight)).of(one.reference for one in told)
+        rest = set(await self._shown(sight, [one for one in told if one.reference not in now]))
+        matches, included = (
+            tuple(one for one in some if one.reference in now or one in rest)
+            for some in (found.matches, found.included)
+        )
+        return found._replace(matches=matches, included=included)
 
     async def _contained(self, query: Query, search: Search) -> Page:
         """All matches at once, in the containers' order: what is contained has no place in an order of its own."""
-        parts = [(type, contained.containing(type, query.type)) for type in sorted(RESOURCE_TYPES)]
+        parts = [
+            (type, And((contained.containing(type, query.type), *((search.seen(type),) if search.seen else ()))))
+            for type in sorted(RESOURCE_TYPES)
+        ]
         asked = Search(*parts[0], count=MAX_COUNT, others=tuple(parts[1:]))
         page, found = await self.store.search(asked), list[Version]()
         for _ in range(MAX_CONTAINERS // MAX_COUNT):
@@ -204,13 +292,31 @@ class Repository:
 
         Instants are microseconds since the epoch; a period is half-open. `only` narrows it to these.
         """
-        if type is not None and id is not None and await self.store.read(type, id) is None:
+        current = await self.store.read(type, id) if type and id else None
+        if type and id and (current is None or not await self._is_seen(caller, current)):
             raise Problem.not_found(f"There is no {type} with the id {id!r}")
-        return await self.store.history(type, id, since=since, at=at, count=min(count, MAX_COUNT), page=page, only=only)
+        told = partial(self.store.history, type, id, since=since, at=at, only=only)
+        sight = await self._sight(caller)
+        if sight is None or (type is not None and sight.clause(type) == ALL):
+            return await told(count=min(count, MAX_COUNT), page=page)
+        return await self._history(told, sight, min(count, MAX_COUNT), page)
+
+    async def _history(self, told: Callable[..., Awaitable[Page]], sight: Sight, count: int, page: str | None) -> Page:
+        """A page of the versions that are seen. How many there are in all is not counted."""
+        found = await told(count=count, page=page)
+        shown, created = await self._shown(sight, found.matches), found.created
+        for _ in range(LOOKS):
+            if len(shown) == count or found.next is None:
+                break
+            found = await told(count=count - len(shown), page=found.next)
+            shown += await self._shown(sight, found.matches)
+            created |= found.created
+        return found._replace(matches=tuple(shown), total=None, created=created)
 
     async def changes(self, caller: Caller, after: Cursor, limit: int) -> list[Version]:
         """What the ledger has after a cursor, oldest first."""
-        return await self.store.changes(after, limit)
+        found, sight = await self.store.changes(after, limit), await self._sight(caller)
+        return found if sight is None else await self._shown(sight, found)
 
     async def follow(self, caller: Caller, after: Cursor, limit: int = FOLLOWED) -> AsyncIterator[list[Version]]:
         """What the ledger has after a cursor, oldest first and at most so many at once; then what comes, as it comes.
@@ -219,8 +325,10 @@ class Repository:
         """
         seen = after.position
         while True:
-            if versions := await self.changes(caller, after, limit):
-                yield versions
+            if versions := await self.store.changes(after, limit):
+                sight = await self._sight(caller)
+                if shown := versions if sight is None else await self._shown(sight, versions):
+                    yield shown
                 after = Cursor(versions[-1].position, versions[-1].ordinal)
                 seen = max(seen, after.position)
             else:  # a commit may hold no version: then the head is beyond `after`, and nothing is there
@@ -230,7 +338,8 @@ class Repository:
         """The state at a position (default: now), which stays as it is while others write."""
         if at is not None and at > await self.store.head():
             raise Problem.invalid(f"The ledger has not reached position {at}", "http.at")
-        return await self.store.view(at)
+        view, sight = await self.store.view(at), await self._sight(caller)
+        return view if sight is None else SeenView(view, Seen(view, sight, self.projections.rows), decides=False)
 
     async def head(self, caller: Caller) -> Position:
         return await self.store.head()
@@ -260,15 +369,34 @@ class Repository:
         fingerprint: bytes = b"",
         override: Mapping[str, Any] | None = None,
         now: datetime | None = None,
+        by_rule: bool = False,
     ) -> Commit:
         """Decide at the head, under the rules, and append; returns when it is durable.
 
         `key` is the request's Idempotency-Key and `fingerprint` what the request was: sent again, the first answer
-        comes again.
+        comes again. What is written `by_rule` follows from rules, and is not the caller's own content.
         """
+        sight = await self._sight(caller)
+        if sight is not None:
+            decide = self._as_seen(decide, sight, by_rule=by_rule)
         id = new_id() if key is None else str(uuid.uuid5(KEYS, f"{caller.actor or ''}\0{key}"))
         context = Context(id, now or datetime.now(UTC), caller.actor, override)
         return await self.store.commit(decide, context, fingerprint=None if key is None else fingerprint)
+
+    def _as_seen(self, decide: Decide, sight: Sight, *, by_rule: bool) -> Decide:
+        """The decide on what a caller sees, what it writes held to what the caller may write."""
+
+        async def decided(view: View) -> Plan:
+            seen = Seen(view, sight, self.projections.rows)
+            plan = await decide(SeenView(view, seen, decides=True))
+            if not by_rule and plan.changes:
+                for change in plan.changes:
+                    self.prepare(change)
+                after = Seen(view.with_(plan.changes), sight, self.projections.rows)
+                await check_writes(seen, after, plan.changes)
+            return plan
+
+        return decided
 
 
 _REST = Issue(
@@ -322,6 +450,15 @@ def _search(query: Query) -> Search:
         query.others,
         query.explain,
     )
+
+
+def _guarded(search: Search, sight: Sight) -> Search:
+    """The search for what is seen, none of whose steps leads through what is not."""
+    (_, first), *others = [
+        (type, And((sight.guarded(filter), clause)) if (clause := sight.clause(type)) != ALL else sight.guarded(filter))
+        for type, filter in search.parts
+    ]
+    return replace(search, filter=first, others=tuple(others), seen=sight.clause)
 
 
 def _follow(include: Include) -> Follow:

@@ -1,8 +1,21 @@
-"""Who is calling. Every call of the repository is made as one caller; what a caller may see is decided here."""
+"""Who is calling, and for whom. Every call of the repository is made as one caller.
+
+A caller acts for organizations: itself, that of a PractitionerRole, or those at which a Practitioner has a role now.
+What it may see follows from that (`auth.sight`); what it may do, the rules say. https://hl7.org/fhir/R4/security.html
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from server.coordination import period
+from server.coordination.agreement.agreement import partners
+from server.coordination.facts import Role
+from server.coordination.lead.terms import every
+from server.coordination.program.programs import active
+from server.ledger import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,3 +26,52 @@ class Caller:
 
 
 SYSTEM = Caller()
+
+
+class Gate(NamedTuple):
+    """Where members are shared under an agreement: who has a member enrolled by one of `types`, and somebody else by
+    one of `others`, sees what that one keeps if they have an agreement in force: if it is among `partners`.
+    """
+
+    types: frozenset[str]  # EpisodeOfCare.type, as tokens
+    others: frozenset[str]
+    partners: frozenset[str]
+
+
+class Acting(NamedTuple):
+    """For whom a caller acts: references, all that its own sight depends on."""
+
+    actor: str
+    persons: tuple[str, ...]  # the actor, where it is a person, with that person's other names
+    organizations: tuple[str, ...]
+    gates: tuple[Gate, ...] = ()
+
+
+async def acting(view: View, actor: str, now: int) -> Acting:
+    """For whom an actor acts, and under which agreements, at an instant in microseconds since the epoch."""
+    if actor.startswith("Organization/"):
+        return Acting(actor, (), (actor,), await _gates(view, (actor,), now))
+    if not actor.startswith(("PractitionerRole/", "Practitioner/")):
+        return Acting(actor, (actor,), ())
+    known = map(Role.of, (await view.facts("role", [actor]))[actor])
+    roles = [one for one in known if one.reference == actor or _is_held(one, now)]
+    organizations = tuple(sorted({one.organization for one in roles if one.organization}))
+    return Acting(actor, tuple(sorted({actor, *_names(roles)})), organizations, await _gates(view, organizations, now))
+
+
+def _is_held(role: Role, now: int) -> bool:
+    return role.active and period.holds([period.between(role.start, role.end, "UTC")], now)
+
+
+def _names(roles: Iterable[Role]) -> set[str]:
+    return {name for role in roles for name in (role.reference, role.practitioner) if name}
+
+
+async def _gates(view: View, organizations: tuple[str, ...], now: int) -> tuple[Gate, ...]:
+    """Those of the programs whose members two organizations have under an agreement."""
+    found = []
+    for terms in every(await active(view), now):
+        with_us = await partners(view, terms.program, organizations, now)
+        own, other = terms.program.types, frozenset({terms.rule.parameters["partner"]})
+        found += [Gate(own, other, with_us), Gate(other, own, with_us)]
+    return tuple(found)

@@ -25,7 +25,7 @@ async def look(repository: Repository, caller: Caller, now: datetime) -> int:
     async def decide(view: View) -> Plan:
         return Plan(await _due(view, now))
 
-    return len((await repository.commit(caller, decide)).versions)
+    return len((await repository.commit(caller, decide, by_rule=True)).versions)
 
 
 async def _due(view: View, now: datetime) -> list[Change]:

@@ -78,7 +78,7 @@ async def written(repository: Repository, caller: Caller, seen: Seen) -> int:
             changes += await oversight.without_program(view, seen.organizations, programs, now)
         return Plan(changes)
 
-    commit = await repository.commit(caller, decide)
+    commit = await repository.commit(caller, decide, by_rule=True)
     return len(commit.versions) if commit.appended else 0
 
 

@@ -244,7 +244,7 @@ async def _apply(call: Call) -> Answer:
             return Plan([requested(opening.wanted, opening.id) for opening in await pending(view, batch)])
 
         try:
-            commit = await call.repository.commit(call.caller, decide, now=now)
+            commit = await call.repository.commit(call.caller, decide, now=now, by_rule=True)
         except Problem as problem:
             raise _stopped(problem, batch, opened) from None
         opened += batch

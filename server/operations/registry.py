@@ -58,6 +58,7 @@ class Operation:
     function: Callable[[Call], Awaitable[Answer]]
     gets: bool  # takes GET, by which it only reads
     searches: bool = False  # takes search parameters beside what its definition lists
+    judges: bool = False  # says itself who may call it, and so of what is absent what it says of what is hidden
 
     def inputs(self, body: Body | None, query: Sequence[tuple[str, str]], base_url: str = "") -> Inputs:
         """What is given, read by the OperationDefinition."""
@@ -69,11 +70,16 @@ class Operation:
 
 
 def _row(
-    id: str, function: Callable[[Call], Awaitable[Answer]], *, gets: bool = False, searches: bool = False
+    id: str,
+    function: Callable[[Call], Awaitable[Answer]],
+    *,
+    gets: bool = False,
+    searches: bool = False,
+    judges: bool = False,
 ) -> Operation:
     """`gets` is for what writes by POST alone; what never writes takes GET in any case."""
     definition = json.loads((PROFILES / f"OperationDefinition-{id}.json").read_text())
-    return Operation(definition, function, gets or not definition["affectsState"], searches)
+    return Operation(definition, function, gets or not definition["affectsState"], searches, judges)
 
 
 _ROWS = (
@@ -95,7 +101,7 @@ _ROWS = (
     _row("lead", lead),
     _row("lookup", lookup),
     _row("match", match_of),
-    _row("member-file", member_file),
+    _row("member-file", member_file, judges=True),
     _row("meta", meta),
     _row("meta-add", meta_add),
     _row("meta-delete", meta_delete),

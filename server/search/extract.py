@@ -14,7 +14,20 @@ from functools import cache, partial
 from typing import Any
 
 from server.ledger import IndexRow, Resource
-from server.search import bundled, composite, contained, date, near, number, quantity, reference, string, token, uri
+from server.search import (
+    bundled,
+    composite,
+    contained,
+    date,
+    keeper,
+    near,
+    number,
+    quantity,
+    reference,
+    string,
+    token,
+    uri,
+)
 from server.search.parameter import Parameter, Path, Step, Write, chosen, parameters
 
 VERSIONED = frozenset({"_id", "_lastUpdated"})  # what the stored version tells without an index
@@ -35,6 +48,8 @@ def rows(resource: Resource, base_url: str) -> list[IndexRow]:
     """The index's rows of a valid resource, each once. References under `base_url` are this server's own."""
     found: list[IndexRow] = []
     _walk(resource["resourceType"])(resource, found, base_url)
+    if resource["resourceType"] in keeper.KEEPERS:
+        found += keeper.rows(resource, base_url)
     if "contained" in resource:
         found += contained.rows(resource)
         local: list[IndexRow] = []

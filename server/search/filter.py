@@ -11,7 +11,7 @@ Each node below tests one resource; `Chain`, `Has` and `Hierarchy` step to other
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +90,19 @@ class Updated:
 class Chain:
     """A row of `index` (a reference parameter) that points to a resource of `type` that satisfies `filter`.
 
-    Or, unless any resource of the type will do, to one that the resource itself contains: `contained.within`.
+    Or, unless any resource of the type will do, to one that the resource itself contains: `contained.within`. What
+    stands alone satisfies `seen` too: what is contained is seen by whoever sees the resource.
     """
 
     index: str
     type: str
     filter: Filter
+    seen: Filter = field(default_factory=lambda: And(()))
+
+    @property
+    def beyond(self) -> Filter:
+        """What is asked of a resource that stands alone."""
+        return self.filter if self.seen == And(()) else And((self.filter, self.seen))
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ class Search:
     """What the engine answers: resources of `type` that satisfy `filter`, a page of them, and what they include.
 
     `others` are further types, each with a filter of its own; then `sort` is by "_id", "_lastUpdated" or a `value`.
+    `seen` says what is asked of the resources of a type that come along, at every step.
     """
 
     type: str
@@ -70,6 +71,7 @@ class Search:
     follow: tuple[Follow, ...] = ()
     others: tuple[tuple[str, Filter], ...] = ()
     explain: bool = False
+    seen: Callable[[str], Filter] | None = None
 
     @property
     def parts(self) -> tuple[tuple[str, Filter], ...]:

@@ -289,5 +289,5 @@ async def test_a_role_that_may_not_complete_the_step_gets_no_file_by_trying(
     outsider = [practitioner("zoe"), role("zoe", mco="other")]
     await kept(client, *outsider)
     response = await advance(client, tasks[2], *await inside(client), actor="PractitionerRole/zoe")
-    assert (422, ["business-rule"]) == refusal(response)
+    assert (404, ["not-found"]) == refusal(response)
     assert (403, 403) == (await status(client, "PractitionerRole/zoe"), await status(client, BOB))

@@ -77,8 +77,9 @@ async def test_both_organizations_are_told_of_the_lead(here: httpx.AsyncClient) 
 @pytest.mark.requirement("NY-14")
 async def test_nobody_answers_a_proposal_of_their_own_nor_for_others(here: httpx.AsyncClient) -> None:
     task = await proposed(here, actor=PAT)
-    for actor in (PLAN, PAT, "Practitioner/pat", OLA, MEMBER):
+    for actor in (PLAN, PAT, "Practitioner/pat", MEMBER):
         assert (422, ["business-rule"]) == refusal(await respond(here, task, actor=actor)), actor
+    assert (404, ["not-found"]) == refusal(await respond(here, task, actor=OLA))
     assert {} == await lead(here)
     assert 200 == (await respond(here, task, actor="Practitioner/hal")).status_code
     assert HAL == (await lead(here))["lead"]

@@ -302,7 +302,7 @@ async def test_plan_is_shared_under_an_agreement_and_with_those_two(here: httpx.
         await read(here, actor)
     for actor in (OLA, "Organization/other-home", "Patient/m2"):
         response = await here.get(f"{MEMBER}/$comprehensive-plan", headers=acting(actor))
-        assert (403, ["forbidden"]) == refusal(response)
+        assert (404, ["not-found"]) == refusal(response)
     await kept(here, asa(end=day(-1)))
     assert (422, ["business-rule"]) == refusal(await here.get(f"{MEMBER}/$comprehensive-plan"))
     await read(here, asOf=day(-1))
@@ -312,7 +312,7 @@ async def test_member_of_one_alone_has_no_comprehensive_plan(here: httpx.AsyncCl
     await kept(here, patient("m2"), enrolled("Patient/m2", "ny-map", PLAN))
     assert (422, ["required"]) == refusal(await here.get("Patient/m2/$comprehensive-plan"))
     response = await here.get("Patient/m2/$comprehensive-plan", headers=acting(HAL))
-    assert (403, ["forbidden"]) == refusal(response)
+    assert (404, ["not-found"]) == refusal(response)
 
 
 @pytest.mark.requirement("NY-11")

@@ -29,21 +29,32 @@ def rule_of(program: Program) -> Rule | None:
 
 async def in_force(view: View, program: Program, parties: Sequence[str], at: int) -> str | None:
     """The agreement between two organizations at an instant, the one that began last; None where there is none."""
+    found = [one for one in await _of(view, program, parties[:1], at) if set(one.organizations) == set(parties)]
+    latest = max(found, key=lambda one: (period.starts(one.start, program.zone), one.contract), default=None)
+    return latest.contract if latest else None
+
+
+async def partners(view: View, program: Program, organizations: Sequence[str], at: int) -> frozenset[str]:
+    """The organizations with which any of these has an agreement in force at an instant."""
+    found = await _of(view, program, organizations, at)
+    return frozenset(party for one in found for party in one.organizations).difference(organizations)
+
+
+async def _of(view: View, program: Program, organizations: Sequence[str], at: int) -> list[Agreement]:
+    """The agreements that any of these organizations has in force at an instant."""
     rule = rule_of(program)
     if rule is None:
-        return None
+        return []
     templates = {part.parameters["uri"] for part in rule.parts}
-    found = [
+    return [
         one
-        for one in map(Agreement.of, (await view.facts("agreement", parties[:1]))[parties[0]])
+        for rows in (await view.facts("agreement", organizations)).values()
+        for one in map(Agreement.of, rows)
         if one.status == EXECUTED
         and rule.parameters["type"] in one.types
-        and set(one.organizations) == set(parties)
         and one.template in templates
         and period.holds([period.between(one.start, one.end, program.zone)], at)
     ]
-    latest = max(found, key=lambda one: (period.starts(one.start, program.zone), one.contract), default=None)
-    return latest.contract if latest else None
 
 
 async def sound(

@@ -98,7 +98,7 @@ class Compiler:
         """What is led to, or what the resource itself contains of it."""
         index = filter.index
         found = await self._equal(
-            index, [key(index, each) for each in await self._references(filter.type, filter.filter)]
+            index, [key(index, each) for each in await self._references(filter.type, filter.beyond)]
         )
         if filter.filter == ALL or MARK in index or not await self._is_there(led(index, filter.type)):
             return found

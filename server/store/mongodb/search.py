@@ -181,7 +181,7 @@ class _Finder:
             for each in self.search.follow:
                 if first or each.iterate:
                     step.update((one["reference"], one) for one in await self._followed(each, frontier))
-            new = [document for reference, document in step.items() if reference not in seen]
+            new = await self._seen([document for reference, document in step.items() if reference not in seen])
             new.sort(key=_born)
             frontier = [document["reference"] for document in new]
             seen.update(frontier)
@@ -190,6 +190,17 @@ class _Finder:
             if len(found) > INCLUDE_LIMIT:
                 return tuple(found[:INCLUDE_LIMIT]), (NOT_ALL,)
         return tuple(found), ()
+
+    async def _seen(self, documents: list[Document]) -> list[Document]:
+        """Those that may come along."""
+        if self.search.seen is None:
+            return documents
+        kept: list[Document] = []
+        for type in sorted({document["type"] for document in documents}):
+            named = [document["reference"] for document in documents if document["type"] == type]
+            condition = await self.compiler.matching(type, self.search.seen(type))
+            kept += await self.reads.all({**condition, "reference": {"$in": named}}, WHOLE)
+        return kept
 
     async def _followed(self, follow: Follow, frontier: list[str]) -> list[Document]:
         """The resources that a step leads to."""

@@ -251,7 +251,7 @@ class Compiler:
         return f"(SELECT max(v.seq) FROM versions v WHERE v.rid = {rid}{until})"
 
     def _chain_set(self, type: str, filter: Chain) -> str:
-        targets = self._targets(filter.type, filter.filter)
+        targets = self._targets(filter.type, filter.beyond)
         where = f"name = {self.name(filter.index)} AND key = target"
         found = self.rows("rid", where, through=targets, table=self.table(filter.index))
         inner = self._contained(filter)
@@ -260,7 +260,7 @@ class Compiler:
     def _chain_probe(self, type: str, filter: Chain) -> str:
         where = f"rid = m.rid AND name = {self.name(filter.index)}"
         keys = self.rows("key AS rid", where, by_rid=True, table=self.table(filter.index))
-        found = self._steps(keys, filter.type, filter.filter)
+        found = self._steps(keys, filter.type, filter.beyond)
         inner = self._contained(filter)
         return f"({found} OR {self.probe(type, inner)})" if inner else found
 

@@ -145,13 +145,26 @@ class _Finder:
             for each in self.search.follow:
                 if first or each.iterate:
                     step.update(dict.fromkeys(self._followed(each, frontier)))
-            frontier = [rid for rid in step if rid not in seen]
+            frontier = self._seen([rid for rid in step if rid not in seen])
             seen.update(frontier)
             found += frontier
             first = False
             if len(found) > INCLUDE_LIMIT:
                 return tuple(self.tables.versions(found[:INCLUDE_LIMIT], self.at)), (NOT_ALL,)
         return tuple(self.tables.versions(found, self.at)), ()
+
+    def _seen(self, rids: list[int]) -> list[int]:
+        """Those that may come along."""
+        if self.search.seen is None or not rids:
+            return rids
+        compiler = Compiler(self.tables, self.at)
+        chosen = f"SELECT value AS rid FROM json_each({compiler.bind(json.dumps(rids))})"
+        parts = [
+            f"SELECT m.rid FROM ({chosen}) m WHERE {compiler.living(type, 'm.rid')} AND "
+            f"{compiler.probe(type, self.search.seen(type))}"
+            for type in self.tables.types(rids)
+        ]
+        return self.tables.rids(f"{' UNION '.join(parts)} ORDER BY 1", compiler.bindings)
 
     def _followed(self, follow: Follow, rids: Sequence[int]) -> Iterable[int]:
         compiler = Compiler(self.tables, self.at)

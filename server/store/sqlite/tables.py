@@ -203,6 +203,14 @@ class Tables:
             )
         return position
 
+    def types(self, rids: Sequence[int]) -> list[str]:
+        """The types of resources that were written once."""
+        sql = (
+            "SELECT DISTINCT c.type FROM json_each(?) m CROSS JOIN changes c ON c.seq = "
+            "(SELECT max(v.seq) FROM versions v WHERE v.rid = m.value)"
+        )
+        return sorted(type for (type,) in self.connection.execute(sql, (json.dumps(rids),)))
+
     def versions(self, rids: Sequence[int], at: Position | None = None) -> list[Version]:
         """The versions of these resources at the position, in this order; what does not exist then is left out."""
         return [version for _, version in self.by_rid(rids, at)]

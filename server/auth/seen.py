@@ -1,0 +1,159 @@
+"""Seen: the state at a position, as one caller sees it. What is hidden is, to whoever asks, not there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from server.auth.sight import Sight, patients
+from server.fhir import body
+from server.fhir.reference import local
+from server.ledger import Change, Fact, Position, Version, View
+from server.outcome import Problem
+from server.search.filter import ALL, And, Ids
+from server.search.holds import Judge, Rows
+
+MOST = 1000  # ids that an engine is asked about at once
+FEW = 8  # resources that are rather judged one by one
+SEARCHED = 10_000  # matches of a condition that are looked through for those that are seen
+
+
+class Seen:
+    """What of a view is seen, a resource at a time or many at once."""
+
+    def __init__(self, view: View, sight: Sight, rows: Rows) -> None:
+        self.view = view
+        self.sight = sight
+        self.judge = Judge(view, rows)
+        self._known: dict[str, bool] = {}
+
+    async def sees(self, version: Version) -> bool:
+        """Whether a version is seen, by what it says itself; a deletion says nothing."""
+        if version.body is None:
+            return False
+        if version.type == "Binary":
+            return await self._sees_context(version)
+        return await self.judge.version(self.sight.known(version.type), version)
+
+    async def _sees_context(self, version: Version) -> bool:
+        """A Binary is as its securityContext is. https://hl7.org/fhir/R4/binary.html#security"""
+        context = body.loads(version.body or b"").get("securityContext", {})
+        named = local(context.get("reference", ""))
+        found = await self.view.read(named.type, named.id) if named and named.type != "Binary" else None
+        return found is not None and await self.sees(found)
+
+    async def of(self, references: Iterable[str]) -> set[str]:
+        """Those of these resources that are there, and seen."""
+        references = list(references)
+        await self._learn([one for one in references if one not in self._known])
+        return {one for one in references if self._known[one]}
+
+    async def _learn(self, references: Sequence[str]) -> None:
+        if len(references) <= FEW:
+            found = await self.view.read_many(references) if references else {}
+            self._known |= {one: one in found and await self.sees(found[one]) for one in references}
+            return
+        ids: dict[str, list[str]] = {}
+        for one in references:
+            self._known[one] = False
+            ids.setdefault(one.partition("/")[0], []).append(one.partition("/")[2])
+        for type, wanted in ids.items():
+            for start in range(0, len(wanted), MOST):
+                await self._ask(type, tuple(wanted[start : start + MOST]))
+
+    async def _ask(self, type: str, ids: tuple[str, ...]) -> None:
+        found = await self.view.search(type, And((Ids(ids), self.sight.clause(type))), len(ids))
+        self._known |= dict.fromkeys((one.reference for one in found), True)
+
+
+class SeenView:
+    """A View of what is seen. `facts` are of what is seen too, but for a decide: rules judge over everything."""
+
+    def __init__(self, view: View, seen: Seen, *, decides: bool, own: Collection[str] = ()) -> None:
+        self._view = view
+        self._seen = seen
+        self._decides = decides
+        self._own = own  # what the caller writes itself
+
+    @property
+    def position(self) -> Position:
+        return self._view.position
+
+    async def read(self, type: str, id: str) -> Version | None:
+        return (await self.read_many([f"{type}/{id}"])).get(f"{type}/{id}")
+
+    async def read_many(self, references: Iterable[str]) -> dict[str, Version]:
+        found = await self._view.read_many(references)
+        standing = [one.reference for one in found.values() if one.body is not None and one.reference not in self._own]
+        kept = (await self._seen.of(standing)).union(self._own)
+        return {reference: one for reference, one in found.items() if one.reference in kept}
+
+    async def vread(self, type: str, id: str, position: Position) -> Version | None:
+        found = await self._view.vread(type, id, position)
+        return found if found is not None and await self.read(type, id) and await self._seen.sees(found) else None
+
+    async def search(self, type: str, filter: Any, limit: int) -> list[Version]:
+        sight = self._seen.sight
+        asked, clause = sight.guarded(filter), sight.clause(type)
+        if clause == ALL:
+            return await self._view.search(type, asked, limit)
+        if self._decides:
+            found = await self._looked_through(type, asked)
+            seen = await self._seen.of(one.reference for one in found)
+            return [one for one in found if one.reference in seen][:limit]
+        return await self._view.search(type, And((asked, clause)), limit)
+
+    async def _looked_through(self, type: str, filter: Any) -> list[Version]:
+        """All that a condition finds."""
+        found = await self._view.search(type, filter, SEARCHED + 1)
+        if len(found) > SEARCHED:
+            raise Problem.of("too_costly", f"The condition finds more than {SEARCHED} {type}s: narrow it")
+        return found
+
+    async def facts(self, kind: str, keys: Iterable[str]) -> dict[str, list[Fact]]:
+        found = await self._view.facts(kind, keys)
+        if self._decides:
+            return found
+        sources = {fact.source for facts in found.values() for fact in facts}
+        seen = await self._seen.of(sorted(sources))
+        return {key: [fact for fact in facts if fact.source in seen] for key, facts in found.items()}
+
+    def with_(self, changes: Sequence[Change]) -> View:
+        own = {*self._own, *(change.reference for change in changes)}
+        return SeenView(self._view.with_(changes), self._seen, decides=self._decides, own=own)
+
+
+async def check_writes(seen: Seen, after: Seen, changes: Sequence[Change]) -> None:
+    """Refuse changes of what the caller does not see, or that it would not see; their rows are filled.
+
+    Problem conflict (409) for an id that is not free, forbidden (403) for what is about a patient whom it does not see.
+    """
+    there = await seen.view.read_many([change.reference for change in changes])
+    standing = {reference for reference, version in there.items() if version.body is not None}
+    hidden = standing - await seen.of(sorted(standing))
+    for change in changes:
+        if change.reference in hidden:
+            raise Problem.conflict(f"{change.type} takes no resource by the id {change.id!r}: POST gives one an id")
+    made = {change.reference for change in changes} - standing
+    for change in changes:
+        if change.resource is not None:
+            await _check_written(seen, after, change, made)
+
+
+async def _check_written(seen: Seen, after: Seen, change: Change, made: Collection[str]) -> None:
+    sight, named = seen.sight, patients(change)
+    asked = [one for one in named if one not in made]
+    if missing := sorted(set(asked) - await seen.of(asked)):
+        raise Problem.of(
+            "forbidden",
+            f"{sight.actor} has no {' nor '.join(missing)} to write about: only a member of its own, and one of whom "
+            "a Task or a Communication tells it",
+            change.type,
+        )
+    if named and not await after.judge.change(sight.known(change.type), change):
+        raise Problem.of(
+            "forbidden",
+            f"{sight.actor} would not see this {change.type} itself: enrol the member first (EpisodeOfCare), or name "
+            "the organization as who keeps it",
+            change.type,
+        )

@@ -1,0 +1,266 @@
+"""Sight: what one caller sees, as a filter of each resource type: the one oracle of every path.
+
+https://hl7.org/fhir/R4/compartmentdefinition-patient.html, https://hl7.org/fhir/R4/security.html#access
+
+An organization sees its own members, with all that is in their compartments, and whatever names it. Where another has a
+member too, in a program that shares under an agreement, it sees what that one keeps while they have one in force. What
+is in no patient's compartment is everybody's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache, lru_cache
+from typing import NamedTuple
+
+from server.auth.access import Acting, Gate
+from server.ledger import Change
+from server.outcome import Problem
+from server.search import keeper, query
+from server.search.filter import ALL, And, Chain, Equal, Filter, Has, Hierarchy, Ids, Not, Or, Present
+from server.search.parameter import Parameter, parameters
+
+NOBODY = Or(())
+PATIENT = "Patient"
+PARTIES = ("Organization", "PractitionerRole", "Practitioner", "CareTeam")
+ANY = 50  # a reference parameter with more targets than this is of whatever there is
+STAFF = "PractitionerRole.organization"
+
+# Those are of others, by what they hold or name; without a patient's name they are not everybody's
+INDIRECT = frozenset(
+    {"AdverseEvent", "AuditEvent", "Basic", "Binary", "Bundle", "DeviceUseStatement", "EnrollmentResponse", "Group"}
+    | {"Linkage", "List", "MessageHeader", "Parameters", "PaymentNotice", "PaymentReconciliation", "Provenance"}
+    | {"Schedule", "Subscription", "SupplyRequest", "VerificationResult"}
+)
+# Those may name many patients: who does not see one of them does not see whom they name
+OF_MANY: Mapping[str, tuple[str, ...]] = {
+    "Account": ("patient",),
+    "AuditEvent": ("patient", "entity"),
+    "Group": ("member",),
+    "List": ("patient", "item"),
+    "Person": ("patient",),
+}
+# That two organizations have the member, both know: without that they could make no agreement
+UNGATED = frozenset({PATIENT, "EpisodeOfCare"})
+
+ENROLLED = ("status:not", "entered-in-error,cancelled")
+ADDRESSED = (  # whoever is asked to do something for a member, or is told of it, sees the Patient
+    ("Task", ("status:not", "entered-in-error,cancelled,rejected")),
+    ("Communication", ("status:not", "entered-in-error,not-done")),
+)
+
+
+class Sight:
+    """What an actor sees. Two of the same Acting see the same."""
+
+    def __init__(self, acting: Acting) -> None:
+        self.actor = acting.actor
+        self._organizations = acting.organizations
+        self._persons = acting.persons
+        self._gates = acting.gates
+        self._is_patient = self.actor.startswith(f"{PATIENT}/")
+        self._found: dict[str, Filter] = {}
+        self.members = self._members()
+
+    def clause(self, type: str) -> Filter:
+        """What a resource of a type satisfies that is seen in lists."""
+        if type not in self._found:
+            self._found[type] = self._of(type)
+        return self._found[type]
+
+    def known(self, type: str) -> Filter:
+        """What one satisfies that is seen by whoever knows its id: a Patient too whom nobody has enrolled yet."""
+        return Or((self.clause(type), _NOBODYS)) if type == PATIENT and not self._is_patient else self.clause(type)
+
+    def guarded(self, filter: Filter) -> Filter:
+        """A search's filter, none of whose steps leads through what is not seen."""
+        match filter:
+            case And(filters) | Or(filters):
+                return filter.__class__(tuple(map(self.guarded, filters)))
+            case Not(negated):
+                return Not(self.guarded(negated))
+            case Chain(index, type, beyond):
+                return Chain(index, type, self.guarded(beyond), self.clause(type))
+            case Has(type, index, beyond):
+                return Has(type, index, And((self.guarded(beyond), self.clause(type))))
+            case Hierarchy(parent=parent) if self.clause(parent.partition(".")[0]) != ALL:
+                raise Problem.of(
+                    "forbidden",
+                    f"What is above or below another by {parent} leads through what {self.actor} may not see",
+                )
+        return filter
+
+    def _of(self, type: str) -> Filter:
+        if type == PATIENT:
+            return Or((self.members, *self._addressed()))
+        naming = _patients(type)
+        if not naming and type not in INDIRECT:
+            return ALL
+        own = Or(tuple(self._own(type)))
+        of_members = Or(tuple(Chain(index, PATIENT, self.members) for index in naming))
+        found = Or((*own.filters, self._shared(type, of_members, own), *_of_none(type, naming)))
+        return And((found, *self._all_seen(type)))
+
+    def _shared(self, type: str, of_members: Or, own: Or) -> Filter:
+        """What is in a member's compartment, as far as whoever else has the member lets it be seen."""
+        closed = self._closed()
+        if type in UNGATED or closed is None:
+            return of_members
+        is_open = And((self.members, Not(closed)))
+        partners = sorted({partner for gate in self._gates for partner in gate.partners})
+        kept = [one for index in _parties(type) for one in _naming(index, partners)] if partners else []
+        nobodys = Not(Or(tuple(Present(index.name) for index in _parties(type))))
+        return Or(
+            (
+                *(Chain(index, PATIENT, is_open) for index in _patients(type)),
+                And((of_members, Or((*kept, nobodys)))),
+            )
+        )
+
+    def _own(self, type: str) -> Iterator[Filter]:
+        """What names the actor or its organizations, by who keeps it where that is said."""
+        kept, others = _keepers(type), _named(type)
+        if kept:
+            yield from self._us(kept)
+            if others:
+                yield And((Not(Or(tuple(Present(index.name) for index in kept))), Or(tuple(self._us(others)))))
+        else:
+            yield from self._us(others)
+
+    def _us(self, indexes: Sequence[Named]) -> Iterator[Filter]:
+        for index in indexes:
+            yield from _naming(index, self._organizations, self._persons)
+
+    def _members(self) -> Filter:
+        """The Patients that are the actor's own."""
+        if self._is_patient:
+            return Ids((self.actor.partition("/")[2],))
+        us = tuple(self._us([_index("Patient", "organization"), _index("Patient", "general-practitioner")]))
+        teams = self._us([_index("CareTeam", "participant")])
+        on_a_team = Has("CareTeam", "CareTeam.patient", And((_asked("CareTeam", _NO_MISTAKE), Or(tuple(teams)))))
+        enrolled = Has("EpisodeOfCare", "EpisodeOfCare.patient", self._episodes())
+        return Or((*((enrolled,) if self._organizations else ()), *us, on_a_team))
+
+    def _episodes(self) -> Filter:
+        return And((Equal("EpisodeOfCare.organization", self._organizations), _asked("EpisodeOfCare", ENROLLED)))
+
+    def _addressed(self) -> Iterator[Filter]:
+        if not self._is_patient:
+            for type, status in ADDRESSED:
+                yield Has(type, f"{type}.patient", And((Or(tuple(self._own(type))), _asked(type, status))))
+
+    def _closed(self) -> Filter | None:
+        """The members that another organization has too, and may keep to itself what it keeps of them."""
+        if not self._organizations or not self._gates:
+            return None
+        return Or(tuple(map(self._closed_by, self._gates)))
+
+    def _closed_by(self, gate: Gate) -> Filter:
+        with_us = tuple(sorted({*self._organizations, *gate.partners}))
+        ours = And((_of_types(gate.types), self._episodes()))
+        theirs = (_of_types(gate.others), _asked("EpisodeOfCare", ENROLLED))
+        other = And((*theirs, Not(Equal("EpisodeOfCare.organization", with_us))))
+        return And(tuple(Has("EpisodeOfCare", "EpisodeOfCare.patient", one) for one in (ours, other)))
+
+    def _all_seen(self, type: str) -> Iterator[Filter]:
+        for code in OF_MANY.get(type, ()):
+            yield Not(Chain(parameters(type)[code].index, PATIENT, Not(self.clause(PATIENT))))
+
+
+@lru_cache(256)
+def sight(acting: Acting) -> Sight:
+    """The sight of whoever acts so."""
+    return Sight(acting)
+
+
+def patients(change: Change) -> list[str]:
+    """The Patients whose a resource would be, itself where it is one; its rows are filled."""
+    if change.type == PATIENT:
+        return [change.reference]
+    indexes = {*_patients(change.type), *(_index(change.type, code).name for code in OF_MANY.get(change.type, ()))}
+    named = (key for index, key in change.rows or () if index in indexes and isinstance(key, str))
+    return list(dict.fromkeys(key for key in named if key.startswith(f"{PATIENT}/")))
+
+
+class Named(NamedTuple):
+    """An index of references, and the types that they may be to."""
+
+    name: str
+    targets: frozenset[str]
+
+
+def _index(type: str, code: str) -> Named:
+    parameter = parameters(type)[code]
+    return Named(parameter.index, parameter.targets)
+
+
+def _naming(index: Named, organizations: Collection[str], persons: Collection[str] = ()) -> Iterator[Filter]:
+    """What names organizations, or those who work there, or a team that they keep."""
+    keys = tuple(one for one in (*organizations, *persons) if one.partition("/")[0] in index.targets)
+    if keys:
+        yield Equal(index.name, keys)
+    if not organizations:
+        return
+    staff = Equal(STAFF, tuple(organizations))
+    if "PractitionerRole" in index.targets:
+        yield Chain(index.name, "PractitionerRole", staff)
+    if "Practitioner" in index.targets:
+        yield Chain(index.name, "Practitioner", Has("PractitionerRole", "PractitionerRole.practitioner", staff))
+    if "CareTeam" in index.targets:
+        yield Chain(index.name, "CareTeam", Equal("CareTeam:managingOrganization", tuple(organizations)))
+
+
+@cache
+def _patients(type: str) -> tuple[str, ...]:
+    """The indexes by which a resource of a type names a patient whose it may be."""
+    found = {code: one for code, one in _references(type).items() if PATIENT in one.targets}
+    beside = {"subject", "signer"} if "patient" in found else ()  # the same as "patient"; who signs a Contract
+    return tuple(one.index for code, one in found.items() if code not in beside)
+
+
+@cache
+def _named(type: str) -> tuple[Named, ...]:
+    """The indexes by which it names who does, asks or receives something."""
+    return tuple(
+        Named(one.index, one.targets) for one in _references(type).values() if not one.targets.isdisjoint(PARTIES)
+    )
+
+
+def _keepers(type: str) -> tuple[Named, ...]:
+    return tuple(Named(index, frozenset(PARTIES)) for index in keeper.indexes(type))
+
+
+def _parties(type: str) -> tuple[Named, ...]:
+    return _keepers(type) or _named(type)
+
+
+def _references(type: str) -> dict[str, Parameter]:
+    found = parameters(type).items()
+    return {code: one for code, one in found if one.kind == "reference" and len(one.targets) <= ANY}
+
+
+def _of_none(type: str, naming: Sequence[str]) -> Iterator[Filter]:
+    """What is in no patient's compartment."""
+    if type not in INDIRECT:
+        yield Not(Or(tuple(map(Present, naming))))
+
+
+def _asked(type: str, *criteria: tuple[str, str]) -> Filter:
+    return query.parse(type, criteria, base_url="", lenient=False).filter
+
+
+def _of_types(tokens: Collection[str]) -> Filter:
+    return _asked("EpisodeOfCare", ("type", ",".join(sorted(tokens))))
+
+
+_NO_MISTAKE = ("status:not", "entered-in-error")
+_NOBODYS = Not(
+    Or(
+        (
+            Has("EpisodeOfCare", "EpisodeOfCare.patient", ALL),
+            Has("CareTeam", "CareTeam.patient", ALL),
+            Present("Patient.organization"),
+            Present("Patient.general-practitioner"),
+        )
+    )
+)

@@ -1,0 +1,85 @@
+"""Holds: does one resource satisfy a filter that steps to others? Asked of a view, step by step.
+
+An engine finds all that satisfies a filter in its index. What no index has is judged here, by the rows that it would
+have: a version that holds no more, and one that is yet to be written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from server.fhir import body
+from server.ledger import Change, IndexRow, Resource, Version, View
+from server.outcome import Problem
+from server.search.filter import ALL, And, Chain, Equal, Filter, Has, Not, Or
+from server.search.match import matches
+
+MOST = 1000  # resources of one type that name another
+
+Rows = Callable[[Resource], Sequence[IndexRow]]
+
+
+class Candidate(NamedTuple):
+    """A resource to be judged, by its rows."""
+
+    reference: str
+    updated: int  # microseconds since the epoch
+    rows: Sequence[IndexRow]
+
+    def named(self, index: str, type: str) -> list[str]:
+        """The resources of a type that it names in an index."""
+        start = f"{type}/"
+        return [key for name, key in self.rows if name == index and isinstance(key, str) and key.startswith(start)]
+
+
+class Judge:
+    """Judges by the state of one view. What a step asked of a resource once is not asked again."""
+
+    def __init__(self, view: View, rows: Rows) -> None:
+        self.view = view
+        self.rows = rows
+        self._known: dict[tuple[str, Filter], bool] = {}
+
+    async def version(self, filter: Filter, version: Version) -> bool:
+        """Whether a version that is no deletion satisfies a filter."""
+        rows = () if filter == ALL else self.rows(body.loads(version.body or b""))
+        return await self.holds(filter, Candidate(version.reference, version.at, rows))
+
+    async def change(self, filter: Filter, change: Change) -> bool:
+        """Whether what is to be written, whose rows are filled, satisfies a filter."""
+        return await self.holds(filter, Candidate(change.reference, 0, change.rows or ()))
+
+    async def holds(self, filter: Filter, one: Candidate) -> bool:
+        match filter:
+            case And(filters):
+                return all([await self.holds(each, one) for each in filters])
+            case Or(filters):
+                for each in filters:
+                    if await self.holds(each, one):
+                        return True
+                return False
+            case Not(negated):
+                return not await self.holds(negated, one)
+            case Chain(index, type):
+                return await self._leads(one.named(index, type), filter.beyond)
+            case Has(type, index, beyond):
+                return await self._is_named(one, type, index, beyond)
+        type, _, id = one.reference.partition("/")
+        return matches(filter, type, id, one.updated, one.rows)
+
+    async def _leads(self, references: Iterable[str], filter: Filter) -> bool:
+        found = await self.view.read_many(dict.fromkeys(references))
+        return any([await self._once(filter, version) for version in found.values() if version.body is not None])
+
+    async def _is_named(self, one: Candidate, type: str, index: str, filter: Filter) -> bool:
+        naming = await self.view.search(type, Equal(index, (one.reference,)), MOST + 1)
+        if len(naming) > MOST:
+            raise Problem.of("too_costly", f"More than {MOST} resources of the type {type} name {one.reference}")
+        return any([await self._once(filter, version) for version in naming])
+
+    async def _once(self, filter: Filter, version: Version) -> bool:
+        asked = (version.reference, filter)
+        if asked not in self._known:
+            self._known[asked] = await self.version(filter, version)
+        return self._known[asked]
