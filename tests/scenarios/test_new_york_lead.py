@@ -435,7 +435,7 @@ async def test_care_manager_of_an_agency_leads_for_the_health_home(here: httpx.A
         branch = {**organization("Organization/branch"), "partOf": {"reference": HOME}}
         await kept(here, branch, *agency(partOf={"reference": "Organization/branch"}))
     task = await proposed(here, lead=AMY)
-    assert (422, ["business-rule"]) == refusal(await respond(here, task, actor=AGENCY))
+    assert (404, ["not-found"]) == refusal(await respond(here, task, actor=AGENCY))
     assert 200 == (await respond(here, task)).status_code
     found = await lead(here)
     assert (AMY, HOME) == (found["lead"], found["organization"])
