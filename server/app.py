@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from server import catalog, guide, log, lookout, metrics
 from server.coordination.facts import facts
 from server.coordination.rule import rules as care_rules
+from server.fhir import body
 from server.fhir.definition import RESOURCE_TYPES
 from server.fhir.reference import PATH, BaseUrl, under
 from server.interactions import exchange, openapi, write
@@ -275,6 +276,7 @@ class Invoked:
             gone=request.gone,
             size=len(request.parsed.source) if request.parsed else 0,
             tell=request.tell,
+            perform=partial(_perform, server, request),
         )
         answer = await self.operation.function(call)
         if answer.table is not None:
@@ -289,6 +291,18 @@ class Invoked:
     def _inputs(self, request: exchange.Request) -> Inputs:
         sent = request.body() if request.parsed is not None or request.content else None
         return self.operation.inputs(sent, request.parameters, request.base_url)
+
+
+async def _perform(server: Server, request: exchange.Request, bundle: Resource, key: str | None) -> Resource:
+    """What the base answers to a Bundle by whoever made a request."""
+    headers = {name: request.headers[name] for name in (b"x-provenance",) if name in request.headers}
+    if key:
+        headers[b"idempotency-key"] = key.encode("latin-1")
+    headers[b"prefer"] = b"return=minimal"
+    content = await asyncio.to_thread(body.dumps, bundle)
+    asked = exchange.Request("POST", exchange.locate(""), request.base_url, (), headers, request.caller, content)
+    found: Resource = body.loads((await server.perform(asked)).body)
+    return found
 
 
 @asynccontextmanager

@@ -8,11 +8,11 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 import uvicorn
@@ -20,6 +20,8 @@ from pydantic import ValidationError
 from rich.console import Console
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
+from mappings.csv_file import Row
+from mappings.table import Table
 from server import log, metrics
 from server.app import opened, places, server_of
 from server.auth.access import SYSTEM
@@ -28,10 +30,12 @@ from server.coordination.write import AS_RECORDED
 from server.ledger import micros
 from server.load import shipped
 from server.load.load import load
-from server.load.report import Report, progress, steps
+from server.load.report import SHOWN, Report, counting, progress, steps
 from server.load.source import files
+from server.load.table import Rejections, converted, count, export_table, load_table, named
 from server.operations import oversight, roster
 from server.operations.roster import Asked, Roster, Watch
+from server.operations.tabular import Applied
 from server.outcome import Problem
 from server.protocol import BoundedProtocol
 from server.settings import DEFAULT, Settings, cores
@@ -100,11 +104,15 @@ def load_command(
         bool, typer.Option("--examples/--no-examples", help="Take a package's examples, people made up, as well.")
     ] = True,
     workers: Annotated[int, typer.Option(min=1, help="Processes that parse, validate and index.")] = cores(),
-    report: Annotated[Path | None, typer.Option(help="Write every refusal here, as NDJSON.")] = None,
     partition: Partition = DEFAULT,
+    report: Annotated[Path | None, typer.Option(help="Write every refusal here, as NDJSON; of a table as CSV.")] = None,
+    table: Annotated[str | None, typer.Option(help="The files are rows of this table: docs/tables.md.")] = None,
 ) -> None:
-    """Load Bundles, NDJSON and FHIR packages into the store that CAREPLAN_STORE names: docs/loading.md."""
+    """Load Bundles, NDJSON, FHIR packages and tables into the store that CAREPLAN_STORE names: docs/loading.md."""
     settings = settings_of_environment()
+    if table is not None:
+        _load_tables(settings, partition, table, paths, report, AS_RECORDED if as_recorded else None)
+        return
     try:
         with _refusals_told():
             if report is not None:
@@ -157,6 +165,98 @@ async def _checked(settings: Settings, partition: str, asked: Asked, keep: bool,
             return await roster.kept(server.repository, SYSTEM, asked, watch)
         now = micros(datetime.now(UTC))
         return await roster.read(server.repository, SYSTEM, asked, When(now), watch)
+
+
+def _load_tables(
+    settings: Settings,
+    partition: str,
+    name: str,
+    paths: list[Path],
+    report: Path | None,
+    override: Mapping[str, Any] | None,
+) -> None:
+    try:
+        with _refusals_told():
+            applied = asyncio.run(_tables_loaded(settings, partition, named(name), paths, report, override))
+    except KeyboardInterrupt:
+        typer.echo("Broken off: the same command goes on from here", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(f"{applied.taken:,} rows taken, {applied.written:,} of them written; {applied.rejected:,} rejected")
+    raise typer.Exit(1 if applied.rejected else 0)
+
+
+async def _tables_loaded(
+    settings: Settings,
+    partition: str,
+    table: Table,
+    paths: list[Path],
+    report: Path | None,
+    override: Mapping[str, Any] | None,
+) -> Applied:
+    """Every file is read to its end before the first row of any counts."""
+    total, whole = sum(count(table, path) for path in paths), Applied()
+    rejections = _Told(table, report)
+    async with opened(settings, partition) as server:
+        await shipped.programs(server)
+        with counting("rows", total) as watch:
+            for path in paths:
+                applied = await load_table(server, table, path, rejections.add, watch, override)
+                whole.taken += applied.taken
+                whole.written += applied.written
+                whole.rejected += applied.rejected
+        rejections.close()
+    return whole
+
+
+class _Told(Rejections):
+    """Rejections of which the first are printed too."""
+
+    shown = 0
+
+    def add(self, row: Row) -> None:
+        super().add(row)
+        self.shown += 1
+        if self.shown <= SHOWN:
+            typer.echo(f"rejected line {row.line}: {'; '.join(one.why for one in row.wrong)}", err=True)
+
+
+@app.command("convert")
+def convert_command(
+    path: Annotated[Path, typer.Argument(help="A CSV file.")],
+    table: Annotated[str, typer.Option(help="The table that it is of: docs/tables.md.")],
+    report: Annotated[Path | None, typer.Option(help="Write the rows that are wrong here, as CSV.")] = None,
+) -> None:
+    """Write the transactions that a table's rows become to standard output, one a line; nothing is stored."""
+    with _refusals_told():
+        meant = named(table)
+        count(meant, path)
+        rejections = _Told(meant, report)
+        for line in converted(meant, path, rejections.add):
+            sys.stdout.buffer.write(line)
+        rejections.close()
+    sys.stdout.flush()
+    raise typer.Exit(1 if rejections.shown else 0)
+
+
+@app.command("export")
+def export_command(
+    table: Annotated[str, typer.Option(help="Which table: docs/tables.md.")],
+    out: Annotated[Path | None, typer.Option(help="Write it here; default: standard output.")] = None,
+    partition: Partition = DEFAULT,
+) -> None:
+    """Write what is stored as a table, as of one position, while the server runs."""
+    with _refusals_told():
+        meant = named(table)
+        with out.open("w", encoding="utf-8", newline="") if out else nullcontext(sys.stdout) as file:
+            number = asyncio.run(_exported(settings_of_environment(), partition, meant, file))
+    if out:
+        typer.echo(f"{number:,} rows written")
+
+
+async def _exported(settings: Settings, partition: str, table: Table, out: TextIO) -> int:
+    async with opened(settings, partition) as server:
+        with counting("rows") as watch:
+            return await export_table(server, table, out, watch)
 
 
 @app.command("verify")

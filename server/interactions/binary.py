@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from server.fhir import body, xml
@@ -40,6 +41,12 @@ def is_read(method: str, place: Place) -> bool:
 def is_written(method: str, place: Place) -> bool:
     """True where the body may be content of its own."""
     return place.type == "Binary" and (method, place.shape) in {("POST", TYPE), ("PUT", TYPE), ("PUT", INSTANCE)}
+
+
+def is_taken(definition: Mapping[str, Any], headers: Headers) -> bool:
+    """True where an operation takes a Binary, and the body is text that is to be one."""
+    declared = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    return declared == b"text/csv" and any(one.get("type") == "Binary" for one in definition.get("parameter", ()))
 
 
 def answered(request: Request, response: Response, stored: bytes) -> bytes:

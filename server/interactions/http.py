@@ -180,7 +180,7 @@ class Base:
         content = await _received(receive, self.max_body, self.patience)
         if (packed := headers.get(b"content-encoding")) is not None:
             content = await coding.decoded(content, packed, self.max_body)
-        if content and binary.is_written(method, place):
+        if content and (binary.is_written(method, place) or self._is_table(place, headers)):
             content = await _aside(partial(binary.wrapped, place, headers), content)
         elif content:
             check = check_form if shape in SEARCHES else check_patch_type if method == "PATCH" else check_content_type
@@ -188,6 +188,11 @@ class Base:
             if is_xml(headers.get(b"content-type")):
                 content = await _aside(xml.read, content)
         return content
+
+    def _is_table(self, place: Place, headers: Headers) -> bool:
+        """True of text that an operation takes in the place of a Binary."""
+        operation = self.server.operations.get(place.operation) if place.operation else None
+        return operation is not None and binary.is_taken(operation.definition, headers)
 
 
 @lru_cache(256)

@@ -49,7 +49,7 @@ async def load(
     report = Report()
     found = files(paths)
     if override is not None:
-        server = replace(server, repository=_Overriding(server.repository, override))
+        server = overriding(server, override)
     loading = _Loading(server, report, await server.repository.head(SYSTEM))
     with _executor(found, workers, server.repository.projections) as executor:
         try:
@@ -109,6 +109,11 @@ async def _ahead(executor: Executor, todo: Iterator[Chunk], depth: int) -> Async
         if waiting and (chunk is None or len(waiting) >= depth):
             first, prepared = waiting.popleft()
             yield first, await prepared
+
+
+def overriding(server: Server, override: Mapping[str, Any]) -> Server:
+    """The server, with an override on every commit that names none."""
+    return replace(server, repository=_Overriding(server.repository, override))
 
 
 class _Overriding(Repository):

@@ -78,6 +78,16 @@ def progress(total: int, console: Console) -> Iterator[Watch]:
 
 
 @contextmanager
+def counting(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """A bar, on a terminal, for a task that tells how many more of something are done."""
+    columns = [BarColumn(), TaskProgressColumn(), TextColumn(f"{{task.completed:,}} {what}"), TimeRemainingColumn()]
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda more: bar.advance(task, more)
+
+
+@contextmanager
 def steps(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar for a task that tells (done, of) of something."""
     columns = [BarColumn(), TaskProgressColumn(), TextColumn(f"{{task.completed:,}} {what}"), TimeRemainingColumn()]

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from server.auth.access import SYSTEM, Caller
 from server.fhir import datatype
-from server.ledger import Change, Commit, Cursor, Decide, Fact, Position, Version, View, micros
+from server.ledger import Change, Commit, Cursor, Decide, Fact, Position, Resource, Version, View, micros
 from server.operations import parameters
 from server.operations.parameters import Inputs
 from server.outcome import Problem
@@ -41,6 +41,7 @@ class Call:
     gone: Callable[[], Awaitable[None]] | None = None  # returns once the client is gone; None: it does not wait
     size: int = 0  # characters of the body
     tell: Callable[[str], None] | None = None  # says how far it is to whoever asks meanwhile; None: nobody does
+    perform: Callable[[Resource, str | None], Awaitable[Resource]] | None = None  # a Bundle, with an Idempotency-Key
 
     @property
     def reference(self) -> str:

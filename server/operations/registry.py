@@ -22,6 +22,7 @@ from server.operations.care_manager import care_manager
 from server.operations.caseload import caseload
 from server.operations.caseload_report import caseload_report
 from server.operations.comprehensive_plan import comprehensive_plan
+from server.operations.convert import convert, table
 from server.operations.coordination_check import coordination_check
 from server.operations.document import document
 from server.operations.evaluate_measure import evaluate_measure
@@ -90,6 +91,7 @@ _ROWS = (
     _row("caseload-report", caseload_report, gets=True),
     _row("outcome-indicators", outcome_indicators),
     _row("comprehensive-plan", comprehensive_plan, gets=True),
+    _row("convert", convert),
     _row("coordination-check", coordination_check, gets=True),
     _row("document", document, gets=True),
     _row("evaluate-measure", evaluate_measure),
@@ -111,6 +113,7 @@ _ROWS = (
     _row("propose-lead", propose_lead),
     _row("rebalance", rebalance, gets=True),
     _row("respond", respond),
+    _row("table", table),
     _row("unassigned", unassigned),
     _row("validate", validate),
     _row("validate-code", validate_code),

@@ -1,0 +1,194 @@
+"""New York: rosters, assignments and tracking files as tables, in and out over HTTP."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+
+import httpx
+import pytest
+
+from mappings.table import tables
+from tests.answers import places, refusal
+from tests.coordination.memory import BASE
+from tests.scenarios.iowa import Json, kept
+from tests.scenarios.new_york import HOME, OTHER, PLAN, organization, shipped
+
+ROSTER, TRACKING = (tables()[name].names for name in ("ny-roster", "ny-tracking"))
+ANN = {"enrollment": "E1", "plan": "P1", "cin": "C1", "family": "Lee", "given": "Ann", "plan_type": "map"}
+ANN |= {"birth_date": "1950-01-02", "gender": "F", "start": "2026-01-01"}
+SEGMENT = {"record": "A", "segment": "S1", "cin": "C1", "health_home": "H1", "segment_type": "E", "start": "2026-02-01"}
+END = {"end": "2026-03-31", "end_kind": "A", "end_code": "1"}
+
+
+def number(reference: str, value: str) -> Json:
+    return organization(reference) | {"identifier": [{"system": f"{BASE}/sid/ny-organization", "value": value}]}
+
+
+@pytest.fixture
+async def here(client: httpx.AsyncClient) -> httpx.AsyncClient:
+    parties = [number(PLAN, "P1"), number(HOME, "H1"), number(OTHER, "H2")]
+    await kept(client, shipped("ny-map"), shipped("ny-mltcp"), *parties)
+    return client
+
+
+def text(names: list[str], *rows: dict[str, str]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, names, restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+async def convert(client: httpx.AsyncClient, table: str, content: str | bytes, apply: bool = True) -> httpx.Response:
+    params = {"table": table, "apply": str(apply).lower()}
+    return await client.post("$convert", params=params, content=content, headers={"Content-Type": "text/csv"})
+
+
+async def applied(client: httpx.AsyncClient, table: str, *rows: dict[str, str]) -> tuple[int, int, list[Json]]:
+    """(rows taken, rows written, what was rejected)."""
+    response = await convert(client, table, text(tables()[table].names, *rows))
+    assert 200 == response.status_code, response.text
+    told = response.json()["parameter"]
+    counts = {one["name"]: one["valueInteger"] for one in told if "valueInteger" in one}
+    rejected = [one["part"] for one in told if one["name"] == "rejected"]
+    return counts["taken"], counts["written"], [{part["name"]: part[_value(part)] for part in one} for one in rejected]
+
+
+def _value(part: Json) -> str:
+    return next(name for name in part if name.startswith("value"))
+
+
+async def out(client: httpx.AsyncClient, table: str, **more: str) -> list[dict[str, str]]:
+    response = await client.get("$table", params={"table": table, "_format": "csv", **more})
+    assert response.headers["content-type"].startswith("text/csv")
+    found = csv.DictReader(io.StringIO(response.text))
+    return [{name: value for name, value in row.items() if value} for row in found]
+
+
+@pytest.mark.requirement("ADJ-05", "ADJ-06", "NY-01")
+async def test_roster_and_tracking_rows_come_out_as_they_went_in(here: httpx.AsyncClient) -> None:
+    bob = ANN | {"enrollment": "E2", "cin": "C2", "family": "=1+1", "plan_type": "mltcp", "end": "2026-06-30"}
+    assert (2, 2, []) == await applied(here, "ny-roster", ANN, bob)
+    segments = [SEGMENT, SEGMENT | END | {"segment": "S2", "cin": "C2", "health_home": "H2"}]
+    assert (2, 2, []) == await applied(here, "ny-tracking", *segments)
+    assignment = {"assignment": "A1", "kind": "M", "cin": "C1", "plan": "P1", "health_home": "H1"}
+    assert (1, 1, []) == await applied(here, "ny-assignment", assignment | {"start": "2026-01-15"})
+    assert [ANN, bob | {"family": "'=1+1"}] == sorted(await out(here, "ny-roster"), key=lambda row: row["cin"])
+    assert segments == sorted(await out(here, "ny-tracking"), key=lambda row: row["segment"])
+    assert segments[1:] == await out(here, "ny-tracking", organization=OTHER)
+    assert [assignment | {"start": "2026-01-15"}] == await out(here, "ny-assignment")
+
+
+@pytest.mark.requirement("ADJ-06")
+async def test_same_file_twice_changes_nothing_and_a_row_of_the_same_number_changes_it(
+    here: httpx.AsyncClient,
+) -> None:
+    await applied(here, "ny-roster", ANN)
+    before = (await here.get("EpisodeOfCare")).json()["entry"]
+    assert (1, 0, []) == await applied(here, "ny-roster", ANN)
+    assert before == (await here.get("EpisodeOfCare")).json()["entry"]
+    await applied(here, "ny-tracking", SEGMENT)
+    assert (1, 1, []) == await applied(here, "ny-tracking", SEGMENT | END)
+    assert [SEGMENT | END] == await out(here, "ny-tracking")
+    (episode,) = (await here.get("EpisodeOfCare", params={"status": "finished"})).json()["entry"]
+    assert "Patient/" == episode["resource"]["patient"]["reference"][:8]
+    assert (1, 1, []) == await applied(here, "ny-tracking", SEGMENT | {"record": "D"})
+    assert [] == await out(here, "ny-tracking")
+    assert "entered-in-error" == (await here.get(f"EpisodeOfCare/{episode['resource']['id']}")).json()["status"]
+
+
+@pytest.mark.requirement("ADJ-06")
+async def test_rows_that_are_wrong_are_rejected_by_row_and_column_and_the_others_taken(
+    here: httpx.AsyncClient,
+) -> None:
+    rows = [
+        ANN,
+        ANN | {"enrollment": "E2", "gender": "Q"},
+        ANN | {"enrollment": "E3", "plan": "P9"},
+        ANN | {"enrollment": "E4", "cin": "C4"},
+    ]
+    taken, written, rejected = await applied(here, "ny-roster", *rows)
+    assert (2, 2) == (taken, written)
+    assert [(3, "gender"), (4, "plan")] == [(one["row"], one["column"]) for one in rejected]
+    assert "M, F, X, U" in rejected[0]["reason"]
+    response = await convert(here, "ny-roster", text(ROSTER, *rows))
+    (file,) = [one["resource"] for one in response.json()["parameter"] if one["name"] == "rejection"]
+    again = base64.b64decode(file["data"]).decode()
+    assert "P9" in again
+    answer = await convert(here, "ny-roster", again.replace("P9", "P1").replace(",Q,", ",F,"))
+    assert [2, 2, 2] == [one["valueInteger"] for one in answer.json()["parameter"]]
+
+
+@pytest.mark.requirement("ADJ-06", "NY-02")
+async def test_row_that_a_programs_rule_refuses_is_rejected_with_the_rule(here: httpx.AsyncClient) -> None:
+    await applied(here, "ny-roster", ANN)
+    (member,) = (await here.get("Patient")).json()["entry"]
+    need = {
+        "resourceType": "Observation",
+        "id": "need",
+        "status": "final",
+        "code": {"coding": [{"system": f"{BASE}/CodeSystem/cm-evidence", "code": "expected-ltc-days"}]},
+        "subject": {"reference": f"Patient/{member['resource']['id']}"},
+        "valueInteger": 120,
+    }
+    await kept(here, need)
+    later = ANN | {"enrollment": "E2", "start": "2026-05-01"}
+    taken, _, rejected = await applied(here, "ny-roster", later, ANN | {"enrollment": "E3", "cin": "C3"})
+    assert 1 == taken
+    assert ["NY-02"] == [word for one in rejected for word in one["reason"].split() if word == "NY-02"]
+
+
+@pytest.mark.requirement("ADJ-06")
+async def test_file_is_converted_into_transactions_that_the_base_takes(here: httpx.AsyncClient) -> None:
+    rows = [ANN, ANN | {"enrollment": "E2", "start": "2026-07-01"}]
+    response = await convert(here, "ny-roster", text(ROSTER, *rows), apply=False)
+    bundles = [one["resource"] for one in response.json()["parameter"] if one["name"] == "bundle"]
+    assert 2 == len(bundles), "both rows are about one member"
+    assert [] == (await here.get("EpisodeOfCare")).json().get("entry", [])
+    for bundle in bundles:
+        assert 200 == (await here.post("", json=bundle)).status_code
+    assert 2 == len(await out(here, "ny-roster"))
+    binary = {"resourceType": "Binary", "contentType": "text/csv"}
+    binary["data"] = base64.b64encode(text(ROSTER, *rows).encode()).decode()
+    inputs = [
+        {"name": "table", "valueCode": "ny-roster"},
+        {"name": "content", "resource": binary},
+        {"name": "apply", "valueBoolean": True},
+    ]
+    answer = await here.post("$convert", json={"resourceType": "Parameters", "parameter": inputs})
+    assert [2, 2, 0] == [one["valueInteger"] for one in answer.json()["parameter"]]
+
+
+@pytest.mark.requirement("ADJ-06")
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (text(TRACKING, SEGMENT), "there is no column"),
+        (text(ROSTER, ANN).encode("utf-16"), "UTF-16"),
+        (text(ROSTER, ANN) + '"E2', "line 3"),
+        (text(ROSTER, ANN).encode() + b"\xff", "UTF-8"),
+    ],
+    ids=["another", "utf-16", "quote", "latin"],
+)
+async def test_file_that_is_no_such_table_is_refused_as_a_whole(
+    here: httpx.AsyncClient, content: str | bytes, says: str
+) -> None:
+    response = await convert(here, "ny-roster", content)
+    assert (400, ["invalid"]) == refusal(response)
+    assert says in response.json()["issue"][0]["diagnostics"]
+    assert [] == await out(here, "ny-roster")
+
+
+async def test_table_that_there_is_not_and_text_that_no_operation_takes_are_refused(here: httpx.AsyncClient) -> None:
+    unknown = await convert(here, "ny-nothing", text(ROSTER, ANN))
+    assert (400, ["invalid"]) == refusal(unknown)
+    assert ["Parameters.parameter.where(name='table')"] == places(unknown)
+    assert (400, ["invalid"]) == refusal(await here.get("$table", params={"table": "x"}))
+    headers = {"Content-Type": "text/csv"}
+    assert 415 == (await here.post("Patient/$match", content="a,b", headers=headers)).status_code
+    asked = {"resourceType": "Parameters", "parameter": [{"name": "table", "valueCode": "ny-roster"}]}
+    assert (400, ["required"]) == refusal(await here.post("$convert", json=asked))
+    read = (await here.get("$table", params={"table": "ny-roster"})).json()
+    assert ("Binary", ROSTER) == (read["resourceType"], base64.b64decode(read["data"]).decode().strip().split(","))
