@@ -39,6 +39,7 @@ from server.operations.tabular import Applied
 from server.outcome import Problem
 from server.protocol import BoundedProtocol
 from server.settings import DEFAULT, Settings, cores
+from server.store.copy import Copied, copy
 from server.store.engine import Store
 
 BACKLOG = 2048  # connections that wait for a worker
@@ -279,9 +280,49 @@ def rebuild_command(partition: Partition = DEFAULT) -> None:
 def backup_command(
     target: Annotated[Path, typer.Argument(help="A file that does not exist yet.")], partition: Partition = DEFAULT
 ) -> None:
-    """Copy the store, as it is at one position, while the server runs."""
-    with _refusals_told(), steps("pages") as watch:
+    """Copy the store, as it is at one position, into a SQLite file, while the server runs."""
+    with _refusals_told(), steps("parts") as watch:
         asyncio.run(_store(partition).backup(str(target), watch))
+
+
+@app.command("copy")
+def copy_command(
+    target: Annotated[str, typer.Argument(help="Named as CAREPLAN_STORE is: sqlite:///<path>, mongodb://<host>/<db>.")],
+    partition: Partition = DEFAULT,
+) -> None:
+    """Copy the store that CAREPLAN_STORE names into another, of either engine: docs/stores.md.
+
+    The whole history goes along, with its positions and its hash chain. The source may be in use. Broken off, or with
+    more written meanwhile, the same command goes on from where the copy is.
+    """
+    try:
+        with _refusals_told():
+            source, into = _store(partition), _store(partition, store=target)
+            _check_other(settings_of_environment().store, target)
+            with steps("steps") as watch:
+                copied = asyncio.run(copy(source, into, watch))
+    except KeyboardInterrupt:
+        typer.echo("Broken off: the same command goes on from here", err=True)
+        raise typer.Exit(130) from None
+    for line in _told(copied):
+        typer.echo(line)
+
+
+def _check_other(source: str, target: str) -> None:
+    names = [Path(name).resolve() if name.startswith("sqlite") else name for name in (source, target)]
+    if names[0] == names[1]:
+        raise Problem.conflict("The store would be copied into itself: name another")
+
+
+def _told(copied: Copied) -> Iterator[str]:
+    """What became of a copy, in words."""
+    before, (position, _, hash), source = copied
+    if before == position:
+        yield f"The copy was at position {position:,} already; its ledger's hash there is {hash.hex()}"
+    else:
+        yield f"Positions {before + 1:,} to {position:,} were copied; the ledger's hash there is {hash.hex()}"
+    if source > position:
+        yield f"The source is at position {source:,} by now: the same command brings the copy there"
 
 
 async def _verified(store: Store, watch: Callable[[int, int], None]) -> int:
@@ -293,8 +334,8 @@ async def _verified(store: Store, watch: Callable[[int, int], None]) -> int:
     return count
 
 
-def _store(partition: str) -> Store:
-    return server_of(settings_of_environment(), partition).repository.store
+def _store(partition: str, **instead: Any) -> Store:
+    return server_of(settings_of_environment(**instead), partition).repository.store
 
 
 @contextmanager
@@ -329,10 +370,10 @@ async def _load(
         return report
 
 
-def settings_of_environment() -> Settings:
-    """The settings, or the end of the command with what is wrong with them."""
+def settings_of_environment(**instead: Any) -> Settings:
+    """The settings, some of them given, or the end of the command with what is wrong with them."""
     try:
-        return Settings()
+        return Settings(**instead)
     except ValidationError as error:
         for problem in error.errors():
             name = f"CAREPLAN_{problem['loc'][0]}: ".upper() if problem["loc"] else ""

@@ -1,8 +1,9 @@
-"""`careplan verify`, `rebuild` and `backup`, as an operator runs them; serve and load have tests of their own."""
+"""`careplan verify`, `rebuild`, `backup` and `copy`, as an operator runs them; serve and load have their own tests."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from server.interactions.exchange import Server
 from server.ledger import Change, Plan, View
 from server.outcome import Problem
 from server.settings import Settings
+from tests.process import careplan, killed
 
 WHOLE = "The ledger and its projections are whole\n"
 
@@ -198,3 +200,51 @@ def test_a_partition_that_is_not_there_is_an_error(partitioned: Path, command: t
         empty = run(*command, "--partition", "ny")
         assert (2, True) == (empty.exit_code, "careplan-ny.db" in empty.stderr)
     assert not partitioned.with_name("copy.db").exists()
+
+
+@pytest.mark.usefixtures("server")
+async def test_copy_of_a_store_in_use_and_again(run: Run, server: Server, tmp_path: Path) -> None:
+    target = f"sqlite:///{tmp_path}/copy.db"
+    first = await asyncio.to_thread(run, "copy", target)
+    assert (0, "Positions 1 to 3 were copied") == (first.exit_code, first.output.partition(";")[0])
+    assert "at position 3 already" in (await asyncio.to_thread(run, "copy", target)).output
+    await put(server, "later")
+    again = await asyncio.to_thread(run, "copy", target)
+    assert "Positions 4 to 4 were copied" == again.output.partition(";")[0]
+    async with opened(Settings(store=target)) as copied:
+        assert [] == [finding async for finding in copied.repository.store.verify()]
+        for id in ("a", "b", "c", "later"):
+            read = [await each.repository.read(SYSTEM, "Patient", id) for each in (server, copied)]
+            assert read[0] == read[1]
+        await put(copied, "else")
+    assert 2 == (await asyncio.to_thread(run, "copy", "sqlite:///")).exit_code
+    ahead = await asyncio.to_thread(run, "copy", target)
+    assert 2 == ahead.exit_code
+    assert "ahead" in ahead.stderr
+
+
+@pytest.mark.usefixtures("stopped")
+def test_copy_into_itself_is_refused(run: Run, path: Path) -> None:
+    done = run("copy", f"sqlite:///{path}")
+    assert 2 == done.exit_code
+    assert "itself" in done.stderr
+
+
+def test_copy_that_is_killed_again_and_again_is_whole(tmp_path: Path) -> None:
+    source, target = (f"sqlite:///{tmp_path}/{name}.db" for name in ("source", "target"))
+    asyncio.run(_written(source, 3000))
+    for number in range(8):
+        process = careplan("copy", target, store=source)
+        time.sleep(1.2 + 0.15 * number)
+        killed(process)
+    process = careplan("copy", target, store=source)
+    told, _ = process.communicate()
+    assert 0 == process.returncode
+    assert "3,000" in told
+    assert WHOLE == careplan("verify", store=target).communicate()[0]
+
+
+async def _written(store: str, count: int) -> None:
+    async with opened(Settings(store=store)) as server:
+        for start in range(0, count, 1000):
+            await asyncio.gather(*(put(server, f"p{number}") for number in range(start, start + 1000)))

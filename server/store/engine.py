@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -25,6 +26,7 @@ from server.ledger import (
 )
 from server.outcome import Issue
 from server.search.filter import Filter
+from server.store.recorded import Head, Recorded
 
 WORDS = "words"  # the index of texts, which is made late
 
@@ -149,6 +151,41 @@ class Finding(NamedTuple):
     what: str
 
 
+class Ledger(Protocol):
+    """A store's ledger alone, for who copies it: read while others write, and nothing of it is changed."""
+
+    async def head(self) -> Head:
+        """The last commit that is answered for."""
+        ...
+
+    async def hash(self, position: Position) -> bytes | None:
+        """A commit's hash; None where there is no such commit."""
+        ...
+
+    def commits(self, after: Position, until: Position) -> AsyncGenerator[Recorded, None]:
+        """The commits after a position and up to another, in order, few in memory at once."""
+        ...
+
+
+class Receiver(Ledger, Protocol):
+    """The ledger of a store that is copied into, and that nobody else has open meanwhile."""
+
+    async def begin(self) -> None:
+        """From now on, until `finish`, no server takes the store for whole."""
+        ...
+
+    async def append(self, commits: Sequence[Recorded]) -> None:
+        """Write these at the end, as they are, and what the projections get of them; durable when it returns.
+
+        Problem too_costly for a commit that this engine cannot hold, conflict where somebody else wrote.
+        """
+        ...
+
+    async def finish(self, progress: Callable[[int, int], None]) -> None:
+        """Bring on what is made late, and let servers in. `progress(done, of)` is of positions."""
+        ...
+
+
 class Store(Protocol):
     """One partition's ledger and projections. Opened once in each process; many processes may share one store.
 
@@ -228,7 +265,17 @@ class Store(Protocol):
 
     async def rebuild(self, progress: Callable[[int, int], None]) -> None: ...
 
-    async def backup(self, target: str, progress: Callable[[int, int], None] = ...) -> None: ...
+    async def backup(self, target: str, progress: Callable[[int, int], None] = ...) -> None:
+        """The live store, as it is at one position, as a store in a new file."""
+        ...
+
+    def ledger(self) -> AbstractAsyncContextManager[Ledger]:
+        """The ledger of a store that need not be open here. Problem unavailable where there is none."""
+        ...
+
+    def receiving(self) -> AbstractAsyncContextManager[Receiver]:
+        """The store to copy into, made now if there is none. Problem unavailable while it is open anywhere."""
+        ...
 
     async def statistics(self) -> dict[str, Any]: ...
 

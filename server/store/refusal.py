@@ -21,12 +21,27 @@ def check_open(is_open: bool) -> None:
         raise Problem.of("unavailable", "The server is stopping; send this again to the one that comes after it")
 
 
+COPYING = "copying "  # before the name of the definitions of a store that others are copied into
+
+
 def check_definitions(stored: str | None, own: str) -> None:
     """Problem unavailable where the projections were made by other definitions than these."""
+    if stored is not None and stored.startswith(COPYING):
+        raise Problem.of(
+            "unavailable",
+            "A ledger is being copied into the store, or was until that was broken off: the same `careplan copy` again "
+            "finishes it. (`careplan rebuild` takes what has come so far as all there is)",
+        )
     if stored != own:
         raise Problem.of(
             "unavailable", "The store was indexed by other definitions; run `careplan rebuild`, which keeps the ledger"
         )
+
+
+def check_receiving(stored: str | None, own: str) -> None:
+    """Problem unavailable where a store that is to be copied into was indexed by other definitions than these."""
+    if stored is not None:
+        check_definitions(stored.removeprefix(COPYING), own)
 
 
 def check_key(stored: bytes | None, own: bytes | None) -> None:

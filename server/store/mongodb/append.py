@@ -27,6 +27,7 @@ from server.store.mongodb.document import Document, Standing, document_of, said
 from server.store.mongodb.failure import answering, codes_of, is_passing, is_unsure, problem_of, written_errors
 from server.store.mongodb.reads import Reads
 from server.store.mongodb.schema import MAX_DOCUMENT, Collections, one, some
+from server.store.recorded import Head, Recorded, RecordedChange, recorded
 from server.store.seq import seq_of
 
 DOUBT = 30.0  # seconds in which it must come out what became of a group of commits
@@ -35,15 +36,6 @@ _CAUGHT = 16  # commits that are looked for at once
 _LONG = 1_000_000  # bytes of a body whose words, which are added later, may not be left out of account
 
 _log = structlog.get_logger("mongodb")
-
-
-@dataclass(slots=True)
-class Head:
-    """The end of the ledger: its last commit's position, instant and hash."""
-
-    position: Position
-    at: int
-    hash: bytes
 
 
 @dataclass(slots=True)
@@ -75,27 +67,32 @@ def draft(
     entries: list[Entry],
 ) -> Draft:
     """The commit after `head`."""
-    position = head.position + 1
-    changes, links = [], []
-    for entry in entries:
-        version = entry.version
-        digest = chain.digest(version.body)
-        links.append((version.method, version.type, version.id, digest))
-        changes.append(
-            {"method": version.method, "type": version.type, "id": version.id, "digest": digest, "body": version.body}
-        )
-    hash = chain.link(head.hash, position, id, at, actor, links)
+    versions = [entry.version for entry in entries]
+    bodies = [(version.method, version.type, version.id, version.body) for version in versions]
+    return drafted(recorded(head, id, at, actor, fingerprint, answer, bodies), entries)
+
+
+def drafted(commit: Recorded, entries: list[Entry]) -> Draft:
+    """A commit as it is inserted."""
     document = {
-        "_id": position,
-        "id": id,
-        "at": at,
-        "actor": actor,
-        "fingerprint": fingerprint,
-        "answer": answer,
-        "hash": hash,
-        "changes": changes,
+        "_id": commit.position,
+        "id": commit.id,
+        "at": commit.at,
+        "actor": commit.actor,
+        "fingerprint": commit.fingerprint,
+        "answer": commit.answer,
+        "hash": commit.hash,
+        "changes": [change._asdict() for change in commit.changes],
     }
-    return Draft(document, entries, Head(position, at, hash))
+    return Draft(document, entries, commit.head)
+
+
+def recorded_of(document: Document) -> Recorded:
+    """A commit as it was inserted."""
+    changes = tuple(RecordedChange(**change) for change in document["changes"])
+    id, actor, fingerprint, answer = (document[name] for name in ("id", "actor", "fingerprint", "answer"))
+    position, at = int(document["_id"]), int(document["at"])
+    return Recorded(position, id, at, actor, fingerprint, answer, document["hash"], changes)
 
 
 def check(made: Draft, projections: Projections) -> None:
@@ -178,7 +175,7 @@ class Appender:
         if applied > self.head.position:
             found = await one(self.commits, {"_id": applied}, {"at": 1, "hash": 1})
             assert found is not None, "what is applied is in the ledger"
-            self.head = _head_of(found)
+            self.head = Head(applied, int(found["at"]), found["hash"])
         while await self.step():
             pass
 
@@ -206,7 +203,8 @@ class Appender:
         return await one(self.commits, {"_id": self.head.position + 1}, {"_id": 1}) is None
 
     def _read(self, document: Document) -> Draft:
-        return Draft(document, list(entries_of(document, self.projections)), _head_of(document))
+        commit = recorded_of(document)
+        return Draft(document, list(entries_of(commit, self.projections)), commit.head)
 
     async def projected(self, drafts: Sequence[Draft], until: float) -> None:
         """As `project`, tried again while the database is away: what is in the ledger is to be answered for."""
@@ -275,21 +273,14 @@ class Appender:
         return operations, last
 
 
-def entries_of(document: Document, projections: Projections) -> Iterable[Entry]:
+def entries_of(commit: Recorded, projections: Projections) -> Iterable[Entry]:
     """What a commit of the ledger writes."""
-    position, at = int(document["_id"]), int(document["at"])
-    for ordinal, change in enumerate(document["changes"]):
-        content = change["body"]
-        version = Version(change["type"], change["id"], position, ordinal, change["method"], at, content)
-        if content is None:
+    for version in commit.versions():
+        if version.body is None:
             yield Entry(version)
         else:
-            resource = body.loads(content)
+            resource = body.loads(version.body)
             yield Entry(version, projections.rows(resource), projections.facts(resource))
-
-
-def _head_of(document: Document) -> Head:
-    return Head(int(document["_id"]), int(document["at"]), document["hash"])
 
 
 async def _pause(until: float) -> None:

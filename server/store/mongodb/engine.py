@@ -6,7 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from pymongo import ASCENDING
@@ -15,19 +15,24 @@ from pymongo.errors import ConfigurationError, PyMongoError
 from server.ledger import Change, Commit, Context, Cursor, Decide, Fact, Position, Rules, Version, View
 from server.outcome import Problem
 from server.settings import DEFAULT
+from server.store.copy import copy
 from server.store.engine import Finding, Named, Page, Projections, Search, no_rules
 from server.store.mongodb import rebuild, verify
 from server.store.mongodb import search as found
+from server.store.mongodb.append import Appender
 from server.store.mongodb.compile import Compiler, Reached
 from server.store.mongodb.document import version_of
 from server.store.mongodb.late import Late
 from server.store.mongodb.leads import OPENED, Leads
 from server.store.mongodb.reads import WHOLE, Known, Reads, check_horizon
+from server.store.mongodb.receiver import MongodbLedger, MongodbReceiver
 from server.store.mongodb.schema import check, client_of, collections_of, prepare, reached, refused
 from server.store.mongodb.writer import Writer
 from server.store.overlay import Overlay
 from server.store.partition import database_of
-from server.store.refusal import check_definitions, check_open
+from server.store.refusal import check_definitions, check_open, check_receiving
+from server.store.sqlite.backup import new_file
+from server.store.sqlite.engine import SqliteStore
 from server.store.tail import Tail
 
 DECIDE_TIMEOUT = 2.0  # seconds of a question at the head: whoever asks there holds up all who write
@@ -84,13 +89,7 @@ class MongodbStore:
         """
         self._connect()
         try:
-            await reached(self._client, self.uri)
-            await prepare(self.collections, self.partition, self.projections.version)
-            settings = await check(self.collections, self.partition)
-            check_definitions(settings["projections"], self.projections.version)
-        except PyMongoError as error:
-            await self._client.close()
-            raise refused(error) from None
+            await self._prepared(check_definitions)
         except BaseException:
             await self._client.close()
             raise
@@ -112,6 +111,16 @@ class MongodbStore:
         except BaseException:
             await self.close()
             raise
+
+    async def _prepared(self, checked: Callable[[str, str], None]) -> None:
+        """Collections that are made and checked, and what their projection was made by. Problem unavailable."""
+        try:
+            await reached(self._client, self.uri)
+            await prepare(self.collections, self.partition, self.projections.version)
+            settings = await check(self.collections, self.partition)
+        except PyMongoError as error:
+            raise refused(error) from None
+        checked(settings["projections"], self.projections.version)
 
     async def close(self) -> None:
         if not self._is_open:
@@ -213,28 +222,53 @@ class MongodbStore:
 
     async def verify(self, progress: Callable[[int, int], None] = lambda done, of: None) -> AsyncIterator[Finding]:
         """Everything that is wrong with ledger and projection, at one position; the store may be open elsewhere."""
-        if not self._is_open:
-            self._connect()
-        try:
-            await check(self.collections, self.partition)
+        async with self._kept():
             async for finding in verify.findings(self.reads, self.late, self.partition, self.projections, progress):
                 yield finding
-        finally:
-            if not self._is_open:
-                await self._client.close()
 
     async def rebuild(self, progress: Callable[[int, int], None]) -> None:
         """Make the projection again from the ledger. Problem unavailable while the store is open anywhere."""
+        async with self._kept():
+            await rebuild.rebuild(self.collections, self.reads, self.partition, self.projections, progress)
+
+    @asynccontextmanager
+    async def _kept(self) -> AsyncIterator[None]:
+        """A connection to a store that exists and is ours."""
+        if self._is_open:
+            await check(self.collections, self.partition)
+            yield
+            return
         self._connect()
         try:
             await check(self.collections, self.partition)
-            await rebuild.rebuild(self.collections, self.reads, self.partition, self.projections, progress)
+            yield
         finally:
             await self._client.close()
 
     async def backup(self, target: str, progress: Callable[[int, int], None] = lambda done, of: None) -> None:
-        """Problem not_implemented: MongoDB's own tools copy a database."""
-        raise Problem.of("not_implemented", "MongoDB's own tools copy a database: docs/mongodb.md says how")
+        """A consistent copy of the live store, as a SQLite store in a new file; none where it cannot be finished."""
+        with new_file(target):
+            await copy(self, SqliteStore.at(target, self.projections, self.partition), progress)
+
+    @asynccontextmanager
+    async def ledger(self) -> AsyncIterator[MongodbLedger]:
+        async with self._kept():
+            yield MongodbLedger(self.reads, self.partition)
+
+    @asynccontextmanager
+    async def receiving(self) -> AsyncIterator[MongodbReceiver]:
+        self._connect()
+        leading = Leads(self.collections.leads)
+        try:
+            await self._prepared(check_receiving)
+            await rebuild.check_closed(self.collections, "copy into it")
+            await leading.leads(f"{OPENED}{uuid.uuid4()}")
+            appender = Appender(self.collections, self.reads, self.projections, self.partition)
+            await appender.catch_up()
+            yield MongodbReceiver(appender, self.late, self.partition)
+        finally:
+            await leading.close()
+            await self._client.close()
 
 
 class PinnedView:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, UpdateOne
@@ -53,12 +53,16 @@ class Late:
                 raise not_ready(name, seq / target)
             await self._step(name, seq, target)
 
-    async def follow(self) -> None:
-        """Bring all on to the head."""
-        target = seq_of(await self.reads.head() + 1) - 1
-        for name in (WORDS, *await self.defined()):
+    async def follow(self, progress: Callable[[int, int], None] = lambda done, of: None) -> None:
+        """Bring all on to the head. `progress(done, of)` is of positions, of all indexes together."""
+        head = await self.reads.head()
+        target = seq_of(head + 1) - 1
+        names = (WORDS, *await self.defined())
+        for number, name in enumerate(names):
             while (seq := await self._seq(name)) < target:
+                progress(number * head + (seq >> ORDINAL_BITS), len(names) * head)
                 await self._step(name, seq, target)
+        progress(len(names) * head, len(names) * head)
 
     async def prune(self, horizon: Position) -> None:
         """Drop the index of the versions that ended up to a position; searches are read from there on."""

@@ -14,7 +14,7 @@ from server.store.mongodb import leads
 from server.store.mongodb.append import Appender
 from server.store.mongodb.failure import answering
 from server.store.mongodb.reads import Reads
-from server.store.mongodb.schema import Collections, indexed, some
+from server.store.mongodb.schema import Collections, indexed, set_definitions, some
 
 _UNFINISHED = "a rebuild that was broken off"  # a name that no projections have
 
@@ -27,10 +27,10 @@ async def rebuild(
     progress: Callable[[int, int], None],
 ) -> None:
     """Drop the projection and make it again. Problem unavailable while the store is open anywhere."""
-    await _check_closed(collections)
+    await check_closed(collections, "rebuild it")
     await indexed(collections)  # a dump of the ledger alone has none of the versions'
+    await set_definitions(collections, _UNFINISHED)
     with answering():
-        await collections.marks.update_one({"_id": "settings"}, {"$set": {"projections": _UNFINISHED}})
         await collections.versions.delete_many({})
         await collections.marks.delete_many({"followed": {"$exists": True}})
         await collections.marks.replace_one({"_id": "head"}, {"applied": 0, "horizon": 0, "last": {}})
@@ -40,12 +40,11 @@ async def rebuild(
     appender = Appender(collections, reads, projections, partition)
     while await appender.step():
         progress(appender.head.position, head)
-    with answering():
-        await collections.marks.update_one({"_id": "settings"}, {"$set": {"projections": projections.version}})
+    await set_definitions(collections, projections.version)
 
 
-async def _check_closed(collections: Collections) -> None:
-    """Whoever has the store open shows it by a beat."""
+async def check_closed(collections: Collections, what: str) -> None:
+    """Problem unavailable where anybody has the store open: each shows it by a beat."""
     first = await _beats(collections)
     until = time.monotonic() + leads.LAPSE
     while first and time.monotonic() < until:
@@ -53,7 +52,7 @@ async def _check_closed(collections: Collections) -> None:
         now = await _beats(collections)
         if any(now.get(name, beat) != beat for name, beat in first.items()):
             raise Problem.of(
-                "unavailable", f"{collections.marks.database.name} is open elsewhere; stop the servers to rebuild it"
+                "unavailable", f"{collections.marks.database.name} is open elsewhere; stop the servers to {what}"
             )
         first = {name: beat for name, beat in first.items() if name in now}
 

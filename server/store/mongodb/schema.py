@@ -189,6 +189,12 @@ async def some(
         return await cursor.to_list()
 
 
+async def set_definitions(found: Collections, name: str) -> None:
+    """Say by which definitions the projection is made, or why none may rely on it."""
+    with answering():
+        await found.marks.update_one({"_id": "settings"}, {"$set": {"projections": name}})
+
+
 async def insert_once(collection: Collection, document: Document) -> bool:
     """Insert a document where its `_id` is free; whether it was."""
     try:

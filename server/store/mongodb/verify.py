@@ -10,7 +10,7 @@ from server.ledger import Position
 from server.search.filter import MARK
 from server.store import chain
 from server.store.engine import WORDS, Finding, Projections
-from server.store.mongodb.append import entries_of
+from server.store.mongodb.append import entries_of, recorded_of
 from server.store.mongodb.document import OPEN, Document, Standing, document_of, keys, said
 from server.store.mongodb.late import Late
 from server.store.mongodb.reads import Mark, Reads
@@ -75,7 +75,7 @@ class _Checked:
 
     async def commit(self, document: Document) -> AsyncIterator[Finding]:
         try:
-            entries = list(entries_of(document, self.projections))
+            entries = list(entries_of(recorded_of(document), self.projections))
         except Exception as error:  # noqa: BLE001 - there is no end to what a changed body can be
             yield Finding(f"commit {document['_id']}", f"what it wrote cannot be read: {error}")
             return

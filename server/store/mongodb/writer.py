@@ -19,13 +19,14 @@ from pymongo.errors import PyMongoError
 from server.ledger import Commit, Context, Decide, Rules, Version
 from server.outcome import Problem
 from server.store.engine import Projections
-from server.store.mongodb.append import DOUBT, Appender, Draft, Entry, Head, check, draft
+from server.store.mongodb.append import DOUBT, Appender, Draft, Entry, check, draft
 from server.store.mongodb.compile import Reached
 from server.store.mongodb.failure import problem_of
 from server.store.mongodb.head import HeadView, Waits
 from server.store.mongodb.reads import Reads
 from server.store.mongodb.schema import Collections, one
 from server.store.mongodb.turnstile import Turnstile
+from server.store.recorded import Head
 from server.store.refusal import check_key, check_queue
 from server.store.seq import MAX_CHANGES
 from server.store.writer import Decided, Request, answer, decided

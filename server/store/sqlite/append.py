@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import apsw
 
+from server.fhir import body
 from server.ledger import Change, Context, FactRow, IndexRow, Position, Version
 from server.store import chain
-from server.store.engine import fact_text
+from server.store.engine import Projections, fact_text
+from server.store.recorded import Head, Recorded, recorded
 from server.store.seq import seq_of
 from server.store.sqlite.compile import TYPE_KEY
 from server.store.sqlite.tables import Tables, one
@@ -24,14 +26,6 @@ _INSERTS = (
     "INSERT INTO rows VALUES (?, ?, ?, ?)",
     "INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?)",
 )
-
-
-class Head(NamedTuple):
-    """The end of the ledger: its last commit's position, instant and hash."""
-
-    position: Position
-    at: int
-    hash: bytes
 
 
 class Appender:
@@ -83,22 +77,34 @@ class Appender:
     ) -> tuple[Head, list[Version]]:
         """One commit after `head`; each change comes with the version that it ends."""
         position = head.position + 1
-        versions, links, ledger = [], [], []
-        for ordinal, (change, _) in enumerate(changes):
-            body = None if change.resource is None else change.stamped(position, at)
-            digest = chain.digest(body)
-            links.append((change.method, change.type, change.id, digest))
-            ledger.append((seq_of(position, ordinal), change.method, change.type, change.id, digest, body))
-            versions.append(Version(change.type, change.id, position, ordinal, change.method, at, body))
-        hash = chain.link(head.hash, position, context.commit_id, at, context.actor, links)
-        self.connection.execute(
-            "INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (position, context.commit_id, at, context.actor, fingerprint, answer, hash),
-        )
-        self.connection.executemany("INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?)", ledger)
+        bodies = [
+            (change.method, change.type, change.id, None if change.resource is None else change.stamped(position, at))
+            for change, _ in changes
+        ]
+        commit = recorded(head, context.commit_id, at, context.actor, fingerprint, answer, bodies)
+        self.record(commit)
+        versions = commit.versions()
         for version, (change, now) in zip(versions, changes, strict=True):
             self.project(version, now, change.rows or (), change.facts or ())
-        return Head(position, at, hash), versions
+        return commit.head, versions
+
+    def record(self, commit: Recorded) -> None:
+        """Write the ledger's rows of a commit."""
+        self.connection.execute(
+            "INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (*commit[:4], commit.fingerprint, commit.answer, commit.hash),
+        )
+        self.connection.executemany(
+            "INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?)",
+            [(seq_of(commit.position, ordinal), *change) for ordinal, change in enumerate(commit.changes)],
+        )
+
+    def project_anew(self, version: Version, projections: Projections) -> None:
+        """Bring the projections from what stands to `version`, as the ledger has it."""
+        resource = None if version.body is None else body.loads(version.body)
+        now = self.tables.read(version.type, version.id)
+        rows = projections.rows(resource) if resource else ()
+        self.project(version, now, rows, projections.facts(resource) if resource else ())
 
     def project(
         self, version: Version, now: Version | None, rows: Sequence[IndexRow], facts: Sequence[FactRow]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,12 @@ from server.outcome import Problem
 from server.settings import DEFAULT
 from server.store.engine import Finding, Named, Page, Projections, Search, no_rules
 from server.store.partition import file_of
-from server.store.refusal import check_open, not_ready
+from server.store.refusal import check_definitions, check_open, check_receiving, not_ready
 from server.store.sqlite import rebuild, schema, verify
 from server.store.sqlite import search as found
+from server.store.sqlite.backup import copy_pages, new_file
 from server.store.sqlite.readers import PinnedView, Readers
+from server.store.sqlite.receiver import SqliteLedger, SqliteReceiver
 from server.store.sqlite.tables import Behind, Tables, one
 from server.store.sqlite.writer import Writer, locked
 from server.store.tail import Tail
@@ -63,14 +65,17 @@ class SqliteStore:
         self._led: dict[str, int] = {}
         self._tail = Tail(self.head, SELDOM)
 
+    @classmethod
+    def at(cls, file: str, projections: Projections, partition: str) -> SqliteStore:
+        """The store of a partition in exactly this file."""
+        store = cls(file, projections, partition=partition)
+        store.path = Path(file)
+        return store
+
     async def open(self, rules: Rules = no_rules) -> None:
         """Make or check the file, and start the writer. Problem unavailable where the file cannot be used."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-            self._share = os.open(f"{self.path}.open", os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise Problem.of("unavailable", f"No store can be kept at {self.path}: {error.strerror}") from None
+        self._lock = self._beside("lock")
+        self._share = self._beside("open")
         try:
             connection = self._checked()
         except (apsw.NotADBError, apsw.CantOpenError, apsw.IOError, apsw.ReadOnlyError, OSError) as error:
@@ -92,19 +97,35 @@ class SqliteStore:
         )
         self._is_open = True
 
+    def _beside(self, name: str) -> int:
+        """The descriptor of a file beside the store's. Problem unavailable where there can be none."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(f"{self.path}.{name}", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise Problem.of("unavailable", f"No store can be kept at {self.path}: {error.strerror}") from None
+
     def _checked(self) -> apsw.Connection:
         """The writer's connection to a file that is ours, made now if there is none."""
         try:
             fcntl.flock(self._share, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Problem.of("unavailable", f"{self.path} is being rebuilt; wait until that is done") from None
+            raise Problem.of(
+                "unavailable", f"{self.path} is being rebuilt, or copied into; wait until that is done"
+            ) from None
         with locked(self._lock):
-            connection = schema.connect(str(self.path))
-            if _is_empty(connection):
-                with connection:
-                    schema.create(connection, self.partition, self.projections.version)
+            connection = self._made()
+        verify.check_applied(connection)
+        check_definitions(schema.setting(connection, "projections"), self.projections.version)
+        return connection
+
+    def _made(self) -> apsw.Connection:
+        """A connection to a file of this partition, which is made into one where it is empty."""
+        connection = schema.connect(str(self.path))
+        if _is_empty(connection):
+            with connection:
+                schema.create(connection, self.partition, self.projections.version)
         schema.check(connection, str(self.path), self.partition)
-        verify.check_projections(connection, self.projections.version)
         return connection
 
     async def close(self) -> None:
@@ -213,31 +234,46 @@ class SqliteStore:
     async def rebuild(self, progress: Callable[[int, int], None]) -> None:
         """Make the projections again from the ledger. Problem unavailable while the store is open anywhere."""
         self._check_exists()
-        share = os.open(f"{self.path}.open", os.O_RDWR | os.O_CREAT, 0o600)
+        with self._alone("rebuild it"), closing(self._kept()) as connection:
+            rebuild.rebuild(connection, self.partition, self.projections, progress)
+
+    @contextmanager
+    def _alone(self, what: str) -> Iterator[None]:
+        """Nobody else has the store open meanwhile. Problem unavailable where somebody has."""
+        share = self._beside("open")
         try:
             fcntl.flock(share, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with closing(self._kept()) as connection:
-                rebuild.rebuild(connection, self.partition, self.projections, progress)
+            yield
         except BlockingIOError:
-            raise Problem.of("unavailable", f"{self.path} is open elsewhere; stop the server to rebuild it") from None
+            raise Problem.of("unavailable", f"{self.path} is open elsewhere; stop the server to {what}") from None
         finally:
             os.close(share)
+
+    @asynccontextmanager
+    async def ledger(self) -> AsyncIterator[SqliteLedger]:
+        with closing(self._kept()) as connection:
+            connection.pragma("query_only", True)
+            yield SqliteLedger(connection, self.partition)
+
+    @asynccontextmanager
+    async def receiving(self) -> AsyncIterator[SqliteReceiver]:
+        with self._alone("copy into it"):
+            try:
+                connection = self._made()
+            except (apsw.NotADBError, apsw.CantOpenError, apsw.IOError, apsw.ReadOnlyError) as error:
+                raise Problem.of("unavailable", f"{self.path} is no store: {error}") from None
+            with closing(connection):
+                verify.check_applied(connection)
+                check_receiving(schema.setting(connection, "projections"), self.projections.version)
+                yield SqliteReceiver(connection, self.partition, self.projections)
 
     async def backup(self, target: str, progress: Callable[[int, int], None] = lambda done, of: None) -> None:
         """A consistent copy of the live store, in a new file; none where it cannot be finished."""
         await asyncio.to_thread(self._backed_up, target, progress)
 
     def _backed_up(self, target: str, progress: Callable[[int, int], None]) -> None:
-        with closing(self._kept()) as source:
-            try:
-                os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-            except FileExistsError:
-                raise Problem.of("unavailable", f"{target} exists; a backup goes to a new file") from None
-            try:
-                _copy(source, target, progress)
-            except BaseException:
-                os.unlink(target)
-                raise
+        with closing(self._kept()) as source, new_file(target):
+            copy_pages(source, target, progress)
 
     def _kept(self) -> apsw.Connection:
         """A connection to a store that exists and is ours."""
@@ -271,12 +307,3 @@ class SqliteStore:
 
 def _is_empty(connection: apsw.Connection) -> bool:
     return one(connection, "SELECT count(*) FROM sqlite_schema") == 0
-
-
-def _copy(source: apsw.Connection, target: str, progress: Callable[[int, int], None]) -> None:
-    source.execute("BEGIN")  # one state, however many pages others write meanwhile
-    source.execute("SELECT count(*) FROM applied").fetchall()
-    with closing(apsw.Connection(target)) as copy, copy.backup("main", source, "main") as running:
-        while not running.done:
-            running.step(1000)
-            progress(running.page_count - running.remaining, running.page_count)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 
 import apsw
 
-from server.fhir import body
 from server.ledger import Position, Version
 from server.store.engine import Projections
 from server.store.seq import seq_of
@@ -36,16 +35,24 @@ def rebuild(
         with connection:
             appender.begin()
             for version in _versions(connection, start, end):
-                _project(appender, version, projections)
+                appender.project_anew(version, projections)
             appender.end(end)
         progress(end, head)
+    follow(appender, projections)
+    schema.set_definitions(connection, projections.version)
+
+
+def follow(
+    appender: Appender, projections: Projections, progress: Callable[[int, int], None] = lambda done, of: None
+) -> None:
+    """Bring what is made late on to the head. `progress(done, of)` is of the ledger's positions."""
     late, done = Late(appender, projections), False
     while not done:
-        with connection:
-            appender.begin()
+        with appender.connection:
+            head = appender.begin().position
             done = late.step(time.monotonic() + _LATE)
             appender.end(head)
-    connection.execute("UPDATE settings SET value = ? WHERE name = 'projections'", (projections.version,))
+        progress(int(min(appender.tables.following().values()) * head), head)
 
 
 def _versions(connection: apsw.Connection, start: Position, end: Position) -> Iterator[Version]:
@@ -54,11 +61,3 @@ def _versions(connection: apsw.Connection, start: Position, end: Position) -> It
         (seq_of(start), seq_of(end + 1)),
     ):
         yield version_of(row)
-
-
-def _project(appender: Appender, version: Version, projections: Projections) -> None:
-    resource = None if version.body is None else body.loads(version.body)
-    now = appender.tables.read(version.type, version.id)
-    rows = projections.rows(resource) if resource else ()
-    facts = projections.facts(resource) if resource else ()
-    appender.project(version, now, rows, facts)

@@ -121,3 +121,8 @@ def check(connection: apsw.Connection, path: str, partition: str) -> None:
 def setting(connection: apsw.Connection, name: str) -> str | None:
     row = connection.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
     return None if row is None else row[0]
+
+
+def set_definitions(connection: apsw.Connection, name: str) -> None:
+    """Say by which definitions the projections are made, or why none may rely on them."""
+    connection.execute("UPDATE settings SET value = ? WHERE name = 'projections'", (name,))

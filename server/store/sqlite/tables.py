@@ -107,9 +107,9 @@ class Tables:
 
     def following(self) -> dict[str, float]:
         """How much of the ledger each late index has followed, from 0 to 1."""
-        head = self.head()
+        last = one(self.connection, "SELECT coalesce(max(seq), 0) FROM changes")
         found: Any = self.connection.execute("SELECT name, seq FROM late WHERE seq >= 0").fetchall()
-        return {name: min(1.0, (seq >> ORDINAL_BITS) / head) if head else 1.0 for name, seq in found}
+        return {name: min(1.0, seq / last) if last else 1.0 for name, seq in found}
 
     def last(self, type: str) -> Position:
         """The position of the last change to a resource of the type."""

@@ -20,7 +20,6 @@ from server.ledger import LateIndex, Position, Resource, Version
 from server.outcome import Problem
 from server.store import chain
 from server.store.engine import WORDS, Finding, Projections, fact_text
-from server.store.refusal import check_definitions
 from server.store.seq import ORDINAL_BITS, seq_of
 from server.store.sqlite import prune, schema
 from server.store.sqlite.compile import TYPE_KEY
@@ -32,15 +31,14 @@ _REFERENCES = 100_000  # whose numbers are remembered
 _LAST = "SELECT coalesce(max(position), 0) FROM commits"
 
 
-def check_projections(connection: apsw.Connection, version: str) -> None:
-    """Refuse projections that lag behind the ledger or were made by other definitions."""
+def check_applied(connection: apsw.Connection) -> None:
+    """Problem unavailable where the projections lag behind the ledger."""
     applied = one(connection, "SELECT position FROM applied")
     head = one(connection, _LAST)
     if applied != head:
         raise Problem.of(
             "unavailable", f"A rebuild stopped at position {applied} of {head}; run `careplan rebuild` again"
         )
-    check_definitions(schema.setting(connection, "projections"), version)
 
 
 Step = Callable[[], None]

@@ -26,10 +26,11 @@ from server.ledger import Change, Commit, Context, Decide, Fact, Position, Rules
 from server.outcome import Problem
 from server.store.engine import Projections
 from server.store.overlay import Overlay
+from server.store.recorded import Head
 from server.store.refusal import check_key, check_queue, not_ready
 from server.store.seq import MAX_CHANGES
 from server.store.sqlite import prune
-from server.store.sqlite.append import Appender, Head
+from server.store.sqlite.append import Appender
 from server.store.sqlite.late import Late
 from server.store.sqlite.schema import STEPS
 from server.store.sqlite.tables import Behind, Tables, bounded
