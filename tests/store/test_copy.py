@@ -190,12 +190,13 @@ async def test_target_that_is_ahead_or_has_gone_its_own_way_is_refused(source: S
     await target.close()
 
 
-async def test_target_in_use_is_refused(source: Store, target: Store) -> None:
-    await target.open()
+async def test_target_in_use_is_refused(made: Callable[..., Store], source: Store, target: Store) -> None:
+    used = made("sqlite" if isinstance(target, SqliteStore) else "mongodb", "target")
+    await used.open()
     with pytest.raises(Problem, match="open elsewhere") as refused:
         await copy(source, target)
     assert "unavailable" == refused.value.kind
-    await target.close()
+    await used.close()
     await copy(source, target)
 
 

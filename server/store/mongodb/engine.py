@@ -257,6 +257,7 @@ class MongodbStore:
 
     @asynccontextmanager
     async def receiving(self) -> AsyncIterator[MongodbReceiver]:
+        assert not self._is_open, "it is copied into by an opening of its own"
         self._connect()
         leading = Leads(self.collections.leads)
         try:
