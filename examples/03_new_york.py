@@ -6,8 +6,10 @@
 
 A member of a Medicaid Advantage Plus plan is also in a Health Home. Without an agreement no lead is named; an agreement
 with an altered text is refused. Then the Health Home proposes its care manager, the plan counters with its own, the
-Health Home accepts. A second plan of care is refused, the one plan is of both. Both visit the member: that is found,
-and resolved. Last, who leads as of three dates, and the one plan as a person reads it.
+Health Home accepts. Each has a draft of a plan of care; put together, with what contradicts side by side, they are
+proposed by the plan, countered and accepted: one active plan, and no second one. Each is told of the other's changes.
+Both visit the member: that is found, and resolved. Last, who leads as of three dates, and the one plan as a person
+reads it.
 """
 
 from __future__ import annotations
@@ -55,8 +57,9 @@ class Story:
     def id(self, name: str) -> str:
         return f"{self.prefix}{name}"
 
-    def put(self, resource: Resource, what: str = "") -> httpx.Response:
-        response = self.server.put(f"{resource['resourceType']}/{resource['id']}", json=resource)
+    def put(self, resource: Resource, what: str = "", actor: str = "") -> httpx.Response:
+        headers = {"X-Acting-As": actor} if actor else {}
+        response = self.server.put(f"{resource['resourceType']}/{resource['id']}", json=resource, headers=headers)
         if what:
             tell(what, response)
         else:
@@ -175,21 +178,73 @@ class Story:
 
     # The work
 
-    def care_plan(self, name: str, *contributors: str) -> Resource:
-        services = (("personal-care", self.plan), ("behavioral-health", self.home))
+    def care_plan(self, name: str, services: dict[str, str], *contributors: str, status: str = "draft") -> Resource:
+        """A plan with services, each by one of both; whose goal is to walk so many minutes a day."""
         return {
             "resourceType": "CarePlan",
             "id": self.id(name),
-            "status": "active",
+            "status": status,
             "intent": "plan",
+            "title": "Plan of care",
             "subject": link(self.member),
             "contributor": [link(one) for one in contributors],
             "period": {"start": day(0)},
+            "goal": [link(f"Goal/{self.id(name)}-walk")],
             "activity": [
                 {"detail": {"status": "scheduled", "code": coded("ny-service", service), "performer": [link(whose)]}}
-                for service, whose in services
+                for service, whose in services.items()
             ],
         }
+
+    def walk(self, name: str, minutes: int) -> Resource:
+        measure = {"coding": [{"system": "urn:example:goal", "code": "walk", "display": "Minutes of walking a day"}]}
+        aim = {"measure": measure, "detailQuantity": {"value": minutes, "unit": "min"}, "dueDate": day(90)}
+        return {
+            "resourceType": "Goal",
+            "id": f"{self.id(name)}-walk",
+            "lifecycleStatus": "active",
+            "description": {"text": f"Walk {minutes} minutes a day"},
+            "subject": link(self.member),
+            "target": [aim],
+        }
+
+    def one_plan(self) -> None:
+        """From a draft of each to the one plan, which both have accepted."""
+        own = {"personal-care": self.plan}, {"behavioral-health": self.home}
+        for name, minutes in (("draft-plan", 20), ("draft-home", 40), ("agreed", 30)):
+            self.put(self.walk(name, minutes))
+        self.put(self.care_plan("draft-plan", own[0], self.plan), "the plan's own draft", self.pat)
+        self.put(self.care_plan("draft-home", own[1], self.home), "the Health Home's own draft", self.hal)
+        alone = self.care_plan("agreed", own[0] | own[1], self.plan, self.home, status="active")
+        self.put(alone, "the plan makes one of both active alone", self.pat)
+        merged = self.ask(
+            "the plan proposes both drafts as one",
+            self.pat,
+            f"{self.member}/$comprehensive-plan",
+            {"name": "propose", "valueBoolean": True},
+        )
+        task = next(one["resource"] for one in merged["entry"] if one["resource"]["resourceType"] == "Task")
+        sections = {one["title"]: one for one in merged["entry"][0]["resource"]["section"]}
+        for line in filter(None, readable(sections["What contradicts"]["text"]["div"])):
+            print(f"      {line}")
+        drafts = [link(f"CarePlan/{self.id(name)}") for name in ("draft-plan", "draft-home")]
+        agreed = self.care_plan("agreed", own[0] | own[1], self.plan, self.home) | {"replaces": drafts}
+        self.put(agreed, "the Health Home writes one that settles it", self.hal)
+        counter = {"name": "response", "valueCode": "counter"}
+        other = {"name": "plan", "valueReference": link(f"CarePlan/{self.id('agreed')}")}
+        task = self.ask("and counters with that", self.hal, f"Task/{task['id']}/$respond", counter, other)
+        accept = {"name": "response", "valueCode": "accept"}
+        self.ask("the plan accepts the Health Home's", self.pat, f"Task/{task['id']}/$respond", accept)
+        second = self.care_plan("second", own[1], self.home, self.plan, status="active")
+        self.put(second, "a second one", self.hal)
+
+    def told(self) -> None:
+        """What each was told of the other's changes."""
+        for organization in (self.plan, self.home):
+            asked = {"recipient": organization, "subject": self.member, "_sort": "_lastUpdated"}
+            found = self.server.get("Communication", params=asked).raise_for_status().json()
+            for notice in (entry["resource"] for entry in found.get("entry", ())):
+                print(f"   {organization}: {' '.join(one['contentString'] for one in notice['payload'])}")
 
     def visit(self, name: str, by: str, status: str = "finished") -> Resource:
         at = datetime.now(NEW_YORK).replace(microsecond=0).isoformat()
@@ -255,27 +310,30 @@ def main(base: str, prefix: str) -> None:
         story.ask("the Health Home accepts", story.hal, f"Task/{other['id']}/$respond", accept)
 
         print("4. One plan of care")
-        story.put(story.care_plan("plan", story.plan, story.home), "one of both")
-        story.put(story.care_plan("second", story.home, story.plan), "a second one")
+        story.one_plan()
 
-        print("5. Nothing twice")
+        print("5. Each is told")
+        story.told()
+
+        print("6. Nothing twice")
         story.put(story.visit("visit", story.plan))
         story.put(story.visit("visit-too", story.home))
         story.check()
         story.put(story.visit("visit-too", story.home, "cancelled"))
         story.check()
 
-        print("6. Who leads")
+        print("7. Who leads")
         for at in (date.fromisoformat(day(offset)) for offset in (0, 10, 100)):
             print(f"   on {at}: {story.lead(at.isoformat())}")
 
-        print("7. What a person reads")
+        print("8. What a person reads")
         asked = {"asOf": day(10)}
         bundle = server.get(f"{story.member}/$comprehensive-plan", params=asked).raise_for_status().json()
         composition = bundle["entry"][0]["resource"]
         for part in (composition, *composition["section"]):
+            print(f"   {part['title']}")
             for line in filter(None, readable(part["text"]["div"])):
-                print(f"   {line}")
+                print(f"      {line}")
 
 
 if __name__ == "__main__":

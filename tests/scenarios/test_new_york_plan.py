@@ -308,6 +308,20 @@ async def test_plan_is_shared_under_an_agreement_and_with_those_two(here: httpx.
     await read(here, asOf=day(-1))
 
 
+@pytest.mark.requirement("NY-06", "NY-11")
+async def test_without_an_agreement_the_one_plan_is_of_one_alone(here: httpx.AsyncClient) -> None:
+    await kept(here, asa(end=day(-1)))
+    response = await put(here, shared("one"))
+    assert (422, ["business-rule"], ["CarePlan.contributor"]) == (*refusal(response), places(response))
+    assert "NY-06" in response.json()["issue"][0]["details"]["text"]
+    assert 201 == (await put(here, planned("p", PLAN, "chha"))).status_code
+    await kept(here, asa())
+    assert 200 == (await put(here, planned("p", PLAN, "chha", title="Hers"))).status_code
+    assert 200 == (await put(here, shared("p"))).status_code
+    await kept(here, asa(end=day(-1)))
+    assert 200 == (await put(here, shared("p", title="Ours"))).status_code
+
+
 async def test_member_of_one_alone_has_no_comprehensive_plan(here: httpx.AsyncClient) -> None:
     await kept(here, patient("m2"), enrolled("Patient/m2", "ny-map", PLAN))
     assert (422, ["required"]) == refusal(await here.get("Patient/m2/$comprehensive-plan"))

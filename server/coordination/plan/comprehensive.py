@@ -256,7 +256,7 @@ def _in_full(plan: Plan) -> Iterator[tuple[str, ...]]:
         party = plan.asked.organization(item.party)
         providers = [one.get("display") or name(literal(one) or "") for one in detail.get("performer", ())]
         yield (
-            item.text,
+            row.title if row else item.text,
             name(party) if party else "",
             (row.scope if row else None) or "not allocated",
             ", ".join(filter(None, (told["amount"], told["frequency"]))),

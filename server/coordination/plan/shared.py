@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from server.coordination import period
+from server.coordination.agreement import agreement
 from server.coordination.assignment import assignment
 from server.coordination.assignment.assignment import Member
 from server.coordination.facts import Acceptance, Followed
@@ -123,7 +124,7 @@ async def one(
         for terms, rule in ruled:
             for pair in pairs(member, terms):
                 judged = await _read(context, before, after, written, member, pair, (terms, rule))
-                issues += [*_seconds(judged), *_halves(judged), *await _unaccepted(judged)]
+                issues += [*_seconds(judged), *await _halves(judged)] or await _unaccepted(judged)
     return issues
 
 
@@ -212,19 +213,41 @@ def _are_together(judged: _Judged, plan: str, other: str) -> bool:
     return bool(period.difference(after, before[0] if before else []))
 
 
-def _halves(judged: _Judged) -> Iterator[Issue]:
-    """Plans that come to be of one of both, or of neither."""
+async def _halves(judged: _Judged) -> list[Issue]:
+    """Plans that come to be of one of both, or of neither; of both, where they have no agreement to share one under."""
+    found = list[Issue]()
     for plan in judged.written:
         now = judged.are.get(plan) or judged.lost.get(plan)
         if now is None:
             continue
         of = now.of if plan in judged.are else frozenset[str]()
         missing, was = sorted(set(judged.pair.organizations) - of), judged.was(plan)
-        is_as_before = was is not None and was.of == of
-        times = period.difference(judged.counted(now.when), judged.counted(was.when) if was and is_as_before else [])
-        if missing and times:
+        before = judged.counted(was.when) if was and was.of == of else []
+        if not period.difference(judged.counted(now.when), before):
+            continue
+        may_share = await _may_share(judged, now.when)
+        if missing and (may_share or not of):
             why = f"{' and '.join(missing)} is not among its contributors: the one plan is of both."
-            yield judged.refused(why, plan, "CarePlan.contributor")
+            found.append(judged.refused(why, plan, "CarePlan.contributor"))
+        elif not missing and not may_share:
+            found.append(_unshared(judged, plan))
+    return found
+
+
+def _unshared(judged: _Judged, plan: str) -> Issue:
+    why = (
+        f"{' and '.join(judged.pair.organizations)} have no agreement in force, under which a plan is shared: until "
+        f"they have, {plan} is of one of them alone."
+    )
+    return refusal(judged.terms.program, judged.terms.agreement, why, Place(plan, "CarePlan.contributor"))
+
+
+async def _may_share(judged: _Judged, when: Interval) -> bool:
+    """True where the two have an agreement in force as the plan begins, or now, or need none then."""
+    at = max(judged.now, when.low)
+    if not period.holds([judged.terms.agreement.period], at):
+        return True
+    return await agreement.in_force(judged.after, judged.terms.program, judged.pair.organizations, at) is not None
 
 
 async def _unaccepted(judged: _Judged) -> list[Issue]:
