@@ -12,7 +12,6 @@ from tests.scenarios.new_york import (
     HAL,
     HOME,
     MEMBER,
-    OLA,
     PAT,
     PLAN,
     acting,
@@ -92,7 +91,8 @@ async def test_acceptance_of_a_plan_is_told_and_drafts_are_not(here: httpx.Async
 async def test_who_acts_for_neither_tells_both_and_the_local_system_nobody(here: httpx.AsyncClient) -> None:
     await put(here, need("system"))
     assert [] == await told(here, HOME)
-    await put(here, need("other"), headers=acting(OLA))
+    response = await put(here, need("other"), headers=acting(MEMBER))
+    assert 201 == response.status_code, response.text
     assert [["Condition/other"]] * 2 == [about(one) for to in (PLAN, HOME) for one in await told(here, to)]
 
 
