@@ -13,6 +13,8 @@ from starlette.types import ASGIApp
 
 from server.app import application, create_app, opened, servers_of
 from server.auth.access import SYSTEM
+from server.fhir.reference import own
+from server.ledger import Plan, View
 from server.outcome import Problem
 from server.settings import Settings
 from tests.answers import entry, ids, refusal, statuses, transaction
@@ -235,6 +237,21 @@ async def test_base_url_of_the_setting_is_each_partition_s_own(partitioned: Sett
         assert ["here0", "public0"] == ids(await main.get("CarePlan?patient=joe&_sort=_id"))
         made = await ia.post("Patient", json=named("Doe"))
         assert made.headers["location"].startswith(f"{public}/ia/Patient/")
+
+
+async def test_rules_know_the_partition_that_they_judge_in(partitioned: Settings) -> None:
+    """What is decided at the head, on whatever thread, takes for local what is local there."""
+    servers, seen = servers_of(partitioned), list[str]()
+
+    async def decide(view: View) -> Plan:
+        seen.append(own())
+        return Plan([])
+
+    async with lifespan(application(servers, partitioned)):
+        for server in servers.values():
+            await server.repository.commit(SYSTEM, decide)
+    assert ["", "http://localhost/fhir/ia", "http://localhost/fhir/ny"] == seen
+    assert "" == own()
 
 
 # -- what finds its way by queries ---------------------------------------------------------------------------------
