@@ -34,6 +34,7 @@ from server.operations.lastn import last
 from server.operations.lead import lead
 from server.operations.lookup import lookup
 from server.operations.match import match_of
+from server.operations.meeting_coverage import meeting_coverage
 from server.operations.member_file import member_file
 from server.operations.meta import meta, meta_add, meta_delete
 from server.operations.outcome_indicators import outcome_indicators
@@ -103,6 +104,7 @@ _ROWS = (
     _row("lead", lead),
     _row("lookup", lookup),
     _row("match", match_of),
+    _row("meeting-coverage", meeting_coverage),
     _row("member-file", member_file, judges=True),
     _row("meta", meta),
     _row("meta-add", meta_add),

@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from tests.answers import ids, refusal
-from tests.coordination.memory import BASE, coding
-from tests.scenarios.iowa import Json, kept, put
-from tests.scenarios.new_york import HAL, HOME, MEMBER, PAT, PLAN, ROOT, manager, new_york
+from tests.coordination.memory import BASE, coding, patient
+from tests.scenarios.iowa import Json, kept, parameters, put
+from tests.scenarios.new_york import HAL, HOME, MEMBER, OTHER, PAT, PLAN, ROOT, enrolled, manager, new_york
 
 GOALS = ["team-approach", "avoid-duplication", "outcomes", "qi"]
 MINUTES = {
@@ -91,3 +91,45 @@ async def test_meeting_is_for_one_of_the_four_goals_with_both(here: httpx.AsyncC
     del nothing["reasonCode"]
     assert 422 == refusal(await put(here, nothing))[0]
     assert 201 == (await put(here, meeting("one", *GOALS))).status_code
+
+
+async def coverage(client: httpx.AsyncClient, organization: str = PLAN, **more: str) -> dict[str, tuple[int, int]]:
+    """Of each group (numerator, denominator)."""
+    response = await client.get(f"{organization}/$meeting-coverage", params=more)
+    assert 200 == response.status_code, response.text
+    return {
+        group["code"]["coding"][0]["code"]: (group["population"][1]["count"], group["population"][0]["count"])
+        for group in response.json()["group"]
+    }
+
+
+@pytest.mark.requirement("NY-17", "NY-18")
+async def test_coverage_tells_the_goals_who_came_and_whom_nobody_discussed(here: httpx.AsyncClient) -> None:
+    second = [patient("m2"), enrolled("Patient/m2", "ny-map", PLAN), enrolled("Patient/m2", "ny-health-home", HOME)]
+    alone = [patient("m3"), enrolled("Patient/m3", "ny-map", PLAN)]
+    booked = meeting("later", "qi") | {"status": "booked"}
+    without = meeting("two", *GOALS[1:3], came="declined")
+    without["supportingInformation"] = without["supportingInformation"][1:]
+    await kept(here, *second, *alone, booked, meeting("one", "team-approach"), without)
+    everything = {
+        "team-approach": (1, 2),
+        "avoid-duplication": (1, 2),
+        "outcomes": (1, 2),
+        "qi": (0, 2),
+        "attendance": (1, 2),
+        "minutes": (1, 2),
+        "shared-members": (1, 2),
+    }
+    for organization, partner in ((PLAN, HOME), (HOME, PLAN)):
+        assert everything == await coverage(here, organization) == await coverage(here, organization, partner=partner)
+    assert {(0, 0)} == set((await coverage(here, partner=OTHER)).values())
+    january = {"start": "2026-01-01", "end": "2026-01-31"}
+    asked = parameters(period=("valuePeriod", january), detail=("valueBoolean", True))
+    report = (await here.post(f"{PLAN}/$meeting-coverage", json=asked)).json()
+    assert ["Appointment/one"] == [one["reference"] for one in report["evaluatedResource"]]
+    lists = {f"#{one['id']}": [item["item"]["reference"] for item in one["entry"]] for one in report["contained"]}
+    members = report["group"][-1]["population"]
+    assert [["Patient/m1", "Patient/m2"], ["Patient/m1"]] == [
+        lists[one["subjectResults"]["reference"]] for one in members
+    ]
+    assert 404 == (await here.get("Organization/nobody/$meeting-coverage")).status_code
