@@ -16,7 +16,7 @@ rows beside the search index, and `View.facts` finds them by kind and key.
     step          Task/5                    a step of a transfer, at the transfer and at itself
     communication Patient/1                 a Communication about the member, or by the member
     item          Patient/1                 what is ordered or planned for the member, by whom, from when to when
-    item          Patient/1 2026-11         a contact with the member in a month
+    item          Patient/1 2026-11         a contact with the member in a month, or a service of a month or two
     issue         Patient/1                 a DetectedIssue that a coordination check made, and whether it is over
     plan          Patient/1                 an active CarePlan: whose it is, when its open activities were followed up
     review        Patient/1                 a completed review of the service plan: when it ended

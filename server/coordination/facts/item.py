@@ -3,7 +3,8 @@
 https://hl7.org/fhir/R4/servicerequest.html, https://hl7.org/fhir/R4/careplan.html,
 https://hl7.org/fhir/R4/encounter.html, https://hl7.org/fhir/R4/communication.html
 
-Services are under the member; contacts, of which there are many and a few weeks count, under the member and the month.
+What lasts is under the member; contacts and short services, of which there are many and a few weeks count, under the
+member and the month, or both of two.
 """
 
 from __future__ import annotations
@@ -44,9 +45,25 @@ def of(fact: Fact) -> Iterator[Told]:
     return (Told(fact.source, is_contact, billed, keepers, *entry) for entry in entries)
 
 
-def month(member: str, date: str) -> str:
-    """The key of a member's contacts in a month, by the first letters of a date."""
-    return f"{member} {date[:7] if len(date) > 4 else f'{date}-01'}"
+def _told(
+    member: str, start: str | None, end: str | None, is_contact: bool, billed: str | None, *data: Any
+) -> Iterator[FactRow]:
+    """An item under the months of its start and its end, where these are not far from one another."""
+    keys = [member]
+    if start and end and len(end) > 4:  # a year's end is in its last month
+        first, last = _month(start), _month(end)
+        if 0 <= _number(last) - _number(first) <= 1:
+            keys = [f"{member} {month}" for month in dict.fromkeys((first, last))]
+    for key in keys:
+        yield "item", key, [is_contact, billed, *data]
+
+
+def _month(date: str) -> str:
+    return date[:7] if len(date) > 4 else f"{date}-01"
+
+
+def _number(month: str) -> int:
+    return int(month[:4]) * 12 + int(month[5:7])
 
 
 def service_request(request: Resource, member: str, base_url: str) -> Iterator[FactRow]:
@@ -61,7 +78,7 @@ def service_request(request: Resource, member: str, base_url: str) -> Iterator[F
     text = _text([*concepts, *categories], "a service")
     by, keepers = literals(request.get("performer", ()), base_url), _present(base_url, request.get("requester"))
     entry = _entry("", tokens(concepts), tokens(categories), text, by, (start, end))
-    yield "item", member, [False, _billed(request), keepers, [entry]]
+    yield from _told(member, start, end, False, _billed(request), keepers, [entry])
 
 
 def care_plan(plan: Resource, member: str, base_url: str) -> Iterator[FactRow]:
@@ -96,7 +113,7 @@ def encounter(encounter: Resource, member: str, base_url: str) -> Iterator[FactR
     people = _present(base_url, *(one.get("individual") for one in encounter.get("participant", ())))
     by = _present(base_url, encounter.get("serviceProvider"))
     entry = _entry("", tokens(concepts), [], _text(concepts, "a visit"), by, (start, start))
-    yield "item", month(member, start), [True, _billed(encounter), people, [entry]]
+    yield from _told(member, start, start, True, _billed(encounter), people, [entry])
 
 
 def communication(communication: Resource, member: str, base_url: str) -> Iterator[FactRow]:
@@ -110,7 +127,7 @@ def communication(communication: Resource, member: str, base_url: str) -> Iterat
     is_elsewhere = len(to) < len(communication.get("recipient", ())) or any(map(_is_of_member, to))
     entry = _entry("", [*tokens(concepts), *kinds], [], text, [], (sent, sent), [] if is_elsewhere else to)
     sender = _present(base_url, communication.get("sender"))
-    yield "item", month(member, sent), [True, _billed(communication), sender, [entry]]
+    yield from _told(member, sent, sent, True, _billed(communication), sender, [entry])
 
 
 def _is_of_member(recipient: str) -> bool:

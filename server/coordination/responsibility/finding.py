@@ -89,14 +89,18 @@ def _services(asked: Check, services: Sequence[Item]) -> Iterator[Finding]:
 
 def _alike(services: Sequence[Item]) -> Iterator[tuple[str, list[Item]]]:
     """Services that no row names: those that share a code, directly or by others, are of one kind."""
-    kinds: list[tuple[set[str], list[Item]]] = []
+    kinds: dict[str, list[Item]] = {}  # by each code; those of one kind are one list
     for one in services:
-        codes, alike = set(one.codes) or {f"{one.reference} {one.place}"}, [one]
-        for known in [known for known in kinds if not codes.isdisjoint(known[0])]:
-            kinds.remove(known)
-            codes, alike = codes | known[0], [*known[1], *alike]
-        kinds.append((codes, alike))
-    return ((min(codes), alike) for codes, alike in kinds)
+        codes = one.codes or {f"{one.reference} {one.place}"}
+        known = list({id(kinds[code]): kinds[code] for code in codes if code in kinds}.values())
+        alike = max(known, key=len, default=[])
+        alike += [each for other in known if other is not alike for each in other] + [one]
+        joined = {code for each in alike for code in each.codes} if len(known) > 1 else codes
+        kinds |= dict.fromkeys({*codes, *joined}, alike)
+    names: dict[int, str] = {}
+    for code in sorted(kinds):
+        names.setdefault(id(kinds[code]), code)
+    return ((name, kinds[name]) for name in names.values())
 
 
 def _both(asked: Check, name: str, group: Sequence[_Placed]) -> list[Finding]:

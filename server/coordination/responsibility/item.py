@@ -122,8 +122,10 @@ def _acting(links: Collection[str], roles: Mapping[str, Sequence[Fact]], teams: 
 
 
 def _told(span: Span, rows: Mapping[str, Sequence[Fact]]) -> Iterator[tuple[Told, Interval]]:
-    for key in span.keys:
-        for fact in rows[key]:
+    seen: set[str] = set()  # what is under two months is one
+    for fact in (fact for key in span.keys for fact in rows[key]):
+        if fact.source not in seen:
+            seen.add(fact.source)
             for one in item.of(fact):
                 when = _between(one.start, one.end, span.zone)
                 if span.holds(when):
