@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from server.coordination import modifier, write
 from server.coordination.agreement import agreement, expiry
+from server.coordination.agreement.document import KEPT
 from server.coordination.assignment import episode, staff, team
 from server.coordination.caseload import caseload
 from server.coordination.communication import notification
@@ -27,7 +28,7 @@ from server.outcome import Issue, Problem
 
 ASSIGNING = frozenset({"CareTeam", "EpisodeOfCare", "Patient", "Practitioner", "PractitionerRole"})
 DOCUMENTS = frozenset({"CarePlan", "Contract", "PlanDefinition", "QuestionnaireResponse", "Task"})
-WATCHED = ASSIGNING | DOCUMENTS | enrolment.TOLD | {"Organization"}
+WATCHED = ASSIGNING | DOCUMENTS | enrolment.TOLD | {"Organization"} | {*KEPT}
 
 DESIGNED = "designation"  # the kind of fact that is kept under a form, too
 
@@ -69,7 +70,7 @@ def _concerns(change: Change) -> bool:
         return True
     if change.type == "Organization":
         return any(kind == "closure" for kind, _, _ in change.facts or ())
-    if change.type == "QuestionnaireResponse":
+    if change.type in {"QuestionnaireResponse", *KEPT}:
         return change.method != "POST"
     if change.type == "Contract" or (change.type == "Task" and change.method == "POST"):
         return bool(change.facts) or change.resource is None
@@ -150,6 +151,8 @@ async def _documents(
         _refuse(await shared_plan.one(context, before, plans, after, programs))
     if contracts:
         _refuse(await agreement.sound(context, before, contracts, after, programs))
+    if kept := [change for change in changes if change.type in KEPT]:
+        _refuse(await agreement.texts(context, before, kept, after, programs))
     if forms:
         _refuse(await lead.forms(context, before, forms, after, programs))
     links = await shared_plan.linked(context, plans, after, programs) if plans else []

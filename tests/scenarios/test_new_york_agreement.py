@@ -10,7 +10,7 @@ import pytest
 
 from tests.answers import places, refusal
 from tests.coordination.memory import BASE
-from tests.scenarios.iowa import kept, put
+from tests.scenarios.iowa import Json, kept, put, puts
 from tests.scenarios.new_york import (
     HAL,
     HOME,
@@ -88,6 +88,50 @@ async def test_altered_text_is_refused_and_appendices_are_free(here: httpx.Async
     free = [{"text": "Appendix B", "offer": {"text": "Respite is the plan's"}}]
     whole = asa("asa-2", legal=[{"contentAttachment": by_hash}, asa()["legal"][1]], term=free)
     assert 201 == (await put(here, whole)).status_code
+
+
+def document(content: bytes, type: str = "DocumentReference") -> Json:
+    data = {"contentType": "text/plain", "data": base64.b64encode(content).decode()}
+    if type == "Binary":
+        return {"resourceType": "Binary", "id": "text", **data}
+    return {"resourceType": "DocumentReference", "id": "text", "status": "current", "content": [{"attachment": data}]}
+
+
+def kept_in(type: str) -> Json:
+    """Contract.legal whose text is kept in a resource of its own."""
+    if type == "Binary":
+        hash = base64.b64encode(hashlib.sha1(text(TEXTS[0])).digest()).decode()
+        return {"contentAttachment": {"url": "Binary/text", "hash": hash}}
+    return {"contentReference": {"reference": "DocumentReference/text"}}
+
+
+@pytest.mark.requirement("NY-07", "ADJ-10")
+@pytest.mark.parametrize("type", ["Binary", "DocumentReference"])
+async def test_text_that_is_kept_beside_the_agreement_is_not_altered_either(here: httpx.AsyncClient, type: str) -> None:
+    original = text(TEXTS[0])
+    altered = original.replace(b"nowhere", b"anywhere")
+    whole = asa("asa-2", legal=[kept_in(type), asa()["legal"][1]])
+    assert 422 == (await put(here, whole)).status_code  # there is no such text
+    await kept(here, document(altered, type))
+    assert (422, {"business-rule"}) == _codes(await put(here, whole))
+    await kept(here, document(original, type))
+    assert 201 == (await put(here, whole)).status_code
+    patch = [{"op": "remove", "path": "/data" if type == "Binary" else "/content/0/attachment/data"}]
+    headers = {"Content-Type": "application/json-patch+json"}
+    for response in (
+        await put(here, document(altered, type)),
+        await here.post("", json=puts(document(altered, type))),
+        await here.delete(f"{type}/text"),
+        await here.patch(f"{type}/text", json=patch, headers=headers),
+    ):
+        assert (422, {"business-rule"}) == _codes(response)
+    await kept(here, whole | {"status": "terminated"})
+    assert 200 == (await put(here, document(altered, type))).status_code
+
+
+def _codes(response: httpx.Response) -> tuple[int, set[str]]:
+    status, codes = refusal(response)
+    return status, set(codes)
 
 
 @pytest.mark.requirement("NY-07", "ADJ-10")

@@ -8,14 +8,14 @@ parties settle for themselves stands in its appendices (Contract.term), which ar
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator, Sequence
 
 from server.coordination import period
+from server.coordination.agreement.document import digest
 from server.coordination.facts import Agreement, Designation, Role
 from server.coordination.program.program import Part, Program, Rule
 from server.coordination.program.programs import Programs
+from server.coordination.stored import read
 from server.coordination.write import AS_RECORDED, Place, refusal
 from server.ledger import Change, Context, Fact, Resource, View, micros
 from server.outcome import Issue
@@ -63,15 +63,37 @@ async def sound(
     """Refuse an executed agreement that is not as the program demands, and the deletion of one that a lead rests on."""
     if context.override is AS_RECORDED:
         return []
-    now = micros(context.now)
-    rules = [(program, rule) for url in programs if (rule := rule_of(program := programs.near(url, now)))]
+    rules = _rules(context, programs)
     issues: list[Issue] = []
     for change in changes:
+        own = change.reference
         if change.resource is None:
             issues += await _rested_on(before, change, rules)
         elif change.resource.get("status") == EXECUTED:
-            issues += await _executed(change, change.resource, after, rules)
+            rows = [Fact(*row, own) for row in change.facts or () if row[:2] == ("agreement", own)]
+            issues += await _executed(context, change.resource, rows, after, rules, own)
     return issues
+
+
+async def texts(
+    context: Context, before: View, changes: Sequence[Change], after: View, programs: Programs
+) -> list[Issue]:
+    """Refuse to alter a document that an executed agreement names, wherever it is kept."""
+    if context.override is AS_RECORDED:
+        return []
+    rules, issues = _rules(context, programs), list[Issue]()
+    for document, named in (await before.facts("document", [change.reference for change in changes])).items():
+        for contract in [row.source for row in named]:
+            rows = (await after.facts("agreement", [contract]))[contract]
+            found = await read(after, contract)
+            if found and rows and Agreement.of(rows[0]).status == EXECUTED:
+                issues += await _executed(context, found, rows, after, rules, document)
+    return issues
+
+
+def _rules(context: Context, programs: Programs) -> list[tuple[Program, Rule]]:
+    near = (programs.near(url, micros(context.now)) for url in programs)
+    return [(program, rule) for program in near if (rule := rule_of(program))]
 
 
 async def _rested_on(before: View, change: Change, rules: Sequence[tuple[Program, Rule]]) -> list[Issue]:
@@ -87,17 +109,24 @@ async def _rested_on(before: View, change: Change, rules: Sequence[tuple[Program
 
 
 async def _executed(
-    change: Change, contract: Resource, after: View, rules: Sequence[tuple[Program, Rule]]
+    context: Context,
+    contract: Resource,
+    rows: Sequence[Fact],
+    after: View,
+    rules: Sequence[tuple[Program, Rule]],
+    written: str,
 ) -> list[Issue]:
     """What is wrong with it by the rule that it is nearest to keeping; nothing where it keeps one."""
-    own = change.reference
-    rows = (Fact(*row, own) for row in change.facts or () if row[:2] == ("agreement", own))
     found = next(map(Agreement.of, rows), None)
     if found is None:
         return []
     signed = await _signed(found, after)
+    digests = [await digest(after, legal, context.base_url) for legal in contract.get("legal", ())]
     wrong = [
-        [refusal(program, rule, why, Place(own, path)) for path, why in _wrong(contract, found, rule, signed)]
+        [
+            refusal(program, rule, why, Place(written, path))
+            for path, why in _wrong(contract, found, rule, signed, digests)
+        ]
         for program, rule in rules
         if rule.parameters["type"] in found.types and _is_ruled(found, program, rule)
     ]
@@ -110,7 +139,9 @@ def _is_ruled(found: Agreement, program: Program, rule: Rule) -> bool:
     return when.high <= when.low or bool(period.intersection([when], [rule.period]))
 
 
-def _wrong(contract: Resource, found: Agreement, rule: Rule, signed: set[str]) -> Iterator[tuple[str, str]]:
+def _wrong(
+    contract: Resource, found: Agreement, rule: Rule, signed: set[str], digests: Sequence[str | None]
+) -> Iterator[tuple[str, str]]:
     """(place, why)."""
     if not len(contract.get("subject", ())) == len(found.organizations) == 2:
         yield "Contract.subject", "An agreement is between two organizations of this server: two literal references."
@@ -127,39 +158,29 @@ def _wrong(contract: Resource, found: Agreement, rule: Rule, signed: set[str]) -
         known = ", ".join(one.parameters["uri"] for one in rule.parts)
         yield "Contract.instantiatesUri", f"An agreement is an instance of the template; accepted are {known}."
     else:
-        yield from _documents(contract, template)
+        yield from _documents(digests, template)
 
 
-def _documents(contract: Resource, template: Part) -> Iterator[tuple[str, str]]:
+def _documents(digests: Sequence[str | None], template: Part) -> Iterator[tuple[str, str]]:
     """Every document of the template is there as it was published, and nothing else."""
     there: set[str] = set()
-    for index, legal in enumerate(contract.get("legal", ())):
-        digest = _digest(legal.get("contentAttachment", {}))
-        document = next((one for one in template.parts if digest in one.parameters["hash"]), None)
+    for index, found in enumerate(digests):
+        document = next((one for one in template.parts if found in one.parameters["hash"]), None)
         if document:
             there.add(document.code)
         else:
             yield (
                 f"Contract.legal[{index}]",
-                f"This text has the hash {digest or 'of nothing'}, which no document of {template.title} has: the "
+                f"This text has the hash {found or 'of nothing'}, which no document of {template.title} has: the "
                 "template may not be altered. What the parties settle goes into appendices (Contract.term).",
             )
     for document in template.parts:
         if document.code not in there:
             yield (
                 "Contract.legal",
-                f"{document.title} is missing: a contentAttachment with its data or its hash (SHA-1), "
+                f"{document.title} is missing: its data, a DocumentReference or Binary with it, or its hash (SHA-1), "
                 f"{' or '.join(document.parameters['hash'])}.",
             )
-
-
-def _digest(attachment: Resource) -> str | None:
-    """The SHA-1 of its content, as base64; what it says itself where the content is elsewhere."""
-    if "data" in attachment:
-        content = base64.b64decode(attachment["data"])
-        return base64.b64encode(hashlib.sha1(content, usedforsecurity=False).digest()).decode()
-    found: str | None = attachment.get("hash")
-    return found
 
 
 async def _signed(found: Agreement, after: View) -> set[str]:

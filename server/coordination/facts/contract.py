@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from server.coordination.facts.element import literals, tokens
+from server.coordination.facts.element import literal, literals, tokens
 from server.ledger import Fact, FactRow, Resource
 
 
@@ -52,3 +52,12 @@ def rows(contract: Resource, base_url: str) -> Iterator[FactRow]:
     ]
     for key in (f"Contract/{contract['id']}", *organizations):
         yield "agreement", key, data
+    yield from (("document", key, None) for key in dict.fromkeys(_documents(contract, base_url)))
+
+
+def _documents(contract: Resource, base_url: str) -> Iterator[str]:
+    """Where its documents are kept, beside itself."""
+    for legal in contract.get("legal", ()):
+        link = legal.get("contentReference") or {"reference": legal.get("contentAttachment", {}).get("url", "")}
+        if found := literal(link, base_url, ("Binary", "DocumentReference")):
+            yield found
