@@ -95,19 +95,20 @@ async def _read(call: Call, view: View, as_of: str | None, now: int) -> Plan:
         raise Problem.with_issues("unprocessable", [Issue("required", why)])
     at = asked.window.high - 1
     await _check_agreement(view, asked, at)
-    resources = [one for type in PLANNED for one in await _of_member(view, asked, type)]
+    found = [one for type in PLANNED for one in await _of_member(view, asked, type)]
+    resources = [stored.localized(one, call.base_url) for one in found]
     whose = await _whose(view, asked, resources)
     drafts = _drafts(resources, whose)
     planned = [one | {"status": "active"} if one["id"] in drafts else one for one in resources]
     listed = await services(view, asked, planned)
     named = {item.reference for item in listed} | _on(planned, whose, asked, at)
     sources = {reference: one for one in resources if (reference := f"{one['resourceType']}/{one['id']}") in named}
-    patient = (await stored.read_many(view, [call.reference]))[call.reference]
+    patient = stored.localized((await stored.read_many(view, [call.reference]))[call.reference], call.base_url)
     leading = await lead(view, call.reference, period.text(at, asked.terms.zone), now)
-    beside = await _beside(view, asked, patient, listed, sources, leading)
-    found = conflicts(listed, sources, _goals(sources.values(), whose, asked, beside))
+    beside = await _beside(view, asked, patient, listed, sources, leading, call.base_url)
+    differing = conflicts(listed, sources, _goals(sources.values(), whose, asked, beside))
     rule = shared_plan.rule_of(asked.terms, at) or asked.terms.rule
-    settled = [one.finding(asked.terms.program, rule) for one in found]
+    settled = [one.finding(asked.terms.program, rule) for one in differing]
     (told,) = await findings(view, [asked], planned)
     return Plan(
         asked,
@@ -115,7 +116,7 @@ async def _read(call: Call, view: View, as_of: str | None, now: int) -> Plan:
         sources,
         listed,
         [issue(asked, one, now) for one in [*told, *settled]],
-        found,
+        differing,
         beside,
         await _of_member(view, asked, "RelatedPerson"),
         leading,
@@ -223,6 +224,7 @@ async def _beside(
     listed: Iterable[Item],
     sources: Mapping[str, Resource],
     leading: Lead | None,
+    base_url: str,
 ) -> list[Resource]:
     """What the plans and services name, and the two organizations, the lead and the teams' people by name."""
     plans = [one for one in sources.values() if one["resourceType"] == "CarePlan"]
@@ -231,7 +233,7 @@ async def _beside(
         named += _links(detail_of(item, sources[item.reference]), "performer", "goal", "reasonReference")
     if leading:
         named += [leading.role, *([leading.form] if leading.form else [])]
-    found = await stored.read_many(view, dict.fromkeys(named + _links(patient, "generalPractitioner")))
+    found = await _local(view, named + _links(patient, "generalPractitioner"), base_url)
     members = [
         link
         for one in found.values()
@@ -239,15 +241,20 @@ async def _beside(
         for participant in one.get("participant", ())
         for link in _links(participant, "member")
     ]
-    found |= await stored.read_many(view, dict.fromkeys(one for one in members if one not in found))
+    found |= await _local(view, (one for one in members if one not in found), base_url)
     people = [
         link
         for one in found.values()
         if one["resourceType"] == "PractitionerRole"
         for link in _links(one, "practitioner")
     ]
-    found |= await stored.read_many(view, dict.fromkeys(one for one in people if one not in found))
+    found |= await _local(view, (one for one in people if one not in found), base_url)
     return [one for one in found.values() if one["resourceType"] not in ("Patient", "RelatedPerson")]
+
+
+async def _local(view: View, references: Iterable[str], base_url: str) -> dict[str, Resource]:
+    found = await stored.read_many(view, dict.fromkeys(references))
+    return {reference: stored.localized(one, base_url) for reference, one in found.items()}
 
 
 async def _is_agreed(view: View, asked: Check) -> bool:

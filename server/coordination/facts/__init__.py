@@ -32,6 +32,7 @@ rows beside the search index, and `View.facts` finds them by kind and key.
     place         Patient/1, Organization/3, HealthcareService/4   where it is: a position, an address, or Locations
     staff         Organization/3            a PractitionerRole there
     agreement     Organization/3, Contract/2   a Contract between organizations
+    responsible   Contract/2                a URL under our base that its appendices name, as a reference
     document      DocumentReference/1, Binary/1   a Contract of whose documents it is one
     designation   Patient/1, Task/5, QuestionnaireResponse/4, Contract/2   a proposal of a member's lead
     evidence      Patient/1, Observation/6  what is said of the member by a code of ours; the same at itself

@@ -53,6 +53,16 @@ def rows(contract: Resource, base_url: str) -> Iterator[FactRow]:
     for key in (f"Contract/{contract['id']}", *organizations):
         yield "agreement", key, data
     yield from (("document", key, None) for key in dict.fromkeys(_documents(contract, base_url)))
+    yield from (("responsible", f"Contract/{contract['id']}", pair) for pair in _responsible(contract, base_url))
+
+
+def _responsible(contract: Resource, base_url: str) -> Iterator[list[str]]:
+    """Who is responsible for a service, where it is told by a URL under our base: the URL, and "Organization/3"."""
+    assets = (asset for term in contract.get("term", ()) for asset in term.get("asset", ()))
+    for link in (item.get("responsible", {}) for asset in assets for item in asset.get("valuedItem", ())):
+        found = literal(link, base_url, ("Organization",))
+        if found and found != literal(link):
+            yield [link["reference"], found]
 
 
 def _documents(contract: Resource, base_url: str) -> Iterator[str]:

@@ -25,7 +25,7 @@ from server.coordination.plan import shared
 from server.coordination.plan.content import content
 from server.coordination.program.programs import Programs
 from server.coordination.responsibility.item import acting_for
-from server.coordination.stored import read, read_many
+from server.coordination.stored import localized, read, read_many
 from server.coordination.write import AS_RECORDED, Place, refusal
 from server.fhir.body import Body
 from server.ledger import Change, Context, Fact, Resource, View, micros
@@ -44,6 +44,7 @@ class Proposal(NamedTuple):
     plan: Resource
     agreement: str | None
     now: int
+    base_url: str
 
 
 async def told_apart(before: View, changes: Sequence[Change]) -> tuple[list[Change], list[Change]]:
@@ -96,7 +97,7 @@ async def _judged(
     await _check_who(context, after, programs, was, now.status)
     if now.status in ACCEPTING:
         await _check_same(after, was)
-        return await _accepted(after, task, await _proposal(after, programs, was, micros(context.now)))
+        return await _accepted(after, task, await _proposal(context, after, programs, was))
     return await _put_down(after, programs, task, was, now.status, micros(context.now))
 
 
@@ -132,7 +133,7 @@ async def _opened(context: Context, after: View, programs: Programs, task: Resou
     """The proposal with all that it says by itself. Problem where it may not be made."""
     if found.status != "requested":
         raise unprocessable(f"A proposal begins as requested, not as {found.status}", found.task, "Task.status")
-    proposal = await _proposal(after, programs, found, micros(context.now))
+    proposal = await _proposal(context, after, programs, found)
     await _check_alone(after, proposal)
     proposer = await _proposer(context, after, proposal)
     for named, wanted, path in (
@@ -146,8 +147,9 @@ async def _opened(context: Context, after: View, programs: Programs, task: Resou
     return [] if whole == task else [put(whole)]
 
 
-async def _proposal(after: View, programs: Programs, found: Acceptance, now: int) -> Proposal:
+async def _proposal(context: Context, after: View, programs: Programs, found: Acceptance) -> Proposal:
     """Everything that a proposal has to be, as of now. Problem business_rule with all that it lacks."""
+    now = micros(context.now)
     plan = await read(after, found.plan) if found.plan else None
     if not found.patient or plan is None:
         path = "Task.focus" if found.patient else "Task.for"
@@ -160,7 +162,7 @@ async def _proposal(after: View, programs: Programs, found: Acceptance, now: int
         raise _refused(meant, why, found.task, "Task.for")
     issues = [
         refusal(meant.program, meant.rule, why, Place(str(found.plan), path))
-        for path, why in await _wrong(after, member, meant, pair, plan, now)
+        for path, why in await _wrong(after, member, meant, pair, localized(plan, context.base_url), now)
     ]
     contract = await agreement.in_force(after, meant.program, pair.organizations, now)
     if contract is None and period.holds([meant.agreement.period], now):
@@ -168,7 +170,7 @@ async def _proposal(after: View, programs: Programs, found: Acceptance, now: int
         issues.append(refusal(meant.program, meant.agreement, why, Place(found.task, "Task.for")))
     if issues:
         raise Problem.with_issues("business_rule", issues)
-    return Proposal(found, meant, member, pair, plan, contract, now)
+    return Proposal(found, meant, member, pair, plan, contract, now, context.base_url)
 
 
 async def _wrong(
@@ -299,12 +301,13 @@ async def _accepted(after: View, task: Resource, proposal: Proposal) -> list[Cha
 
 async def _replaced(after: View, proposal: Proposal) -> list[Change]:
     """The plans of the two that it takes the place of."""
-    links = [literal(link, types=("CarePlan",)) for link in proposal.plan.get("replaces", ())]
+    links = [literal(link, proposal.base_url, ("CarePlan",)) for link in proposal.plan.get("replaces", ())]
     found = await read_many(after, [link for link in links if link])
     over = []
     for plan in found.values():
-        is_theirs = not (await _whose(after, proposal.member, plan)).isdisjoint(proposal.pair.organizations)
-        about = literal(plan.get("subject")) in proposal.member.patients
+        own = localized(plan, proposal.base_url)
+        is_theirs = not (await _whose(after, proposal.member, own)).isdisjoint(proposal.pair.organizations)
+        about = literal(own.get("subject")) in proposal.member.patients
         if is_theirs and about and plan.get("status") in ENDS_AS:
             over.append(_plan({**plan, "status": ENDS_AS[plan["status"]]}))
     return over

@@ -20,7 +20,7 @@ from server.coordination.program.program import Program, Rule
 from server.coordination.program.programs import Programs, active
 from server.coordination.responsibility.item import DAY, Item, Span
 from server.coordination.responsibility.responsibility import Allocation, Table, table
-from server.coordination.stored import read
+from server.coordination.stored import read, renamed
 from server.ledger import Resource, View
 
 KINDS = frozenset({"responsibility", "duplication", "shared-plan"})  # of rule, that a check goes by
@@ -137,8 +137,14 @@ class _Tables:
         key = (terms.program.url, *pair.organizations, at)
         if key not in self.known:
             contract = await agreement.in_force(self.view, terms.program, pair.organizations, at)
-            self.known[key] = table(terms, pair, await read(self.view, contract) if contract else None)
+            self.known[key] = table(terms, pair, await self._read(contract) if contract else None)
         return self.known[key]
+
+    async def _read(self, contract: str) -> Resource | None:
+        """The agreement, whose appendices may name organizations by URLs under our base."""
+        found, rows = await read(self.view, contract), (await self.view.facts("responsible", [contract]))[contract]
+        links: dict[str, str] = dict(row.data for row in rows)
+        return renamed(found, lambda link: links.get(link, link)) if found and links else found
 
 
 async def dual(view: View, patients: Collection[str]) -> list[str]:
