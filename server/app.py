@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -31,7 +30,6 @@ from server.interactions.cors import Cors
 from server.interactions.exchange import ALL_TYPES, Server
 from server.interactions.headers import CSV
 from server.interactions.http import Base
-from server.interactions.jobs import Jobs
 from server.interactions.routes import DISPATCH
 from server.ledger import Change, Context, FactRow, Resource, Rules, View
 from server.operations.call import LARGE, Call
@@ -195,8 +193,7 @@ def server_of(settings: Settings, partition: str = DEFAULT, *, follows: bool = T
         return await relation.codes(await store.view(), of, value)
 
     repository = Repository(store, derived, terminology)
-    jobs = Jobs(Path(f"{store.path}.async")) if isinstance(store, SqliteStore) else None
-    return Server(repository, DISPATCH, operations, versioned, _profiles(settings), several, jobs, bool(settings.cors))
+    return Server(repository, DISPATCH, operations, versioned, _profiles(settings), several, bool(settings.cors))
 
 
 def _check_named(settings: Settings, partition: str) -> None:
@@ -332,8 +329,7 @@ async def _kept(server: Server, settings: Settings) -> AsyncIterator[None]:
             await stack.enter_async_context(_open(repository.store, rules_of(settings, partition)))
             await stack.enter_async_context(lookout.watching(repository, settings.oversight_interval))
         yield
-        if server.jobs is not None:
-            await server.jobs.close()
+        await server.jobs.close()
 
 
 def _stop_after_parent() -> None:

@@ -6,7 +6,6 @@ https://hl7.org/fhir/R4/async.html, https://www.rfc-editor.org/rfc/rfc7240#secti
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import secrets
 import time
@@ -32,9 +31,9 @@ from server.interactions.exchange import (
     Server,
 )
 from server.interactions.headers import CSV, http_date
-from server.interactions.jobs import EXPIRES, Jobs, Record
 from server.ledger import instant
 from server.outcome import Issue, Problem
+from server.store.jobs import EXPIRES, Jobs, Record
 
 LATER = frozenset(  # what is done later where the client prefers it: all else is quick
     {("POST", BASE), ("POST", SEARCH), ("POST", SYSTEM_SEARCH), ("POST", COMPARTMENT_SEARCH)}
@@ -47,16 +46,15 @@ NDJSON = b"application/fhir+ndjson"
 MANIFEST = b"application/json;charset=utf-8"
 
 
-def is_later(server: Server, request: Request) -> bool:
+def is_later(request: Request) -> bool:
     """True where the client prefers to be answered later, and the server does so."""
-    return server.jobs is not None and request.prefer.later and (request.method, request.place.shape) in LATER
+    return request.prefer.later and (request.method, request.place.shape) in LATER
 
 
 async def accept(server: Server, request: Request) -> Response:
     """Answer 202 at once, and do the request. Problem throttled (503) where too many wait already."""
     jobs = server.jobs
-    assert jobs is not None
-    if len(jobs.tasks) >= RUNNING or await asyncio.to_thread(jobs.sweep) >= KEPT:
+    if len(jobs.tasks) >= RUNNING or await jobs.sweep() >= KEPT:
         raise Problem.of(
             "throttled",
             "Too many asynchronous requests are kept: fetch the answers of some, and DELETE them",
@@ -64,9 +62,9 @@ async def accept(server: Server, request: Request) -> Response:
         )
     id = secrets.token_hex(16)
     record = {"caller": request.caller.actor, "request": _asked(request), "at": time.time_ns() // 1000, "status": 0}
-    held = jobs.begin(id, record)
+    await jobs.begin(id, record)
     request.tell = partial(jobs.tell, id)
-    task = asyncio.create_task(_do(server, jobs, request, id, held, record))
+    task = asyncio.create_task(_do(server, request, id, record))
     jobs.tasks[id] = task
     task.add_done_callback(lambda _: jobs.tasks.pop(id, None))
     told = _told(202, "It is being done: ask at Content-Location how far it is")
@@ -77,7 +75,7 @@ async def accept(server: Server, request: Request) -> Response:
     return told
 
 
-async def _do(server: Server, jobs: Jobs, request: Request, id: str, held: int, record: Record) -> None:
+async def _do(server: Server, request: Request, id: str, record: Record) -> None:
     try:
         try:
             response = await server.perform(request)
@@ -91,21 +89,21 @@ async def _do(server: Server, jobs: Jobs, request: Request, id: str, held: int, 
             "location": response.location,
             "etag": response.version.etag if response.version else "",
         }
-        jobs.finish(id, held, record | told, _one_line(response))
+        await server.jobs.finish(id, record | told, _one_line(response))
     finally:
-        os.close(held)
+        server.jobs.let_go(id)
 
 
 async def status(server: Server, request: Request) -> Response:
     """GET [base]/_async/[id]: 202 while it is being done; then what came of it, and where its answer is."""
-    jobs, id = _own(server, request)
+    jobs, id = await _own(server, request)
     try:
-        record = jobs.read(id)
+        record = await jobs.read(id)
     except KeyError:
         raise _unknown() from None
     if record is None:
         waiting = _told(202, "It is being done")
-        waiting.headers = ((b"retry-after", b"1"), (b"x-progress", jobs.told(id).encode()))
+        waiting.headers = ((b"retry-after", b"1"), (b"x-progress", (await jobs.told(id)).encode()))
         return waiting
     if not record["status"]:
         raise Problem.of(
@@ -114,32 +112,32 @@ async def status(server: Server, request: Request) -> Response:
             "write tells; sent again under the Idempotency-Key that it had, it is done once",
         )
     if record["status"] >= 400:
-        return Response(record["status"], jobs.answer(id), is_outcome=True)
+        return Response(record["status"], await jobs.answer(id), is_outcome=True)
     expires = http_date(record["at"] // 1_000_000 + EXPIRES)
     return Response(200, _manifest(request, id, record), headers=((b"expires", expires),), media_type=MANIFEST)
 
 
 async def output(server: Server, request: Request) -> Response:
     """GET [base]/_async/[id]/1: the answer itself, a resource as one line of NDJSON, or a table."""
-    jobs, id = _own(server, request)
-    record = jobs.read(id)
+    jobs, id = await _own(server, request)
+    record = await jobs.read(id)
     if record is None or not 200 <= record["status"] < 400 or not record["type"]:
         raise Problem.not_found("There is no answer here; [base]/_async/[id] tells how far it is")
-    return Response(200, jobs.answer(id), media_type=CSV if record["type"] == "csv" else NDJSON)
+    return Response(200, await jobs.answer(id), media_type=CSV if record["type"] == "csv" else NDJSON)
 
 
 async def cancel(server: Server, request: Request) -> Response:
     """DELETE [base]/_async/[id]: break it off and forget it. What is written already stays."""
-    jobs, id = _own(server, request)
-    jobs.forget(id)
+    jobs, id = await _own(server, request)
+    await jobs.forget(id)
     return _told(202, "It is forgotten")
 
 
-def _own(server: Server, request: Request) -> tuple[Jobs, str]:
+async def _own(server: Server, request: Request) -> tuple[Jobs, str]:
     """The caller's own job. Problem not_found (404), also where it is somebody else's."""
     jobs, id = server.jobs, request.place.id
     try:
-        if jobs is not None and jobs.owner(id) == request.caller.actor:
+        if await jobs.owner(id) == request.caller.actor:
             return jobs, id
     except KeyError:
         pass

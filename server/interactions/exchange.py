@@ -20,12 +20,12 @@ from server.fhir import body
 from server.fhir.body import Body
 from server.fhir.definition import RESOURCE_TYPES
 from server.interactions.headers import ACCEPT_PATCH, FHIR_JSON, Headers, Prefer, prefer
-from server.interactions.jobs import Jobs
 from server.ledger import Version
 from server.outcome import Issue, Problem, outcome
 from server.repository import Repository
 from server.search.compartment import COMPARTMENTS
 from server.settings import is_partition_name
+from server.store.jobs import Jobs
 from server.validation.policy import ENFORCE, Policy
 
 BASE = "[base]"
@@ -194,8 +194,12 @@ class Server:
     versioned: frozenset[str] = frozenset()
     profiles: Policy = ENFORCE  # which of what resources declare is checked before the head
     deletes_several: bool = False
-    jobs: Jobs | None = None  # what is done later
     has_cors: bool = False  # some web pages of other sites may use the API
+
+    @property
+    def jobs(self) -> Jobs:
+        """What is done later."""
+        return self.repository.store.jobs
 
     def is_versioned(self, type: str) -> bool:
         return not self.versioned.isdisjoint((type, ALL_TYPES))

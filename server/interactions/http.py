@@ -128,7 +128,7 @@ class Base:
             request = Request(
                 method, place, url, asked, headers, caller, content, media_type=form.media_type, format=form.asked
             )
-            later = b"prefer" in headers and asynchronous.is_later(self.server, request)
+            later = b"prefer" in headers and asynchronous.is_later(request)
             if not later:
                 request.gone = partial(_gone, receive)
             response = await (asynchronous.accept if later else Server.perform)(self.server, request)

@@ -26,6 +26,7 @@ from server.ledger import (
 )
 from server.outcome import Issue
 from server.search.filter import Filter
+from server.store.jobs import Jobs
 from server.store.recorded import Head, Recorded
 
 WORDS = "words"  # the index of texts, which is made late
@@ -193,6 +194,7 @@ class Store(Protocol):
     """
 
     partition: str
+    jobs: Jobs
 
     @property
     def refusing(self) -> str | None:

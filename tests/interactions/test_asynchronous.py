@@ -7,24 +7,23 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from starlette.types import ASGIApp
 
+from server.app import create_app
 from server.interactions import asynchronous
 from server.interactions.exchange import TYPE, Request, Response, Server
-from server.interactions.jobs import EXPIRES, Jobs
 from server.interactions.routes import DISPATCH
 from server.settings import Settings
+from server.store.mongodb import leads
 from tests.answers import entry, refusal, transaction
+from tests.conftest import lifespan
 
 LATER = {"Prefer": "respond-async"}
 PATIENT = {"resourceType": "Patient", "id": "a", "name": [{"family": "Doe"}]}
-RECORD: dict[str, Any] = {"caller": None, "request": "POST http://127.0.0.1/fhir", "at": 0, "status": 0}
-
-pytestmark = pytest.mark.usefixtures("in_a_file")
 
 
 async def begun(client: httpx.AsyncClient, method: str, place: str, **more: Any) -> str:
@@ -166,34 +165,69 @@ async def test_more_than_a_worker_takes_is_refused(
     await done(client, await begun(client, "GET", "Patient"))
 
 
-async def test_what_a_killed_worker_had_in_hand_is_broken_off(client: httpx.AsyncClient, settings: Settings) -> None:
-    """The lock is the worker's: it ends with the process, and no file needs to be mended."""
-    directory = Path(settings.store.removeprefix("sqlite:///") + ".async")
-    program = (
-        "import os, sys; from pathlib import Path; from server.interactions.jobs import Jobs; "
-        f"Jobs(Path(sys.argv[1])).begin('f' * 32, {RECORD!r}); print('begun', flush=True); sys.stdin.read()"
-    )
+ASKED = """
+import asyncio, sys
+from server.app import server_of
+from server.settings import Settings
+from server.store.mongodb import leads
+
+async def work():
+    store = server_of(Settings()).repository.store
+    await store.open()
+    await store.jobs.begin("f" * 32, {"caller": None, "request": "POST", "at": 0, "status": 0})
+    store.jobs.tasks["f" * 32] = asyncio.current_task()
+    print("begun", flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+
+asyncio.run(work())
+"""
+
+
+async def test_what_a_killed_worker_had_in_hand_is_broken_off(
+    client: httpx.AsyncClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock ends with the process; a beat is missed after a while. What is told then stays told."""
     worker = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", program, str(directory), stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+        sys.executable, "-c", ASKED, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env={**os.environ, "CAREPLAN_STORE": settings.store},
+    )  # fmt: skip
     assert worker.stdout is not None
     assert b"begun\n" == await worker.stdout.readline()
-    assert 202 == (await client.get("_async/" + "f" * 32)).status_code
+    place = "_async/" + "f" * 32
+    assert 202 == (await client.get(place)).status_code
     worker.kill()
     await worker.communicate()
-    assert (500, ["exception"]) == refusal(await client.get("_async/" + "f" * 32))
-    assert 202 == (await client.delete("_async/" + "f" * 32)).status_code
+    monkeypatch.setattr(leads, "LAPSE", 0.1)
+    for _ in range(100):
+        if (told := await client.get(place)).status_code != 202:
+            break
+        await asyncio.sleep(0.05)
+    assert (500, ["exception"]) == refusal(told)
+    assert (404, ["not-found"]) == refusal(await client.get(f"{place}/1"))
+    assert 202 == (await client.delete(place)).status_code
+    assert 404 == (await client.get(place)).status_code
 
 
-def test_what_is_old_is_swept(tmp_path: Path) -> None:
-    jobs = Jobs(tmp_path)
-    for id in ("0" * 32, "1" * 32):
-        held = jobs.begin(id, RECORD)
-        jobs.finish(id, held, RECORD | {"status": 200}, b"{}")
-        os.close(held)
-    assert 2 == jobs.sweep()
-    old = tmp_path / f"{'0' * 32}.json"
-    os.utime(old, (old.stat().st_mtime - EXPIRES - 1,) * 2)
-    assert 1 == jobs.sweep()
-    assert [f"{'1' * 32}.answer", f"{'1' * 32}.json"] == sorted(path.name for path in tmp_path.iterdir())
-    assert 0o600 == (tmp_path / f"{'1' * 32}.json").stat().st_mode & 0o777
+async def test_any_server_answers_for_any_other(settings: Settings, slow: asyncio.Event) -> None:
+    one, other = create_app(settings), create_app(settings)
+    async with lifespan(one), lifespan(other), _client(one) as asking, _client(other) as asked:
+        place = await begun(asking, "GET", "Patient")
+        assert 202 == (await asked.get(place)).status_code
+        slow.set()
+        (output,) = (await done(asked, place)).json()["output"]
+        assert "Bundle" == (await asked.get(output["url"])).json()["resourceType"]
+        assert 202 == (await asked.delete(place)).status_code
+        assert 404 == (await asking.get(place)).status_code
+
+
+async def test_what_a_server_that_stops_has_in_hand_is_broken_off(settings: Settings, slow: asyncio.Event) -> None:
+    one, other = create_app(settings), create_app(settings)
+    async with lifespan(other), _client(other) as asked:
+        async with lifespan(one), _client(one) as asking:
+            place = await begun(asking, "GET", "Patient")
+            assert 202 == (await asked.get(place)).status_code
+        assert (500, ["exception"]) == refusal(await asked.get(place))
+
+
+def _client(app: ASGIApp) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1/fhir/")

@@ -329,7 +329,6 @@ async def test_a_search_parameter_that_is_stored_is_of_its_partition(tenants: Te
     assert [False, True, False] == listed
 
 
-@pytest.mark.usefixtures("in_a_file")
 async def test_asynchronous_requests_are_of_their_partition(tenants: Tenants) -> None:
     await peopled(tenants)
     accepted = await tenants.ia.get("Patient", headers={"Prefer": "respond-async"})

@@ -17,11 +17,13 @@ from server.outcome import Problem
 from server.settings import DEFAULT
 from server.store.copy import copy
 from server.store.engine import Finding, Named, Page, Projections, Search, no_rules
+from server.store.jobs import Jobs
 from server.store.mongodb import rebuild, verify
 from server.store.mongodb import search as found
 from server.store.mongodb.append import Appender
 from server.store.mongodb.compile import Compiler, Reached
 from server.store.mongodb.document import version_of
+from server.store.mongodb.jobs import MongodbJobs
 from server.store.mongodb.late import Late
 from server.store.mongodb.leads import OPENED, Leads
 from server.store.mongodb.reads import WHOLE, Known, Reads, check_horizon
@@ -69,6 +71,9 @@ class MongodbStore:
         self._follows = follows
         self._is_open = False
         self._tail = Tail(self.head, SELDOM)
+        self._name = f"{OPENED}{uuid.uuid4()}"
+        self._jobs = MongodbJobs()
+        self.jobs: Jobs = self._jobs
 
     def _connect(self) -> None:
         try:
@@ -94,6 +99,7 @@ class MongodbStore:
             await self._client.close()
             raise
         self.leading = Leads(self.collections.leads)
+        self._jobs.open(self.collections.jobs, self.leading, self._name)
         self.writer = Writer(
             self.collections,
             self._at_head,
@@ -106,7 +112,7 @@ class MongodbStore:
         self._is_open = True
         self._follower = asyncio.create_task(self._follow()) if self._follows else None
         try:
-            await self.leading.leads(f"{OPENED}{uuid.uuid4()}")
+            await self.leading.leads(self._name)
             await self.writer.appender.catch_up()
         except BaseException:
             await self.close()
@@ -263,7 +269,7 @@ class MongodbStore:
         try:
             await self._prepared(check_receiving)
             await rebuild.check_closed(self.collections, "copy into it")
-            await leading.leads(f"{OPENED}{uuid.uuid4()}")
+            await leading.leads(self._name)
             appender = Appender(self.collections, self.reads, self.projections, self.partition)
             await appender.catch_up()
             yield MongodbReceiver(appender, self.late, self.partition)

@@ -46,6 +46,11 @@ class Leads:
             self._beating = asyncio.create_task(self._beat())
         return True
 
+    async def is_beating(self, what: str) -> bool:
+        """Whether some process leads it that shows a beat, or has not been seen without one for long."""
+        term, beat, is_over = await self._last(what)
+        return not is_over and not self._is_silent(what, term, beat)
+
     async def close(self) -> None:
         """Give back what this process leads."""
         self._is_closing = True

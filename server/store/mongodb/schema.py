@@ -5,6 +5,7 @@
     marks     "head": how far the projection is, and when each type changed last; what was made late; "settings"
     turns     whose turn it is to write, see turnstile.py
     leads     which process does what one process alone does
+    jobs      asynchronous requests, see jobs.py
 
 Every write waits for a majority and its journal, every read is of what a majority has.
 """
@@ -62,6 +63,7 @@ class Collections(NamedTuple):
     marks: Collection
     turns: Collection
     leads: Collection
+    jobs: Collection
 
 
 def client_of(uri: str, search_timeout: float) -> AsyncMongoClient[Document]:

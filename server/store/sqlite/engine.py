@@ -17,11 +17,13 @@ from server.ledger import Commit, Context, Cursor, Decide, Position, Rules, Vers
 from server.outcome import Problem
 from server.settings import DEFAULT
 from server.store.engine import Finding, Named, Page, Projections, Search, no_rules
+from server.store.jobs import Jobs
 from server.store.partition import file_of
 from server.store.refusal import check_definitions, check_open, check_receiving, not_ready
 from server.store.sqlite import rebuild, schema, verify
 from server.store.sqlite import search as found
 from server.store.sqlite.backup import copy_pages, new_file
+from server.store.sqlite.jobs import SqliteJobs
 from server.store.sqlite.readers import PinnedView, Readers
 from server.store.sqlite.receiver import SqliteLedger, SqliteReceiver
 from server.store.sqlite.tables import Behind, Tables, one
@@ -64,6 +66,7 @@ class SqliteStore:
         self._is_open = False
         self._led: dict[str, int] = {}
         self._tail = Tail(self.head, SELDOM)
+        self.jobs: Jobs = SqliteJobs(Path(f"{self.path}.async"))
 
     @classmethod
     def at(cls, file: str, projections: Projections, partition: str) -> SqliteStore:
