@@ -71,6 +71,8 @@ async def _gates(view: View, organizations: tuple[str, ...], now: int) -> tuple[
     """Those of the programs whose members two organizations have under an agreement."""
     found = []
     for terms in every(await active(view), now):
+        if not period.holds([terms.agreement.period], now):
+            continue
         with_us = await partners(view, terms.program, organizations, now)
         own, other = terms.program.types, frozenset({terms.rule.parameters["partner"]})
         found += [Gate(own, other, with_us), Gate(other, own, with_us)]

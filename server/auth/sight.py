@@ -40,6 +40,8 @@ OF_MANY: Mapping[str, tuple[str, ...]] = {
     "List": ("patient", "item"),
     "Person": ("patient",),
 }
+# What is found by laying what both keep side by side
+OF_BOTH = frozenset({"DetectedIssue"})
 # That two organizations have the member, both know: without that they could make no agreement
 UNGATED = frozenset({PATIENT, "EpisodeOfCare"})
 
@@ -109,7 +111,7 @@ class Sight:
         is_open = And((self.members, Not(closed)))
         partners = sorted({partner for gate in self._gates for partner in gate.partners})
         kept = [one for index in _parties(type) for one in _naming(index, partners)] if partners else []
-        nobodys = Not(Or(tuple(Present(index.name) for index in _parties(type))))
+        nobodys = NOBODY if type in OF_BOTH else Not(Or(tuple(Present(index.name) for index in _parties(type))))
         return Or(
             (
                 *(Chain(index, PATIENT, is_open) for index in _patients(type)),

@@ -11,7 +11,8 @@ from server.coordination import period
 from server.coordination.facts import BASE, ISSUE
 from server.coordination.lead.opening import organizations
 from server.coordination.responsibility.check import When
-from server.coordination.responsibility.detected_issue import due, issues_of, judged
+from server.coordination.responsibility.detected_issue import Judged, due, issues_of, judged
+from server.coordination.write import Place, refusal
 from server.ledger import Plan, Resource, View, instant, micros
 from server.operations import roster
 from server.operations.call import Answer, Call
@@ -47,7 +48,18 @@ def _answer(call: Call, found: list[Resource]) -> Answer:
 async def _read(call: Call) -> list[Resource]:
     view, now = await call.view()
     await call.here(view)
-    return issues_of(await judged(view, [call.reference], _when(call, now)))
+    return issues_of(await _agreed(call, view, await judged(view, [call.reference], _when(call, now)), now))
+
+
+async def _agreed(call: Call, view: View, found: list[Judged], now: int) -> list[Judged]:
+    """Problem business_rule (422) where a caller would learn of an organization that shares nothing with its own."""
+    shared = await roster.told(view, call.caller, found, now)
+    alone = next((one.asked for one in found if not any(one is each for each in shared)), None)
+    if alone is not None:
+        why = f"{' and '.join(alone.pair.organizations)} have no agreement in force, under which they share."
+        issue = refusal(alone.terms.program, alone.terms.agreement, why, Place("", "Patient"))
+        raise Problem.with_issues("business_rule", [issue])
+    return shared
 
 
 def _when(call: Call, now: int) -> When:
@@ -59,7 +71,7 @@ async def _kept(call: Call) -> list[Resource]:
 
     async def decide(view: View) -> Plan:
         await call.here(view)
-        found = await judged(view, [call.reference], When(micros(now)))
+        found = await _agreed(call, view, await judged(view, [call.reference], When(micros(now))), micros(now))
         return Plan(await due(view, [call.reference], found, micros(now)), issues_of(found))
 
     output: list[Resource] = (await call.commit(decide, now)).output

@@ -18,7 +18,7 @@ from server.auth.access import Caller
 from server.coordination.lead.terms import Terms, of
 from server.coordination.program.programs import Programs, active
 from server.coordination.responsibility.check import When, is_checked
-from server.coordination.responsibility.detected_issue import Judged, due, judged
+from server.coordination.responsibility.detected_issue import Judged, agreed, due, judged
 from server.ledger import Change, Plan, Position, Resource, View, micros
 from server.operations.call import aside
 from server.repository import Repository
@@ -68,7 +68,8 @@ async def read(repository: Repository, caller: Caller, asked: Asked, when: When,
     found = Roster()
     async for page in _pages(repository, caller, asked, watch):
         view = await repository.view(caller, page.position)
-        _count(found, asked, page, await aside(view, partial(_judged, page=page, when=when)))
+        own = await aside(view, partial(_judged, page=page, when=when))
+        _count(found, asked, page, await told(view, caller, own, when.now))
     return found
 
 
@@ -81,7 +82,7 @@ async def kept(
         now = at or datetime.now(UTC)
         view = await repository.view(caller)
         own, changes = await aside(view, partial(_due, page=page, now=micros(now)))
-        _count(found, asked, page, own)
+        _count(found, asked, page, await told(view, caller, own, micros(now)))
         found.written += await _written(repository, caller, sorted(_members(changes)), now)
     return found
 
@@ -137,6 +138,11 @@ async def _due(view: View, page: _Episodes, now: int) -> tuple[list[Judged], lis
     return found, await due(view, patients, found, now)
 
 
+async def told(view: View, caller: Caller, found: list[Judged], now: int) -> list[Judged]:
+    """What the caller may know: an organization, what is found with those with which it shares members now."""
+    return found if caller.actor is None else await agreed(view, found, now)
+
+
 def _members(changes: Iterable[Change]) -> set[str]:
     """Whom these issues are about."""
     issues = (one.resource or {} for one in changes if one.type == "DetectedIssue")
@@ -152,7 +158,7 @@ async def _written(repository: Repository, caller: Caller, patients: Sequence[st
         async def decide(view: View, some: Sequence[str] = some) -> Plan:
             return Plan(await due(view, some, await judged(view, some, When(micros(now))), micros(now)))
 
-        commit = await repository.commit(caller, decide, now=now)
+        commit = await repository.commit(caller, decide, now=now, by_rule=True)
         count += len(commit.versions) if commit.appended else 0
     return count
 

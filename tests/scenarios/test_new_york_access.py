@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.answers import entry, ids, refusal, transaction
-from tests.coordination.memory import patient
+from tests.coordination.memory import coding, patient
 from tests.scenarios.iowa import Json, kept
 from tests.scenarios.new_york import (
     HAL,
@@ -475,3 +475,51 @@ async def test_directory_and_terminology_are_everybodys(here: httpx.AsyncClient)
     for asked in ("Organization", "PractitionerRole", "Practitioner", "PlanDefinition"):
         everybody, alone = ids(await here.get(asked)), ids(await here.get(asked, headers=acting(OTHER)))
         assert everybody == alone != []
+
+
+@pytest.mark.requirement("NY-06", "NY-19")
+async def test_what_is_found_of_both_is_told_under_an_agreement(here: httpx.AsyncClient) -> None:
+    visit = {
+        "resourceType": "Encounter",
+        "status": "finished",
+        "class": {"code": "HH"},
+        "type": [coding("ny-service", "behavioral-health")],
+        "subject": {"reference": MEMBER},
+        "period": {"start": day(-3)},
+    }
+    both = [visit | {"id": name, "serviceProvider": {"reference": f"Organization/{name}"}} for name in ("plan", "home")]
+    await kept(here, *both)
+    assert 200 == (await here.post(f"{MEMBER}/$coordination-check", headers=acting(PLAN))).status_code
+    issues = ids(await here.get("DetectedIssue"))
+    assert [] != issues == ids(await here.get("DetectedIssue", headers=acting(HAL)))
+    await kept(here, asa(end=day(-1)))
+    for actor in (PLAN, HAL):
+        for method in ("GET", "POST"):
+            refused = await here.request(method, f"{MEMBER}/$coordination-check", headers=acting(actor))
+            assert (422, ["business-rule"]) == refusal(refused)
+        assert [] == ids(await here.get("DetectedIssue", headers=acting(actor)))
+    roster = await here.get(f"{PLAN}/$coordination-check", headers=acting(PLAN))
+    assert ["MeasureReport"] == [one["resource"]["resourceType"] for one in roster.json()["entry"]]
+    assert 200 == (await here.get(f"{MEMBER}/$coordination-check")).status_code
+
+
+async def test_operations_on_others_tell_nothing_of_their_members(here: httpx.AsyncClient) -> None:
+    caseload = (await here.get("PractitionerRole/hal/$caseload?detail=true", headers=acting(PLAN))).text
+    assert "Patient/m2" not in caseload
+    for asked in ("$caseload", "$everything", "$coordination-check", "$care-manager", "$lead", "$comprehensive-plan"):
+        hidden, absent = [await here.get(f"Patient/{id}/{asked}", headers=acting(PLAN)) for id in ("m2", "not-there")]
+        assert hidden.status_code == absent.status_code
+        assert absent.text == hidden.text.replace("m2", "not-there")
+    sought = {"resourceType": "Patient", "name": [{"family": SECRET}], "birthDate": "1950-01-02"}
+    matching = {
+        "resourceType": "Parameters",
+        "parameter": [
+            {
+                "name": "resource",
+                "resource": {"resourceType": "Patient", "name": [{"family": SECRET}], "birthDate": "1950-01-02"},
+            }
+        ],
+    }
+    found = (await here.post("Patient/$match", json=matching, headers=acting(PLAN))).json()
+    assert [] == found.get("entry", [])
+    assert [] != (await here.post("Patient/$match", json=matching, headers=acting(HAL))).json()["entry"]

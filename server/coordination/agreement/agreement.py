@@ -34,6 +34,13 @@ async def in_force(view: View, program: Program, parties: Sequence[str], at: int
     return latest.contract if latest else None
 
 
+async def may_share(view: View, program: Program, parties: Sequence[str], at: int) -> bool:
+    """True where two organizations have an agreement in force at an instant, or the program asks for none then."""
+    rule = rule_of(program)
+    asks = rule is not None and period.holds([rule.period], at)
+    return not asks or await in_force(view, program, parties, at) is not None
+
+
 async def partners(view: View, program: Program, organizations: Sequence[str], at: int) -> frozenset[str]:
     """The organizations with which any of these has an agreement in force at an instant."""
     found = await _of(view, program, organizations, at)

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from server.coordination import facts, period
+from server.coordination.agreement.agreement import may_share
 from server.coordination.facts import ISSUE, ISSUE_RULE, RESOLVED, Found
 from server.coordination.facts.detected_issue import OPEN, OVER, SETTLED, digest
 from server.coordination.handoff.transfer import coding, concept
@@ -42,6 +43,16 @@ async def judged(view: View, patients: Collection[str], when: When) -> list[Judg
     return [
         Judged(one, [issue(one, finding, when.now) for finding in own]) for one, own in zip(asked, found, strict=True)
     ]
+
+
+async def agreed(view: View, found: Sequence[Judged], at: int) -> list[Judged]:
+    """What may be told to one of both organizations: of a pair that shares members, as of an instant."""
+    known: dict[tuple[str, tuple[str, str]], bool] = {}
+    for one in found:
+        program, parties = one.asked.terms.program, one.asked.pair.organizations
+        if (program.canonical, parties) not in known:
+            known[program.canonical, parties] = await may_share(view, program, parties, at)
+    return [one for one in found if known[one.asked.terms.program.canonical, one.asked.pair.organizations]]
 
 
 def issue(asked: Check, found: Finding, now: int) -> Resource:
