@@ -69,11 +69,11 @@ def _names(roles: Iterable[Role]) -> set[str]:
 
 async def _gates(view: View, organizations: tuple[str, ...], now: int) -> tuple[Gate, ...]:
     """Those of the programs whose members two organizations have under an agreement."""
-    found = []
+    found: dict[tuple[frozenset[str], frozenset[str]], frozenset[str]] = {}
     for terms in every(await active(view), now):
-        if not period.holds([terms.agreement.period], now):
-            continue
-        with_us = await partners(view, terms.program, organizations, now)
-        own, other = terms.program.types, frozenset({terms.rule.parameters["partner"]})
-        found += [Gate(own, other, with_us), Gate(other, own, with_us)]
-    return tuple(found)
+        if period.holds([terms.agreement.period], now):
+            with_us = await partners(view, terms.program, organizations, now)
+            of = frozenset({terms.rule.parameters["partner"]}), with_us
+            found[of] = found.get(of, frozenset()) | terms.program.types
+    both = [Gate(types, partner, with_us) for (partner, with_us), types in found.items()]
+    return (*both, *(Gate(one.others, one.types, one.partners) for one in both))

@@ -98,12 +98,11 @@ class Sight:
         naming = _patients(type)
         if not naming and type not in INDIRECT:
             return ALL
-        own = Or(tuple(self._own(type)))
         of_members = Or(tuple(Chain(index, PATIENT, self.members) for index in naming))
-        found = Or((*own.filters, self._shared(type, of_members, own), *_of_none(type, naming)))
+        found = Or((self._shared(type, of_members), *self._own(type), *_of_none(type, naming)))
         return And((found, *self._all_seen(type)))
 
-    def _shared(self, type: str, of_members: Or, own: Or) -> Filter:
+    def _shared(self, type: str, of_members: Filter) -> Filter:
         """What is in a member's compartment, as far as whoever else has the member lets it be seen."""
         closed = self._closed()
         if type in UNGATED or closed is None:

@@ -513,12 +513,7 @@ async def test_operations_on_others_tell_nothing_of_their_members(here: httpx.As
     sought = {"resourceType": "Patient", "name": [{"family": SECRET}], "birthDate": "1950-01-02"}
     matching = {
         "resourceType": "Parameters",
-        "parameter": [
-            {
-                "name": "resource",
-                "resource": {"resourceType": "Patient", "name": [{"family": SECRET}], "birthDate": "1950-01-02"},
-            }
-        ],
+        "parameter": [{"name": "resource", "resource": sought}],
     }
     found = (await here.post("Patient/$match", json=matching, headers=acting(PLAN))).json()
     assert [] == found.get("entry", [])

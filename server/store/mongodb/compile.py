@@ -49,6 +49,8 @@ class Compiler:
         self.reads = reads
         self.at = at
         self.reached = reached
+        self._led: dict[tuple[str, Filter], list[str]] = {}  # what a step led to once
+        self._named: dict[tuple[str, str, str, Filter], list[str]] = {}
 
     async def matching(self, type: str, filter: Filter) -> Document:
         """The condition of the resources of a type that satisfy a filter."""
@@ -109,19 +111,24 @@ class Compiler:
 
     async def _references(self, type: str, filter: Filter) -> list[str]:
         """The resources of a type that satisfy a filter."""
-        condition = await self.matching(type, filter)
-        found = await self.reads.all(condition, {"_id": 0, "reference": 1}, limit=MOST_STEPPED + 1)
-        return [document["reference"] for document in _few(found)]
+        if (type, filter) not in self._led:
+            condition = await self.matching(type, filter)
+            found = await self.reads.all(condition, {"_id": 0, "reference": 1}, limit=MOST_STEPPED + 1)
+            self._led[type, filter] = [document["reference"] for document in _few(found)]
+        return self._led[type, filter]
 
     async def _referred(self, type: str, source: str, index: str, filter: Filter) -> list[str]:
         """The resources of a type that resources of another, which satisfy a filter, refer to."""
-        array, prefix = await self.array(index), f"{index}{REFERENCE}{type}/"
-        condition = await self.matching(source, filter)
-        condition["$and"].append({array: _prefixed(prefix)})
-        found = await self.reads.all(condition, {"_id": 0, array: 1}, limit=MOST_STEPPED + 1)
-        start = len(index) + 1
-        named = {each[start:] for document in _few(found) for each in document[array] if each.startswith(prefix)}
-        return sorted(named)
+        asked = (type, source, index, filter)
+        if asked not in self._named:
+            array, prefix = await self.array(index), f"{index}{REFERENCE}{type}/"
+            condition = await self.matching(source, filter)
+            condition["$and"].append({array: _prefixed(prefix)})
+            found = await self.reads.all(condition, {"_id": 0, array: 1}, limit=MOST_STEPPED + 1)
+            start = len(index) + 1
+            named = {each[start:] for document in _few(found) for each in document[array] if each.startswith(prefix)}
+            self._named[asked] = sorted(named)
+        return self._named[asked]
 
     async def _line(self, filter: Hierarchy) -> list[str]:
         """The roots, and all that stands below them, or above."""
