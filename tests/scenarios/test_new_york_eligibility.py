@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -350,3 +351,59 @@ async def test_kind_of_plan_is_that_of_the_program(here: httpx.AsyncClient) -> N
     assert 200 == (await put(here, pace)).status_code
     over = plan("ny-map", status="finished") | {"period": {"start": day(-9), "end": day(-1)}}
     await kept(here, over, coverage("mltcp"), plan("ny-mltcp"))
+
+
+@pytest.mark.requirement("NY-02", "NY-03", "NY-04")
+async def test_plan_and_health_home_do_all_this_as_themselves(here: httpx.AsyncClient) -> None:
+    as_plan, as_home = ({"headers": {"X-Acting-As": one}} for one in (PLAN, HOME))
+    assert 201 == (await put(here, plan(), **as_plan)).status_code
+    assert 1 == len(await flags(here))
+    assert 201 == (await put(here, evidence(value=130), **as_plan)).status_code
+    assert [] == await flags(here)
+    assert 201 == (await put(here, eligible(), **as_plan)).status_code
+    (task,) = await tasks(here, OFFER)
+    assert 201 == (await put(here, consent("yes", "permit"), **as_plan)).status_code
+    answered = {**task, "status": "completed", "output": shown("yes")}
+    assert 200 == (await put(here, answered, **as_plan)).status_code
+    home = enrolled(ANN, "ny-health-home", HOME, day(0))
+    assert (403, ["forbidden"]) == refusal(await put(here, home, **as_home))
+    assigned = {
+        "resourceType": "Task",
+        "id": "assigned",
+        "status": "requested",
+        "intent": "order",
+        "code": coding("cm-task", "health-home-assignment"),
+        "for": {"reference": ANN},
+        "requester": {"reference": PLAN},
+        "owner": {"reference": HOME},
+    }
+    assert 201 == (await put(here, assigned, **as_plan)).status_code
+    assert 201 == (await put(here, home, **as_home)).status_code
+    (followed,) = await tasks(here, OFFER)
+    assert "enrolled" == followed["businessStatus"]["coding"][0]["code"]
+
+
+@pytest.mark.requirement("NY-03")
+async def test_offer_ends_as_its_evidence_is_deleted_or_the_member_leaves(here: httpx.AsyncClient) -> None:
+    await offered(here)
+    assert 204 == (await here.delete("Observation/eligible")).status_code
+    assert ["cancelled"] == [one["status"] for one in await tasks(here, OFFER)]
+    await kept(here, eligible() | {"id": "again"})
+    assert ["cancelled", "requested"] == sorted(one["status"] for one in await tasks(here, OFFER))
+    await kept(here, plan(status="finished", period={"start": day(-9), "end": day(-1)}))
+    assert ["cancelled", "cancelled"] == [one["status"] for one in await tasks(here, OFFER)]
+
+
+@pytest.mark.requirement("NY-03")
+async def test_one_offer_is_made_and_one_answer_stands_whoever_comes_first(here: httpx.AsyncClient) -> None:
+    made = await asyncio.gather(put(here, plan()), put(here, eligible()), put(here, eligible() | {"id": "second"}))
+    assert [201] * 3 == [one.status_code for one in made]
+    (task,) = await tasks(here, OFFER)
+    await kept(here, consent("yes", "permit"), consent("no", "deny"))
+    declined = answer(here, task, "rejected", output=shown("no"), statusReason={"text": "No"})
+    answers = await asyncio.gather(answer(here, task, output=shown("yes")), declined)
+    assert [200, 409] == sorted(one.status_code for one in answers)
+    (kept_answer,) = await tasks(here, OFFER)
+    first = "completed" if answers[0].status_code == 200 else "rejected"
+    state = {"completed": "accepted", "rejected": "declined"}[first]
+    assert (first, state) == (kept_answer["status"], kept_answer["businessStatus"]["coding"][0]["code"])

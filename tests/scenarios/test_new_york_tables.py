@@ -192,3 +192,23 @@ async def test_table_that_there_is_not_and_text_that_no_operation_takes_are_refu
     assert (400, ["required"]) == refusal(await here.post("$convert", json=asked))
     read = (await here.get("$table", params={"table": "ny-roster"})).json()
     assert ("Binary", ROSTER) == (read["resourceType"], base64.b64decode(read["data"]).decode().strip().split(","))
+
+
+@pytest.mark.requirement("ADJ-06", "NY-03")
+async def test_each_organization_sends_and_gets_its_own_rows(here: httpx.AsyncClient) -> None:
+    async def sent(actor: str, table: str, *rows: dict[str, str]) -> list[int]:
+        headers = {"Content-Type": "text/csv", "X-Acting-As": actor}
+        content = text(tables()[table].names, *rows)
+        response = await here.post(
+            "$convert", params={"table": table, "apply": "true"}, content=content, headers=headers
+        )
+        assert 200 == response.status_code, response.text
+        return [one["valueInteger"] for one in response.json()["parameter"] if "valueInteger" in one]
+
+    async def got(actor: str, table: str) -> list[str]:
+        response = await here.get("$table", params={"table": table, "_format": "csv"}, headers={"X-Acting-As": actor})
+        return [row["cin"] for row in csv.DictReader(io.StringIO(response.text))]
+
+    assert [2, 2, 2] == await sent(PLAN, "ny-roster", ANN, ANN | {"enrollment": "E2", "cin": "C2"})
+    assert ["C1", "C2"] == sorted(await got(PLAN, "ny-roster"))
+    assert [] == await got(HOME, "ny-roster")
