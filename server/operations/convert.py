@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/bundle.html
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Sequence
 from typing import Any
@@ -23,9 +24,9 @@ MOST = 10_000  # rows whose transactions are answered, and that are read back at
 async def convert(call: Call) -> Answer:
     """Every row is read before the first one counts: a file that is no CSV is refused as a whole."""
     table = named(call)
-    found = _read(table, _content(call))
+    found = await asyncio.to_thread(_read, table, _content(call))
     if not call.inputs.one("apply"):
-        return Answer(_converted(table, found))
+        return Answer(await asyncio.to_thread(_converted, table, found))
     if call.perform is None:
         raise Problem.of("not_supported", "Rows are applied by a request of their own, not within a transaction")
     refused: list[Row] = []

@@ -17,7 +17,7 @@ from mappings.csv_file import Row
 from mappings.table import Table, Wrong, references
 from server.auth.access import Caller
 from server.fhir import body
-from server.ledger import Position, Resource
+from server.ledger import Position, Resource, Version
 from server.outcome import Issue, Problem
 from server.repository import Repository
 
@@ -70,7 +70,7 @@ class Application:
         """Apply the rows; those that are refused, with why."""
         key = f"{self.key}/{rows[0].line}-{rows[-1].line}" if self.key else None
         try:
-            answer = await self.perform(transaction(self.table, rows), key)
+            answer = await self.perform(await asyncio.to_thread(transaction, self.table, rows), key)
         except Problem as problem:
             if problem.kind in PASSING:
                 raise
@@ -138,10 +138,20 @@ async def told(
     token = None
     while True:
         page = await repository.search(caller, query, token)
-        resources = [body.loads(version.body) for version in page.matches if version.body]
-        links = {link for one in resources for link in references(one) if link.partition("/")[0] in RELATED}
+        resources, links = await asyncio.to_thread(_parsed, page.matches)
         versions = await (await repository.view(caller, page.position)).read_many(links)
-        others = {link: body.loads(version.body) for link, version in versions.items() if version.body}
-        yield [row for one in resources if (row := table.values(one, others)) is not None]
+        yield await asyncio.to_thread(_rows, table, resources, versions)
         if (token := page.next) is None:
             return
+
+
+def _parsed(found: Iterable[Version]) -> tuple[list[Resource], set[str]]:
+    """The resources, and what of theirs a row tells something of."""
+    resources = [body.loads(version.body) for version in found if version.body]
+    links = (link for one in resources for link in references(one))
+    return resources, {link for link in links if link.partition("/")[0] in RELATED}
+
+
+def _rows(table: Table, resources: Iterable[Resource], versions: Mapping[str, Version]) -> list[Mapping[str, str]]:
+    others = {link: body.loads(version.body) for link, version in versions.items() if version.body}
+    return [row for one in resources if (row := table.values(one, others)) is not None]

@@ -265,8 +265,10 @@ async def test_offer_is_accepted_by_the_members_consent_and_followed_by_the_enro
     by_son = consent("by-son", "permit", performer=[{"reference": "RelatedPerson/son"}])
     stranger = consent("stranger", "permit", performer=[{"reference": "Practitioner/pat"}])
     other = consent("other", "permit", patient={"reference": MEMBER}, performer=[{"reference": MEMBER}])
-    await kept(here, related, by_son, stranger, other, consent("draft", "permit", status="draft"))
-    for output in ([], shown("stranger"), shown("other"), shown("draft"), shown("nowhere")):
+    former = {**related, "id": "former", "period": {"end": "2020-01-01"}}
+    by_former = consent("former", "permit", performer=[{"reference": "RelatedPerson/former"}])
+    await kept(here, related, former, by_former, by_son, stranger, other, consent("draft", "permit", status="draft"))
+    for output in ([], shown("stranger"), shown("former"), shown("other"), shown("draft"), shown("nowhere")):
         response = await answer(here, task, **({"output": output} if output else {}))
         assert (422, ["business-rule"]) == refusal(response)
     for status in ("cancelled", "failed", "entered-in-error"):
@@ -275,6 +277,7 @@ async def test_offer_is_accepted_by_the_members_consent_and_followed_by_the_enro
     accepted = await here.get("Task", params={"business-status": f"{BASE}/CodeSystem/cm-offer-state|accepted"})
     assert [task["id"]] == ids(accepted)
     assert (409, ["conflict"]) == refusal(await answer(here, task, "requested"))
+    assert (409, ["conflict"]) == refusal(await answer(here, task, output=shown("other"))), "what was answered stays"
     assert (409, ["conflict"]) == refusal(await here.delete(f"Task/{task['id']}"))
     assert 201 == (await put(here, enrolled(ANN, "ny-health-home", HOME, day(0)))).status_code
     (followed,) = await tasks(here, OFFER)

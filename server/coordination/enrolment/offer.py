@@ -13,7 +13,7 @@ import uuid
 from server.coordination import facts, period
 from server.coordination.enrolment.case import Case
 from server.coordination.enrolment.eligibility import latest
-from server.coordination.facts import OPEN, Decision, Enrolment, Offer, tokens
+from server.coordination.facts import OPEN, Decision, Enrolment, Offer, Related, tokens
 from server.coordination.handoff.transfer import ENDED, concept
 from server.coordination.program.program import Program, Rule
 from server.coordination.write import AS_RECORDED, Place, refusal
@@ -62,7 +62,7 @@ async def _followed(case: Case, program: Program, rule: Rule, plans: list[Enrolm
     ]
     found = latest(case.evidence, rule.parameters["code"], case.now, program.zone)
     is_due = bool(plans and found and found.value is True and not home)
-    offers = [one for one in case.offers if one.program == program.url and one.status != "cancelled"]
+    offers = [one for one in case.offers if one.program in {"", program.url} and one.status != "cancelled"]
     for one in offers:
         await _kept(case, one, home, is_due)
     plan = next((one for one in plans if one.organization), None)
@@ -112,7 +112,8 @@ async def answered(case: Case, changes: list[Change], known: dict[str, Offer]) -
     issues: list[Issue] = []
     for change in changes:
         was, now = known.get(change.reference), of(change)
-        ruled = rules.get((now or was or _NOBODY).program) or next(iter(rules.values()), None)
+        one = now or was
+        ruled = (rules.get(one.program) if one else None) or next(iter(rules.values()), None)
         if ruled and not change.is_derived and case.context.override is not AS_RECORDED:
             issues += await _answered(case, *ruled, change, was, now)
     return issues
@@ -129,10 +130,10 @@ async def _answered(
 ) -> list[Issue]:
     if was and (now is None or now.patient != was.patient):
         raise _conflict(f"{was.task} is kept, and about {was.patient}: an offer ends by the member's answer.", change)
+    if was and now and was.status in ENDED and was[3:] != now[3:]:
+        raise _conflict(f"{was.task} is {was.status}, and what was answered stays so.", change)
     if now is None or (was and was.status == now.status):
         return []
-    if was and was.status in ENDED:
-        raise _conflict(f"{was.task} is {was.status}, and stays so.", change)
     if now.status not in ENDED:
         return []
     if now.status not in ANSWERED:
@@ -182,13 +183,17 @@ async def _lacking(case: Case, rule: Rule, decision: Decision | None) -> str:
         return f"and {decision.consent} is of {decision.patient}"
     if not decision.counts or rule.parameters["consent"] not in decision.categories:
         return f"and {decision.consent} is {decision.status}, of {', '.join(decision.categories)}, {decision.type}"
-    related = await case.after.facts("related", case.member.patients)
-    standing = {row.source for rows in related.values() for row in rows}.union(case.member.patients)
+    standing = await _standing(case)
     return "" if standing.intersection(decision.performers) else f"and {decision.consent} is of nobody who may decide"
+
+
+async def _standing(case: Case) -> set[str]:
+    """Who may decide: the member, and every RelatedPerson of theirs who is one now."""
+    rows = (await case.after.facts("related", case.member.patients)).values()
+    related = [Related.of(row) for found in rows for row in found]
+    now = [one for one in related if one.active and period.holds([period.between(one.start, one.end, "UTC")], case.now)]
+    return {*case.member.patients, *(one.source for one in now)}
 
 
 def _conflict(why: str, change: Change) -> Problem:
     return Problem.with_issues("conflict", [Issue("conflict", why, ("Task.status",), resources=(change.reference,))])
-
-
-_NOBODY = Offer("", "", "", "", [], [], False, [])
