@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import NamedTuple
 
 from server.coordination import period
@@ -119,7 +120,14 @@ def _window(terms: Terms, asked: Resource | None, at: int) -> Interval:
         return Interval(low, min(high, max(at, low) + 1))
     duplication = _duplication(terms.program)
     days = duplication.parameters["window-days"] if duplication else 0
-    return Interval(at - days * DAY, at + 1)
+    return Interval(_before(at, days, terms.zone), at + 1)
+
+
+def _before(at: int, days: int, zone: str) -> int:
+    """The same time of the day so many days before: in between the clocks may have been changed."""
+    low = at - days * DAY
+    offsets = [period.moment(instant, zone).utcoffset() or timedelta() for instant in (at, low)]
+    return low + (offsets[0] - offsets[1]) // timedelta(microseconds=1)
 
 
 def _duplication(program: Program) -> Rule | None:

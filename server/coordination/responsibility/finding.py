@@ -16,7 +16,7 @@ from server.coordination.period import Interval
 from server.coordination.plan import shared as shared_plan
 from server.coordination.program.program import Rule
 from server.coordination.responsibility.check import Check
-from server.coordination.responsibility.item import CONTACT, DAY, ROLE, SERVICE, Item, items
+from server.coordination.responsibility.item import CONTACT, ROLE, SERVICE, Item, items
 from server.coordination.responsibility.responsibility import BOTH, NEITHER, Allocation
 from server.ledger import Resource, View
 
@@ -129,7 +129,7 @@ def _of_row(
         yield _finding(asked, OUTSIDE, name, text, group, row)
         return
     if nobody := tuple(one for one in group if one.party is None):
-        text = f"{title} is nobody's: neither organization performs, asks for or plans it."
+        text = f"{title} is nobody's: neither organization alone performs, asks for or plans it."
         yield _finding(asked, NO_OWNER, name, text, nobody, row)
     yield from _wrong(asked, name, row, tuple(one for one in group if one not in twice))
 
@@ -181,7 +181,9 @@ def _contacts(asked: Check, contacts: Sequence[Item]) -> Iterator[Finding]:
     if rule is None:
         return
     days = rule.parameters["window-days"]
-    found = {code: _near([one for one in contacts if code in one.codes], days * DAY) for code in _codes(contacts)}
+    found = {
+        code: _near([one for one in contacts if code in one.codes], days, asked.terms.zone) for code in _codes(contacts)
+    }
     for code in _largest(found):
         row = asked.table.find(asked.at, {code})
         if row is None or row.primary != BOTH:
@@ -193,16 +195,17 @@ def _codes(found: Iterable[Item]) -> list[str]:
     return sorted({code for one in found for code in one.codes})
 
 
-def _near(alike: Sequence[Item], within: int) -> tuple[Item, ...]:
-    """Those of each party that are no further than this from one of the other."""
-    times = {party: sorted(one.when.low for one in alike if one.party == party) for party in PARTIES}
-    other = {"plan": times["partner"], "partner": times["plan"]}
-    return tuple(one for one in alike if one.party and _is_near(one.when.low, other[one.party], within))
+def _near(alike: Sequence[Item], within: int, zone: str) -> tuple[Item, ...]:
+    """Those of each party that are no more days on the calendar from one of the other."""
+    days = {one: period.day(one.when.low, zone).toordinal() for one in alike}
+    own = {party: sorted(day for one, day in days.items() if one.party == party) for party in PARTIES}
+    other = {"plan": own["partner"], "partner": own["plan"]}
+    return tuple(one for one in alike if one.party and _is_near(days[one], other[one.party], within))
 
 
-def _is_near(at: int, times: Sequence[int], within: int) -> bool:
-    place = bisect_left(times, at - within)
-    return place < len(times) and times[place] <= at + within
+def _is_near(day: int, days: Sequence[int], within: int) -> bool:
+    place = bisect_left(days, day - within)
+    return place < len(days) and days[place] <= day + within
 
 
 def _largest(found: dict[str, tuple[Item, ...]]) -> list[str]:
