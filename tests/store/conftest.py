@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.mongodb import database_of, mongodb
+pytest.register_assert_rewrite("tests.store.contract", "tests.store.properties")  # so that they say what is wrong
+
+from tests.mongodb import database_of, mongodb  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,8 @@ import pymongo
 import pytest
 from pymongo import monitoring
 
-from server.ledger import Change, Commit
+from server.fhir import body
+from server.ledger import Change, Commit, Decide, Version
 from server.outcome import Problem
 from server.search.filter import ALL, Equal, Words
 from server.store.engine import Projections, Search, Store
@@ -28,7 +29,9 @@ from tests.proxy import proxied
 from tests.store.contract import (
     PROJECTIONS,
     StoreContract,
+    add_one,
     context,
+    create_once,
     definition,
     delete,
     ids,
@@ -118,25 +121,72 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
     return made
 
 
-async def test_round_trips_of_a_commit(database: str, commands: Commands) -> None:
-    """However many write at once and however much a transaction holds; `find turns` goes beside the insert."""
+ASKED = "find versions"
+WRITTEN = ["insert commits", "find turns", "insert versions", "update marks"]  # `find turns` goes beside the insert
+UPDATED = [*WRITTEN[:3], "update versions", "update marks"]
+
+
+@pytest.mark.parametrize(
+    ("decide", "expected"),
+    [
+        (writes(patient("new")), [ASKED, *WRITTEN]),
+        (writes(patient("a", "y")), [ASKED, *UPDATED]),
+        (writes(delete("Patient", "a")), [ASKED, *UPDATED]),
+        (create_once("z", "new"), [ASKED, ASKED, *WRITTEN]),
+        (create_once("x", "new"), [ASKED, "find turns", "find commits"]),
+        (writes(*(patient(f"t{n}") for n in range(20))), [ASKED, *WRITTEN]),
+        (writes(*(patient(f"t{n}") for n in range(20)), patient("a", "y")), [ASKED, *UPDATED]),
+        (writes(patient("a", "x")), [ASKED, "find turns", "find commits"]),
+    ],
+    ids=[
+        "create",
+        "update",
+        "delete",
+        "conditional create",
+        "conditional create of what is there",
+        "transaction of 20 creates",
+        "transaction of 20 creates and an update",
+        "update that changes nothing",
+    ],
+)
+async def test_round_trips_of_a_commit(database: str, commands: Commands, decide: Decide, expected: list[str]) -> None:
+    """However much it holds; a read is one."""
     store = MongodbStore(database, PROJECTIONS, follows=False)
     await store.open()
-    await write(store, patient("a"))
-    written = ["find versions", "insert commits", "find turns", "insert versions", "update marks"]
-    updated = [*written[:4], "update versions", "update marks"]
-    for changes, expected in [
-        ([patient("b")], written),
-        ([patient("b", "x")], updated),
-        ([patient(f"t{n}") for n in range(20)], written),
-    ]:
-        commands.sent.clear()
-        await write(store, *changes)
-        assert sorted(expected) == sorted(commands.sent)
+    await write(store, patient("a", "x"))
+    commands.sent.clear()
+    await store.commit(decide, context())
+    assert sorted(expected) == sorted(each for each in commands.sent if each != "update leads")  # a beat
     commands.sent.clear()
     await store.read("Patient", "a")
-    assert ["find versions"] == commands.sent
+    assert [ASKED] == commands.sent
     await store.close()
+
+
+async def test_round_trips_of_a_group_are_those_of_one(database: str, commands: Commands) -> None:
+    """Of commits that came at once: what they ask is asked together, searches side by side."""
+    store = MongodbStore(database, PROJECTIONS, follows=False)
+    await store.open()
+    await write(store, *(patient(f"p{n}", f"i{n}") for n in range(16)))
+    for decides, expected in [
+        ([writes(patient(f"new{n}")) for n in range(16)], [ASKED, *WRITTEN]),
+        ([add_one(f"p{n}") for n in range(16)], [ASKED, *UPDATED]),
+        ([create_once(f"c{n}", f"c{n}") for n in range(16)], [*[ASKED] * 17, *WRITTEN]),
+        ([add_one("p0") for _ in range(16)], [ASKED, *UPDATED]),
+    ]:
+        commands.sent.clear()
+        commits = await asyncio.gather(*(store.commit(decide, context()) for decide in decides))
+        assert sorted(expected) == sorted(each for each in commands.sent if each != "update leads")  # a beat
+        assert 16 == len({commit.position for commit in commits})
+    assert 17 == body.loads((await _read(store, "p0")).body or b"")["number"]
+    assert [] == [finding async for finding in store.verify()]
+    await store.close()
+
+
+async def _read(store: Store, id: str) -> Version:
+    version = await store.read("Patient", id)
+    assert version is not None
+    return version
 
 
 async def test_concerns_and_limits_are_of_every_command(
@@ -181,7 +231,7 @@ async def test_index_that_is_missing_is_made_and_another_in_its_place_is_told(da
     await store.open()
     commits, versions = store.collections.commits, store.collections.versions
     made = await versions.index_information()
-    await versions.drop_index("facts.k_1")
+    await versions.drop_index("facts.k_1_until_1")
     await store.close()
     await store.open()
     assert made == await store.collections.versions.index_information()

@@ -244,7 +244,8 @@ class Appender:
         with answering():
             try:
                 if operations:  # a commit under a key may write nothing
-                    await self.versions.bulk_write(operations, ordered=False)
+                    async with self.reads.known.updating:
+                        await self.versions.bulk_write(operations, ordered=False)
             except BulkWriteError as error:
                 if codes_of(error) or is_unsure(error):
                     raise

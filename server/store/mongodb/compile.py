@@ -67,7 +67,7 @@ class Compiler:
             case Ids(ids):
                 return {"reference": {"$in": [f"{type}/{id}" for id in ids]}}
             case Updated(low, high):
-                return _updated(low, high)
+                return {"type": type, **await self.reads.made(low, high)}
             case Words():
                 await self.reached(WORDS, self.at)
                 return _words(filter)
@@ -195,11 +195,6 @@ def _tail(range: Range) -> str:
 def _prefixed(prefix: str) -> Document:
     """The condition on one element that begins so; "0" comes after "/"."""
     return {"$elemMatch": {"$gte": prefix, "$lt": f"{prefix[:-1]}0", "$regex": f"^{re.escape(prefix)}"}}
-
-
-def _updated(low: int | None, high: int | None) -> Document:
-    bounds = {name: each for name, each in (("$gte", low), ("$lt", high)) if each is not None}
-    return {"at": bounds} if bounds else {}
 
 
 def _words(filter: Words) -> Document:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from pymongo import ASCENDING
 
@@ -21,6 +21,13 @@ class Waits(Exception):  # noqa: N818 - not an error: the commit is decided in t
     """A decide asks what only the projection can answer, and earlier commits of its group are not in it yet."""
 
 
+class _Found(NamedTuple):
+    """The first matches of a search, so many at most."""
+
+    limit: int
+    versions: list[Version]
+
+
 class HeadView:
     """The state as each commit of a group finds it; `at` is the instant of the one that is decided."""
 
@@ -36,6 +43,7 @@ class HeadView:
         # What was asked once is not asked again: the projection at the base does not change.
         self._seen: dict[str, Version | None] = {}
         self._facts: dict[str, dict[str, list[Fact]]] = {}
+        self._found: dict[tuple[str, Any], _Found] = {}
 
     def write(self, made: Draft) -> None:
         """Go on to the state after a commit."""
@@ -48,23 +56,29 @@ class HeadView:
 
     async def read(self, type: str, id: str) -> Version | None:
         reference = f"{type}/{id}"
-        if reference not in self._seen:
-            await self._look([reference])
+        await self.look([reference])
         return self._seen[reference]
 
     async def read_many(self, references: Iterable[str]) -> dict[str, Version]:
         wanted = list(references)
-        if missing := [one for one in wanted if one not in self._seen]:
-            await self._look(missing)
-        return {one: version for one in wanted if (version := self._seen[one])}
+        await self.look(wanted)
+        return self.seen(wanted)
 
-    async def _look(self, references: Sequence[str]) -> None:
-        found = await self.reads.all({"reference": {"$in": list(references)}, **held(self._base)}, WHOLE)
-        self._seen |= dict.fromkeys(references)
-        self.standing |= dict.fromkeys(references)
+    async def look(self, references: Iterable[str]) -> None:
+        """Have these known."""
+        missing = [each for each in references if each not in self._seen]
+        if not missing:
+            return
+        found = await self.reads.all({"reference": {"$in": missing}, **held(self._base)}, WHOLE)
+        self._seen |= dict.fromkeys(missing)
+        self.standing |= dict.fromkeys(missing)
         for document in found:
             self._seen[document["reference"]] = version_of(document)
             self.standing[document["reference"]] = standing_of(document)
+
+    def seen(self, references: Iterable[str]) -> dict[str, Version]:
+        """Of resources that are known, those that ever were."""
+        return {one: version for one in references if (version := self._seen[one])}
 
     async def vread(self, type: str, id: str, position: Position) -> Version | None:
         if position > self._base:
@@ -72,13 +86,23 @@ class HeadView:
         return await self.reads.vread(type, id, position)
 
     async def search(self, type: str, filter: Any, limit: int) -> list[Version]:
-        if self._written and _steps(filter):
+        if self._written and steps(filter):
             raise Waits
-        compiler = Compiler(self.reads, self._base, self.reached)
-        condition = await compiler.matching(type, filter)
-        found = await self.reads.all(condition, WHOLE, [("born", ASCENDING)], limit + len(self._written))
-        versions = map(version_of, found)
-        kept = [version for version in versions if version.reference not in self._written]
+        await self.find(type, filter, limit + len(self._written))
+        return self.found(type, filter, limit)
+
+    async def find(self, type: str, filter: Any, limit: int) -> None:
+        """Have the first matches at the base known."""
+        known = self._found.get((type, filter))
+        if known is not None and (len(known.versions) < known.limit or limit <= known.limit):
+            return
+        condition = await Compiler(self.reads, self._base, self.reached).matching(type, filter)
+        documents = await self.reads.all(condition, WHOLE, [("born", ASCENDING)], limit)
+        self._found[type, filter] = _Found(limit, [*map(version_of, documents)])
+
+    def found(self, type: str, filter: Any, limit: int) -> list[Version]:
+        """The matches now, of those that are known at the base."""
+        kept = [each for each in self._found[type, filter].versions if each.reference not in self._written]
         kept += [
             entry.version
             for entry in self._written.values()
@@ -89,10 +113,20 @@ class HeadView:
         return kept[:limit]
 
     async def facts(self, kind: str, keys: Iterable[str]) -> dict[str, list[Fact]]:
-        known, wanted = self._facts.setdefault(kind, {}), list(keys)
-        if missing := [key for key in wanted if key not in known]:
+        wanted = list(keys)
+        await self.learn(kind, wanted)
+        return self.learned(kind, wanted)
+
+    async def learn(self, kind: str, keys: Iterable[str]) -> None:
+        """Have the facts under these keys known."""
+        known = self._facts.setdefault(kind, {})
+        if missing := [key for key in keys if key not in known]:
             known |= await self.reads.facts(kind, missing, self._base)
-        found = {key: [fact for fact in known[key] if fact.source not in self._written] for key in wanted}
+
+    def learned(self, kind: str, keys: Iterable[str]) -> dict[str, list[Fact]]:
+        """The facts now, under keys that are known."""
+        known = self._facts[kind]
+        found = {key: [fact for fact in known[key] if fact.source not in self._written] for key in keys}
         for reference, entry in self._written.items():
             for fact_kind, key, data in entry.facts:
                 if fact_kind == kind and key in found:
@@ -103,13 +137,13 @@ class HeadView:
         return Overlay(self, changes, self.at)
 
 
-def _steps(filter: Filter) -> bool:
+def steps(filter: Filter) -> bool:
     """Whether a filter asks for more than a resource's own rows."""
     match filter:
         case And(filters) | Or(filters):
-            return any(map(_steps, filters))
+            return any(map(steps, filters))
         case Not(negated):
-            return _steps(negated)
+            return steps(negated)
         case Chain() | Has() | Hierarchy() | Words():
             return True
         case _:

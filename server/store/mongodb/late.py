@@ -66,12 +66,16 @@ class Late:
 
     async def prune(self, horizon: Position) -> None:
         """Drop the index of the versions that ended up to a position; searches are read from there on."""
-        if horizon <= (await self.reads.mark()).horizon:
+        head = await one(self.marks, {"_id": "head"})
+        assert head is not None, "it was made when the store was opened"
+        pruned = int(head.get("pruned", 0))  # up to where; what ended before is not looked at again
+        if horizon <= pruned:
             return
-        ended: Document = {"until": {"$lte": horizon}, "keys": {"$exists": True}}
+        ended: Document = {"until": {"$gt": pruned, "$lte": horizon}, "keys": {"$exists": True}}
         with answering():
             await self.marks.update_one({"_id": "head"}, {"$max": {"horizon": horizon}})
             await self.versions.update_many(ended, {"$unset": dict.fromkeys(INDEXED, "")})
+            await self.marks.update_one({"_id": "head"}, {"$max": {"pruned": horizon}})
 
     async def following(self) -> Mapping[str, float]:
         """How much of the ledger each has followed, from 0 to 1."""
@@ -108,10 +112,11 @@ class Late:
         updates = await asyncio.to_thread(self._updates, name, [each for each in found if "live" in each])
         done = int(found[-1]["_id"]) if len(found) == _CHUNK else target
         while updates:
-            with answering():
-                await self.versions.bulk_write(
-                    [UpdateOne({"_id": seq}, each) for seq, each in updates.items()], ordered=False
-                )
+            async with self.reads.known.updating:
+                with answering():
+                    await self.versions.bulk_write(
+                        [UpdateOne({"_id": seq}, each) for seq, each in updates.items()], ordered=False
+                    )
             updates = await self._undone(updates)
         with answering():
             await self.marks.update_one({"_id": name}, {"$max": {"followed": done}}, upsert=True)

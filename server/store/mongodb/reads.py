@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pymongo import ASCENDING, DESCENDING
@@ -31,9 +32,10 @@ class Mark(NamedTuple):
 
 @dataclass(slots=True)
 class Known:
-    """What is applied, as far as this process knows."""
+    """What is applied, as far as this process knows, and whether it is updating versions."""
 
     applied: Position = 0
+    updating: asyncio.Lock = field(default_factory=asyncio.Lock)  # of two at once, one may undo the other; see late.py
 
 
 class Reads:
@@ -130,11 +132,21 @@ class Reads:
         return found
 
     async def position_at(self, at: int) -> Position:
-        """The last applied position whose instant is not after `at`."""
+        """The last applied position whose instant is not after `at`; instants rise with positions."""
         head = await self.head()
         asked = {"at": {"$lte": at}, "_id": {"$lte": head}}
-        last = await some(self.collections.commits, asked, {"_id": 1}, sort=[("_id", DESCENDING)], limit=1)
+        order = [("at", DESCENDING), ("_id", DESCENDING)]
+        last = await some(self.collections.commits, asked, {"_id": 1}, sort=order, limit=1)
         return int(last[0]["_id"]) if last else 0
+
+    async def made(self, since: int | None, before: int | None) -> Document:
+        """The condition of what was written at or after an instant, and before another: a range of positions."""
+        bounds = {}
+        if since is not None:
+            bounds["$gte"] = seq_of(await self.position_at(since - 1) + 1)
+        if before is not None:
+            bounds["$lt"] = seq_of(await self.position_at(before - 1) + 1)
+        return {"_id": bounds} if bounds else {}
 
     async def changes(self, after: Cursor, limit: int) -> list[Version]:
         """What the ledger has after a cursor, oldest first."""
@@ -157,11 +169,10 @@ class Reads:
         conditions = [_level(type, id), {"_id": {"$lt": seq_of(position + 1)}}]
         if only is not None:
             conditions.append({"$or": [*map(_named, only)] or [{"_id": -1}]})
-        if since is not None:
-            conditions.append({"at": {"$gte": since}})
+        conditions.append(await self.made(since, at and at[1]))
         if at is not None:
             stood = min(await self.position_at(at[0]), position)
-            conditions += [{"until": {"$gt": stood}}, {"at": {"$lt": at[1]}}]
+            conditions.append({"until": {"$gt": stood}})
         asked = {"$and": [condition for condition in conditions if condition]}
         total = await self.count(asked)
         found = await self.all({"$and": [asked, {"_id": {"$lt": below}}]}, {**WHOLE}, [("_id", DESCENDING)], count + 1)

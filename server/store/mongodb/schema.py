@@ -39,16 +39,17 @@ Document = dict[str, Any]
 Collection = AsyncCollection[Document]
 Keys = list[tuple[str, int]]
 
-INDEXES: dict[str, list[tuple[Keys, bool]]] = {  # keys, and whether they are unique
-    "commits": [([("id", ASCENDING)], True), ([("at", ASCENDING)], False)],
+INDEXES: dict[str, list[tuple[Keys, bool]]] = {  # keys, and whether they are unique; what each is for: docs/mongodb.md
+    "commits": [([("id", ASCENDING)], True), ([("at", ASCENDING), ("_id", ASCENDING)], False)],
     "versions": [
         ([("reference", ASCENDING), ("_id", DESCENDING)], False),
+        ([("reference", ASCENDING), ("until", ASCENDING)], False),
         ([("type", ASCENDING), ("_id", DESCENDING)], False),
-        ([("live", ASCENDING), ("born", ASCENDING)], False),
-        ([("keys", ASCENDING), ("born", ASCENDING)], False),
-        ([("late", ASCENDING), ("born", ASCENDING)], False),
-        ([("words", ASCENDING)], False),
-        ([("facts.k", ASCENDING)], False),
+        ([("live", ASCENDING), ("born", ASCENDING), ("until", ASCENDING)], False),
+        ([("keys", ASCENDING), ("born", ASCENDING), ("until", ASCENDING)], False),
+        ([("late", ASCENDING), ("born", ASCENDING), ("until", ASCENDING)], False),
+        ([("words", ASCENDING), ("until", ASCENDING)], False),
+        ([("facts.k", ASCENDING), ("until", ASCENDING)], False),
         ([("until", ASCENDING)], False),
     ],
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import orjson
@@ -19,12 +19,13 @@ from pymongo.errors import PyMongoError
 from server.ledger import Commit, Context, Decide, Rules, Version
 from server.outcome import Problem
 from server.store.engine import Projections
+from server.store.mongodb.ahead import Run, ask
 from server.store.mongodb.append import DOUBT, Appender, Draft, Entry, check, draft
 from server.store.mongodb.compile import Reached
 from server.store.mongodb.failure import problem_of
 from server.store.mongodb.head import HeadView, Waits
 from server.store.mongodb.reads import Reads
-from server.store.mongodb.schema import Collections, one
+from server.store.mongodb.schema import Collections, Document, some
 from server.store.mongodb.turnstile import Turnstile
 from server.store.recorded import Head
 from server.store.refusal import check_key, check_queue
@@ -180,12 +181,16 @@ class Writer:
         outcomes: list[Outcome] = []
         head = self.appender.head
         view = HeadView(self._reads, head.position, self._reached)
+        known = await self._known(group)
+        if len(group) > 1:
+            view.at = max(time.time_ns() // 1000, head.at)
+            await ask(view, map(self._run_of, group))
         keys: set[str] = set()
         for request in group:
             if request.fingerprint is not None and request.context.commit_id in keys:
                 continue  # the same key twice: it is answered from the ledger, in the next group
             try:
-                made = await self._one(request, drafts[-1].head if drafts else head, view)
+                made = await self._one(request, drafts[-1].head if drafts else head, view, known)
             except Waits:
                 continue
             except PyMongoError:
@@ -206,11 +211,16 @@ class Writer:
             outcomes.append(Outcome(request, commit, len(drafts)))
         return drafts, outcomes
 
-    async def _one(self, request: Request, head: Head, view: HeadView) -> Commit | tuple[Draft, Commit]:
+    def _run_of(self, request: Request) -> Run:
+        return lambda view: decided(view, request.decide, request.context, self._rules, self._projections)
+
+    async def _one(
+        self, request: Request, head: Head, view: HeadView, known: Mapping[str, Document]
+    ) -> Commit | tuple[Draft, Commit]:
         """Decide one commit; what it answers, where it writes nothing, or what it writes."""
         context = request.context
-        if request.fingerprint is not None and (known := await self._known(request)):
-            return known
+        if request.fingerprint is not None and (before := known.get(context.commit_id)):
+            return await self._again(request, before)
         view.at = max(time.time_ns() // 1000, head.at)
         made = await decided(view, request.decide, context, self._rules, self._projections)
         new = [(change, now) for change, now, is_new in made.changes if is_new]
@@ -241,12 +251,16 @@ class Writer:
         check(written, self._projections)
         return written, Commit(position, context.commit_id, at, _versions(made, entries), made.output)
 
-    async def _known(self, request: Request) -> Commit | None:
-        """The commit that this idempotency key made before."""
-        fields = {"at": 1, "fingerprint": 1, "answer": 1}
-        found = await one(self._collections.commits, {"id": request.context.commit_id}, fields)
-        if found is None:
-            return None
+    async def _known(self, group: Sequence[Request]) -> dict[str, Document]:
+        """The commits that the idempotency keys of a group made before, by the key."""
+        keys = [each.context.commit_id for each in group if each.fingerprint is not None]
+        if not keys:
+            return {}
+        fields = {"id": 1, "at": 1, "fingerprint": 1, "answer": 1}
+        return {each["id"]: each for each in await some(self._collections.commits, {"id": {"$in": keys}}, fields)}
+
+    async def _again(self, request: Request, found: Document) -> Commit:
+        """The answer that an idempotency key was given before."""
         check_key(found["fingerprint"], request.fingerprint)
         output, places = orjson.loads(found["answer"])
         versions = [await self._reads.vread(type, id, version) for type, id, version in places]
