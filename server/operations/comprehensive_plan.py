@@ -228,9 +228,12 @@ async def _beside(
 ) -> list[Resource]:
     """What the plans and services name, and the two organizations, the lead and the teams' people by name."""
     plans = [one for one in sources.values() if one["resourceType"] == "CarePlan"]
-    named = [*asked.pair.organizations, *(link for one in plans for link in _links(one, *LISTS))]
+    named = [
+        *asked.pair.organizations,
+        *(link for one in plans for link in _links(one, *LISTS, "author", "contributor")),
+    ]
     for item in listed:
-        named += _links(detail_of(item, sources[item.reference]), "performer", "goal", "reasonReference")
+        named += _links(detail_of(item, sources[item.reference]), "performer", "goal", "reasonReference", "requester")
     if leading:
         named += [leading.role, *([leading.form] if leading.form else [])]
     found = await _local(view, named + _links(patient, "generalPractitioner"), base_url)

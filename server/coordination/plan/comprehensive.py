@@ -157,7 +157,7 @@ def _composition(plan: Plan, whole: Resource) -> Resource:
 
 
 def _sections(plan: Plan, whole: Resource) -> Iterator[Resource]:
-    yield _section("Plan", paragraphs([_leading(plan)]), [f"CarePlan/{whole['id']}"])
+    yield _section("Plan", paragraphs([_leading(plan), *_plans(plan)]), [f"CarePlan/{whole['id']}"])
     yield _section("Services and who coordinates them", _side_by_side(plan), dict.fromkeys(plan.sources))
     goals = _of_type(plan, "Goal")
     rows = ((what(one), str(one.get("lifecycleStatus", "")), _until(one)) for one in goals)
@@ -172,7 +172,8 @@ def _sections(plan: Plan, whole: Resource) -> Iterator[Resource]:
     yield _section("Member", table(("What", "On record"), _member(plan)), [plan.reference])
     yield _section("Services in full", table(_SERVICE, _in_full(plan)), dict.fromkeys(plan.sources))
     teams = _of_type(plan, "CareTeam")
-    yield _section("Care team", table(("Who", "As", "Reached by"), _people(plan, teams)), _references(teams))
+    known = [*_references(teams), *([plan.reference] if "generalPractitioner" in plan.patient else [])]
+    yield _section("Care team", table(("Who", "As", "Reached by"), _people(plan, teams)), known)
     supports = (
         (what(one), "; ".join(demographics.telecom(one.get("telecom"), plan.at, plan.zone))) for one in plan.supports
     )
@@ -202,6 +203,18 @@ def _leading(plan: Plan) -> str:
         return "No lead care manager is named."
     reached = _reached(plan, plan.lead.role)
     return f"{_name(plan)(plan.lead.role)}{f' ({reached})' if reached else ''} leads since {plan.lead.since}."
+
+
+def _plans(plan: Plan) -> Iterator[str]:
+    """The plans that it is put together of, whose each is, and which other ones each names."""
+    name = _name(plan)
+    for one in plan.care_plans:
+        links = [literal(link) for link in (one.get("author", {}), *one.get("contributor", ()))]
+        of = " and ".join(name(link) for link in links if link)
+        beside = [link for each in one.get("supportingInfo", ()) if (link := literal(each, types=("CarePlan",)))]
+        linked = f", linked with {' and '.join(beside)}" if beside else ""
+        title = f" ({one['title']})" if "title" in one else ""
+        yield f"CarePlan/{one['id']}{title}, {one.get('status')}{f', of {of}' if of else ''}{linked}."
 
 
 def _side_by_side(plan: Plan) -> str:
@@ -261,10 +274,17 @@ def _in_full(plan: Plan) -> Iterator[tuple[str, ...]]:
             (row.scope if row else None) or "not allocated",
             ", ".join(filter(None, (told["amount"], told["frequency"]))),
             ", ".join(filter(None, providers)),
-            " ".join(filter(None, (told["period"], f"({item.reference})"))),
+            _authorized(plan, item, told["period"]),
             ", ".join(dict.fromkeys(name(text) for _, text in needs_of(item, source))),
             ", ".join(name(literal(one) or "") for one in detail.get("goal", ())),
         )
+
+
+def _authorized(plan: Plan, item: Item, when: str) -> str:
+    """For which time, by what, and of a request by whom."""
+    requester = literal(plan.sources[item.reference].get("requester"))
+    by = f"by {_name(plan)(requester)}" if requester else ""
+    return " ".join(filter(None, (when, f"({item.reference})", by)))
 
 
 def _people(plan: Plan, teams: Iterable[Resource]) -> Iterator[tuple[str, str, str]]:

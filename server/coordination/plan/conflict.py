@@ -80,7 +80,7 @@ def _services(services: Iterable[Item], sources: Mapping[str, Resource]) -> Iter
         parts = described(item, sources)
         told = {name: parts[name] for name in ("frequency", "amount", "provider") if parts.get(name)}
         says = ", ".join(told.values()) or "nothing more"
-        for code in sorted(item.codes):
+        for code in sorted(item.codes or item.categories):
             yield code, item.text, Statement(item, says, json.dumps(told, sort_keys=True))
 
 
@@ -144,7 +144,7 @@ def _needs(services: Sequence[Item], sources: Mapping[str, Resource]) -> Iterato
     called: dict[str, str] = {}
     for item in services:
         for need, name in needs_of(item, sources[item.reference]):
-            service = " ".join(sorted(item.codes)) or item.text
+            service = " ".join(sorted(item.codes or item.categories)) or item.text
             doing.setdefault(need, {}).setdefault(item.party, {})[service] = item
             called.setdefault(need, name)
     for need, of in doing.items():
