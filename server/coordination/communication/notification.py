@@ -8,7 +8,7 @@ what others do: never who acts, and nothing of what the local system writes, whi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from server.coordination import period
@@ -26,6 +26,7 @@ from server.coordination.write import AS_RECORDED
 from server.fhir import body
 from server.ledger import Change, Context, Resource, Version, View, instant, micros
 
+KIND = "notification"
 SUBJECT = ("subject", "patient", "for", "individual")  # where a resource says whom it is about
 
 
@@ -58,6 +59,8 @@ async def told(context: Context, before: View, changes: Sequence[Change], after:
     if context.actor is None or context.override is AS_RECORDED:
         return []
     programs, now = await active(after), micros(context.now)
+    if KIND not in programs.kinds:
+        return []
     ruled = [(terms, rules) for terms in every(programs, now) if (rules := _rules(terms, now))]
     watched = {type for _, rules in ruled for rule in rules for type in rule.triggers}
     found = await _changed(before, [change for change in changes if change.type in watched]) if watched else []
@@ -69,12 +72,14 @@ async def told(context: Context, before: View, changes: Sequence[Change], after:
     made: list[Change] = []
     for member in {id(one): one for one in members.values()}.values():
         for terms, rules in ruled:
-            made += await _notices(context, after, terms, member, _due(member, rules, found, about))
+            if pair := pair_at(member, terms, now):
+                own = [one for one in found if not about[one.reference].isdisjoint(member.patients)]
+                made += await _notices(context, after, terms, member, pair, _due(rules, own))
     return [change for change in made if change.reference not in there]
 
 
 def _rules(terms: Terms, now: int) -> list[Rule]:
-    return [rule for rule in terms.program.of_kind("notification") if period.holds([rule.period], now)]
+    return [rule for rule in terms.program.of_kind(KIND) if period.holds([rule.period], now)]
 
 
 async def _changed(before: View, changes: Sequence[Change]) -> list[Told]:
@@ -105,11 +110,8 @@ def _patients(one: Told, base_url: str) -> set[str]:
     return {link for link in links if link}
 
 
-def _due(
-    member: Member, rules: Sequence[Rule], found: Sequence[Told], about: Mapping[str, set[str]]
-) -> list[tuple[Rule, Told]]:
-    """What is told of this member, each change by the first rule that it triggers."""
-    own = [one for one in found if not about[one.reference].isdisjoint(member.patients)]
+def _due(rules: Sequence[Rule], own: Sequence[Told]) -> list[tuple[Rule, Told]]:
+    """What is told of a member, each change by the first rule that it triggers."""
     first = ((next((rule for rule in rules if _triggers(rule, one)), None), one) for one in own)
     return [(rule, one) for rule, one in first if rule]
 
@@ -122,12 +124,12 @@ def _triggers(rule: Rule, one: Told) -> bool:
 
 
 async def _notices(
-    context: Context, after: View, terms: Terms, member: Member, due: Sequence[tuple[Rule, Told]]
+    context: Context, after: View, terms: Terms, member: Member, pair: Pair, due: Sequence[tuple[Rule, Told]]
 ) -> list[Change]:
     """One for each recipient."""
     if not due:
         return []
-    recipients = await _recipients(context, after, terms, member)
+    recipients = await _recipients(context, after, terms, pair)
     if not recipients:
         return []
     called = demographics.name((await directory.read(after, member.patient)).get("name"), micros(context.now), "UTC")
@@ -154,11 +156,9 @@ def _notice(context: Context, member: Member, recipient: str, about: Sequence[st
     )
 
 
-async def _recipients(context: Context, after: View, terms: Terms, member: Member) -> list[str]:
-    """The two organizations that share the member under an agreement now, but for whom somebody acts."""
-    now = micros(context.now)
-    pair = pair_at(member, terms, now)
-    if pair is None or not await _is_shared(after, terms, pair, now):
+async def _recipients(context: Context, after: View, terms: Terms, pair: Pair) -> list[str]:
+    """The two organizations that share a member under an agreement now, but for whom somebody acts."""
+    if not await _is_shared(after, terms, pair, micros(context.now)):
         return []
     own = await organizations(after, str(context.actor))
     return [one for one in pair.organizations if one not in own]
