@@ -214,6 +214,20 @@ async def test_programs_file_says_how_strict_it_is(
 
 
 @pytest.mark.requirement("NY-02")
+async def test_enrollment_is_judged_by_the_program_of_its_first_day(here: httpx.AsyncClient) -> None:
+    stricter = shipped("ny-mltcp") | {"version": "2.0.0", "effectivePeriod": {"start": day(30)}}
+    rule = next(one for one in stricter["action"] if one["id"] == "NY-02")
+    (limit,) = [one["extension"][1] for one in rule["extension"] if "valueInteger" in one.get("extension", ({}, {}))[1]]
+    limit["valueInteger"] = 180
+    await kept(here, stricter, evidence(value=150))
+    later = plan(status="planned") | {"period": {"start": day(30)}}
+    response = await put(here, later)
+    assert (422, ["business-rule"]) == refusal(response)
+    assert "ny-mltcp|2.0.0" in response.json()["issue"][0]["details"]["text"]
+    assert 201 == (await put(here, later | {"period": {"start": day(29)}})).status_code
+
+
+@pytest.mark.requirement("NY-02")
 async def test_what_is_enrolled_stays_so_and_its_correction_passes(here: httpx.AsyncClient) -> None:
     await kept(here, evidence(value=200), plan())
     await kept(here, evidence(value=30))

@@ -42,12 +42,14 @@ class Case:
     def now(self) -> int:
         return micros(self.context.now)
 
-    def ruled(self, kind: str) -> Iterator[tuple[Program, Rule]]:
-        """The rules of a kind that are in force, of each program in its version of now."""
+    def ruled(self, kind: str, start: str | None = None) -> Iterator[tuple[Program, Rule]]:
+        """The rules of a kind that are in force on a day, else now, of each program in its version of then."""
         for url in self.programs:
-            program = self.programs.near(url, self.now)
-            for rule in program.of_kind(kind):
-                if period.holds([rule.period], self.now):
+            near = self.programs.near(url, self.now)
+            at = period.starts(start, near.zone) if start else self.now
+            program = self.programs.at(url, at) if start else near
+            for rule in program.of_kind(kind) if program else ():
+                if program and period.holds([rule.period], at):
                     yield program, rule
 
     def enrolments(self, types: Collection[str]) -> list[Enrolment]:

@@ -35,13 +35,12 @@ COMPARATORS: dict[str, tuple[Callable[[Any, Any], bool], str, frozenset[str]]] =
 
 
 async def judged(case: Case) -> list[Issue]:
-    """Refuse an enrolment whose evidence does not pass; flag the member of whom there is none."""
+    """Refuse an enrolment whose evidence does not pass by the rule of its first day; flag who has none."""
     issues: list[Issue] = []
-    for program, rule in case.ruled("eligibility"):
-        begun = {one.episode for one in case.begun(program.types)}
-        for one in case.member.enrolments:
+    for one in case.member.enrolments:
+        for program, rule in case.ruled("eligibility", one.start):
             if not program.types.isdisjoint(one.types):
-                issues += await _judged(case, program, rule, one, one.episode in begun)
+                issues += await _judged(case, program, rule, one, one in case.begun(program.types))
     return issues
 
 
