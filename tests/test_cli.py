@@ -168,16 +168,21 @@ async def partitioned(path: Path, stopped: None, monkeypatch: pytest.MonkeyPatch
     return path.with_name("careplan-ia.db")
 
 
-def test_commands_are_of_the_partition_that_they_name(path: Path, partitioned: Path, run: Run) -> None:
+def test_commands_are_of_the_partition_that_they_name(
+    path: Path, partitioned: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     damage(partitioned, "DELETE FROM rows")
     assert (0, WHOLE) == ((found := run("verify")).exit_code, found.stdout)
     assert 1 == run("verify", "--partition", "ia").exit_code
     assert 0 == run("rebuild", "--partition", "ia").exit_code
     assert (0, WHOLE) == ((found := run("verify", "--partition", "ia")).exit_code, found.stdout)
-    assert 0 == run("backup", "copy.db", "--partition", "ia").exit_code
-    copy = apsw.Connection(str(path.with_name("copy.db")))
+    assert 0 == run("backup", "copy-ia.db", "--partition", "ia").exit_code
+    copy = apsw.Connection(str(path.with_name("copy-ia.db")))
     assert [("iowan",)] == copy.execute("SELECT id FROM resources").fetchall()
     copy.close()
+    monkeypatch.setenv("CAREPLAN_STORE", f"sqlite:///{path.with_name('copy.db')}")
+    assert (0, WHOLE) == ((found := run("verify", "--partition", "ia")).exit_code, found.stdout)
+    assert 2 == run("verify").exit_code
 
 
 async def test_load_goes_into_the_partition_that_it_names(path: Path, partitioned: Path, run: Run) -> None:

@@ -19,6 +19,7 @@ from server.auth.access import SYSTEM, Caller
 from server.fhir import body
 from server.fhir.body import Body
 from server.fhir.definition import RESOURCE_TYPES
+from server.fhir.reference import own
 from server.interactions.headers import ACCEPT_PATCH, FHIR_JSON, Headers, Prefer, prefer
 from server.ledger import Version
 from server.outcome import Issue, Problem, outcome
@@ -155,6 +156,7 @@ def logged(error: Exception) -> str:
         "unexpected",
         id=id,
         request=REQUEST_ID.get().decode("latin-1"),
+        **({"base": base} if (base := own()) else {}),
         error=type(error).__name__,
         at=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
     )
