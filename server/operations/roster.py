@@ -115,7 +115,7 @@ def _checked(programs: Programs, url: str | None) -> Iterable[Terms]:
     """The programs that are checked, in every version."""
     if url is not None:
         programs.meant(url)
-    versions = (dated.program for found in programs.by_url.values() for dated in found)
+    versions = (dated.program for dated in programs.versions())
     return [terms for one in versions if one.url in (url or one.url) and is_checked(one) and (terms := of(one))]
 
 

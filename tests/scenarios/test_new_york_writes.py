@@ -351,13 +351,13 @@ async def test_two_health_homes_are_compared_with_the_plan_each(here: httpx.Asyn
     assert [TWICE] == [one for one in await standing(here) if one[0] == "duplicate-coordination"]
 
 
-async def test_program_with_another_table_is_seen_to_by_the_next_look(here: httpx.AsyncClient) -> None:
+@pytest.mark.requirement("NY-12")
+async def test_program_with_another_table_changes_what_is_found(here: httpx.AsyncClient) -> None:
     await kept(here, ordered("r", "personal-care", PAT), ordered("s", "chha", AIDE))
     changed = shipped("ny-mltcp") | {"version": "1.1.0"}
     for action in changed["action"]:
         if action["id"] == "NY-08":
             action["action"] = action["action"][:1]
     await kept(here, changed)
-    await here.post(f"{MEMBER}/$coordination-check", json={"resourceType": "Parameters"})
     found = {(code, *items) for code, items in await standing(here)}
     assert ("not-allocated", "ServiceRequest/r") in found

@@ -10,6 +10,7 @@ rows beside the search index, and `View.facts` finds them by kind and key.
     role          PractitionerRole/7        the role itself
     role          Practitioner/7            every role of the person
     organization  Organization/3            the members with an episode there
+    enrolled      system|code               the members with an episode of that type
     subject       CareTeam/5, EpisodeOfCare/5, Task/5   the member that it is about (a Task: of a transfer)
     transfer      Patient/1, PractitionerRole/7, Organization/3, Task/5   a transfer: whom, from, to, where, itself
     reservation   PractitionerRole/7        a transfer that is open, at who is to get the member

@@ -45,5 +45,7 @@ def rows(episode: Resource, base_url: str) -> Iterator[FactRow]:
     data = [ENROLMENT, types, organization, episode.get("status", ""), *period(episode), history, manager, endings]
     yield "subject", f"EpisodeOfCare/{episode['id']}", member
     yield "member", member, data
+    for type in types:
+        yield "enrolled", type, member
     if organization:
         yield "organization", organization, member

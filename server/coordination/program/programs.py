@@ -39,6 +39,10 @@ class Programs:
     def __iter__(self) -> Iterator[str]:
         return iter(self.by_url)
 
+    def versions(self) -> Iterator[Dated]:
+        """Every version of every program."""
+        return (dated for found in self.by_url.values() for dated in found)
+
     def meant(self, canonical: str) -> str:
         """The url of the program that an operation names. Problem unprocessable where there is none."""
         url = canonical.partition("|")[0]

@@ -94,7 +94,7 @@ async def checks(view: View, patients: Collection[str], when: When) -> list[Chec
 
 def are_checked(programs: Programs) -> bool:
     """True where one of the programs has anything that a check goes by."""
-    return any(is_checked(dated.program) for found in programs.by_url.values() for dated in found)
+    return any(is_checked(dated.program) for dated in programs.versions())
 
 
 def is_checked(program: Program) -> bool:

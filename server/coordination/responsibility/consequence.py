@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from server.coordination.facts import OPEN as WAITING
 from server.coordination.facts import Agreement, literal, tokens
 from server.coordination.facts.detected_issue import OPEN, SETTLED, state
+from server.coordination.lead.terms import of
 from server.coordination.program.programs import active
-from server.coordination.responsibility.check import When, are_checked, dual
+from server.coordination.responsibility.check import When, are_checked, dual, is_checked
 from server.coordination.responsibility.detected_issue import (
     SETTLEMENT,
     TASK,
@@ -29,11 +30,11 @@ from server.fhir import body
 from server.ledger import Change, Context, View, micros
 
 TOLD = frozenset({"CarePlan", "CareTeam", "Communication", "Encounter", "EpisodeOfCare", "ServiceRequest"})
-MATTERS = TOLD | {"Contract", "DetectedIssue", "Patient", "Task"}
+MATTERS = TOLD | {"Contract", "DetectedIssue", "Patient", "PlanDefinition", "Task"}
 MADE = frozenset({"DetectedIssue", "Task"})  # what a check writes, beside what others do
 ABOUT = frozenset({"item", "member", "participant", "team"})  # kinds of fact whose key names the member
 CLOSED = frozenset({"completed", "cancelled"})  # Task.status: whoever was to resolve it has
-MANY = 200  # members whom a Contract is about: of more, the background look sees to them
+MANY = 200  # members whom a Contract or a program is about: of more, the background look sees to them
 
 _PATIENT = re.compile(rb"Patient\\?/([A-Za-z0-9\-.]{1,64})")
 
@@ -68,6 +69,8 @@ async def _concerned(before: View, written: Sequence[Change], after: View) -> li
     for change in written:
         if change.type == "Contract":
             found |= await _of_agreement(before, change, after)
+        elif change.type == "PlanDefinition":
+            found |= await _of_program(before, change, after)
     return sorted(found)
 
 
@@ -104,6 +107,16 @@ async def _of_agreement(before: View, change: Change, after: View) -> set[str]:
             some = (await after.facts("organization", parties)).values()
             one, other = ({fact.data for fact in members} for members in some)
             found |= one & other
+    return found if len(found) <= MANY else set()
+
+
+async def _of_program(before: View, change: Change, after: View) -> set[str]:
+    """The members who are with a program's partners, where these are not many."""
+    programs = [dated.program for view in (before, after) for dated in (await active(view)).versions()]
+    own = (of(one) for one in programs if one.source == change.reference and is_checked(one))
+    partners = {str(terms.rule.parameters["partner"]) for terms in own if terms}
+    rows = (await after.facts("enrolled", partners)).values() if partners else ()
+    found = {fact.data for some in rows for fact in some}
     return found if len(found) <= MANY else set()
 
 
