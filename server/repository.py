@@ -458,7 +458,8 @@ def _guarded(search: Search, sight: Sight) -> Search:
         (type, And((sight.guarded(filter), clause)) if (clause := sight.clause(type)) != ALL else sight.guarded(filter))
         for type, filter in search.parts
     ]
-    return replace(search, filter=first, others=tuple(others), seen=sight.clause)
+    # how it was found would tell of what is hidden
+    return replace(search, filter=first, others=tuple(others), seen=sight.clause, explain=False)
 
 
 def _follow(include: Include) -> Follow:

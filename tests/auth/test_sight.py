@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from random import Random
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.app import projections
-from server.auth.access import SYSTEM, Acting, Caller
+from server.auth.access import SYSTEM, Acting, Caller, acting
 from server.auth.sight import Sight, patients, sight
 from server.fhir.body import Body
 from server.fhir.definition import RESOURCE_TYPES, compartment
@@ -23,6 +24,7 @@ from server.outcome import Problem
 from server.repository import Repository
 from server.search import query
 from server.search.filter import ALL
+from server.search.holds import Judge
 from server.search.parameter import parameters
 from server.store.sqlite.engine import SqliteStore
 from tests.scenarios.new_york import asa, day, enrolled
@@ -30,6 +32,7 @@ from tests.scenarios.new_york import asa, day, enrolled
 Json = dict[str, Any]
 World = dict[str, Json]
 
+NOW = time.time_ns() // 1000
 ROOT = Path(__file__).parents[2]
 HOUSES = ("Organization/a", "Organization/b", "Organization/c")  # a plan, and two Health Homes
 PROGRAMS = {HOUSES[0]: ("ny-mltcp", "elsewhere"), HOUSES[1]: ("ny-health-home",), HOUSES[2]: ("ny-health-home",)}
@@ -280,10 +283,14 @@ async def _check_all(repository: Repository, actor: str, whole: World, expected:
         steps = await asked(repository, actor, "Observation", ("patient._id", member.partition("/")[2]))
         own = {one for one in expected if one.startswith("Observation/") and member_of(whole[one]) == member}
         assert (own if member in expected else set()) == steps
+    judge = Judge(await repository.view(SYSTEM), repository.projections.rows)
+    whose = sight(await acting(judge.view, actor, NOW))
+    stored = (await judge.view.read_many(whole)).values()
+    assert expected == {
+        one.reference for one in stored if one.type in TYPES and await judge.version(whose.clause(one.type), one)
+    }
     view = await repository.view(Caller(actor))
-    assert expected == {one for one in await view.read_many([*expected, *whole]) if one.partition("/")[0] in TYPES} & (
-        expected
-    )
+    assert read_by_id == {one for one in await view.read_many(whole) if one.partition("/")[0] in TYPES} | unknown
 
 
 def _is_anybodys(world: World, patient: str) -> bool:

@@ -518,3 +518,15 @@ async def test_operations_on_others_tell_nothing_of_their_members(here: httpx.As
     found = (await here.post("Patient/$match", json=matching, headers=acting(PLAN))).json()
     assert [] == found.get("entry", [])
     assert [] != (await here.post("Patient/$match", json=matching, headers=acting(HAL))).json()["entry"]
+
+
+async def test_search_of_who_acts_is_not_explained(here: httpx.AsyncClient) -> None:
+    asked = "Patient?birthdate=1950-01-02&_explain=1"
+    assert "candidates" in (await here.get(asked)).text or "steps" in (await here.get(asked)).text
+    assert "steps" not in (await here.get(asked, headers=acting(PLAN))).text
+
+
+async def test_steps_along_what_may_be_hidden_are_refused(here: httpx.AsyncClient) -> None:
+    asked = "Observation?encounter:below=Encounter/e2"
+    assert (403, ["forbidden"]) == refusal(await here.get(asked, headers=acting(PLAN)))
+    assert 200 == (await here.get("Encounter?location:below=Location/1", headers=acting(PLAN))).status_code

@@ -575,6 +575,8 @@ class StoreContract:
             ("CarePlan", Equal("CarePlan.subject", ("Patient/unheard-of",)), ""),
             ("CarePlan", Chain("CarePlan.subject", "Patient", Equal("Patient.identifier", (b"one",))), "c1 c2"),
             ("CarePlan", Chain("CarePlan.subject", "Patient", ALL), "c1 c2 c3"),
+            ("CarePlan", Chain("CarePlan.subject", "Patient", ALL, Ids(("p2",))), "c3"),
+            ("CarePlan", Chain("CarePlan.subject", "Patient", Ids(("p1",)), Ids(("p2",))), ""),
             (
                 "CarePlan",
                 And((Equal("CarePlan.title", (b"x",)), Chain("CarePlan.subject", "Patient", Ids(("p2",))))),
@@ -734,6 +736,15 @@ class StoreContract:
         around = (*forward, Follow("CarePlan.subject", "CarePlan", iterate=True, reverse=True))
         page = await population.search(Search("CarePlan", Ids(("c1",)), follow=around))
         assert ["p1", "c2"] == [version.id for version in page.included]
+
+    async def test_include_brings_along_what_is_seen_and_goes_on_from_that(self, population: Store) -> None:
+        on = (Follow("CarePlan.subject", "CarePlan"), Follow(None, "*", iterate=True, reverse=True))
+        for hidden, expected in (("none", ["p1", "c2"]), ("c2", ["p1"]), ("p1", [])):
+            seen = Not(Ids((hidden,)))
+            page = await population.search(
+                Search("CarePlan", Ids(("c1",)), follow=on, seen=lambda type, seen=seen: seen)  # type: ignore[misc]
+            )
+            assert expected == [version.id for version in page.included]
 
     async def test_include_goes_no_further_from_what_is_not_there(self, population: Store) -> None:
         await write(population, plan("c6", "Patient/nowhere"))
