@@ -1,6 +1,7 @@
 """Lookout: one worker of all looks from time to time whether a limit is broken, and keeps the Flags and Tasks.
 
-So it does with who does what for the members whom two organizations have, where writes do not see to that themselves.
+So it does with who does what for the members whom two organizations have, and with what members are offered, where
+writes do not see to that themselves.
 
 It looks only where something moved that a number may depend on: a commit, or the hour, since days end at other hours in
 other zones. It waits until nobody has written for a moment, so that it adds no commit in the midst of others' work, but
@@ -19,7 +20,7 @@ from time import perf_counter
 from server.auth.access import SYSTEM
 from server.interactions.exchange import logged
 from server.ledger import Cursor, Position
-from server.operations import escalation, oversight, roster
+from server.operations import escalation, offering, oversight, roster
 from server.repository import Repository
 from server.search.filter import ALL
 
@@ -99,7 +100,7 @@ class _Lookout:
         return True
 
     async def check(self, now: datetime) -> bool:
-        """Look at who does what for all whom two organizations have; whether it was time to.
+        """Look at who does what for all whom two organizations have, and at what is offered; whether it was time to.
 
         Writes see to their own members: this is for what comes with time, and for what many members depend on.
         """
@@ -108,6 +109,7 @@ class _Lookout:
         if self.checked == (hour, last):
             return False
         await roster.kept(self.repository, SYSTEM, roster.Asked(), at=now)
+        await offering.look(self.repository, SYSTEM, now)
         self.checked = (hour, last)
         return True
 

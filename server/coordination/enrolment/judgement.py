@@ -5,7 +5,7 @@ One look at a commit's facts tells whether it concerns a program with such rules
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -52,6 +52,15 @@ async def judged(
         further += case.changes()
     if issues:
         raise Problem.with_issues("business_rule", issues)
+    return further
+
+
+async def offered(context: Context, view: View, programs: Programs, patients: Collection[str]) -> list[Change]:
+    """The Tasks that members lack, and those that are over, as things stand. Nothing is written besides."""
+    further: list[Change] = []
+    for case in await _cases(context, view, (), view, programs, set(patients)) if patients else ():
+        await offer.judged(case)
+        further += case.changes()
     return further
 
 
