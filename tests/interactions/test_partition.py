@@ -9,11 +9,14 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.types import ASGIApp
 
 from server.app import application, create_app, opened, servers_of
 from server.auth.access import SYSTEM
 from server.fhir.reference import own
+from server.interactions.exchange import locate
 from server.ledger import Plan, View
 from server.outcome import Problem
 from server.settings import Settings
@@ -136,6 +139,14 @@ async def test_unknown_partition_is_an_error_and_never_the_default(tenants: Tena
         assert (404, ["not-found"]) == refusal(response), place
         assert "CAREPLAN_PARTITIONS" in response.json()["issue"][0]["diagnostics"]
     assert 1 == (await tenants.main.get("_history")).json()["total"]
+
+
+@given(st.from_regex(r"[a-z][a-z0-9-]{0,31}", fullmatch=True).filter(lambda name: name not in {"default", "metadata"}))
+def test_no_name_of_a_partition_is_a_place_of_fhir(name: str) -> None:
+    assert (name,) == Settings(partitions=name).named
+    for rest in ("", "/Patient", "/Patient/1", "/1", "/_search", "/$validate", "/_history"):
+        with pytest.raises(Problem, match="no partition"):
+            locate(f"/{name}{rest}")
 
 
 async def test_a_server_without_partitions_has_none(client: httpx.AsyncClient) -> None:
@@ -326,6 +337,57 @@ async def test_a_search_parameter_that_is_stored_is_of_its_partition(tenants: Te
     strict = {"Prefer": "handling=strict"}
     assert 400 == (await tenants.ny.get("Patient?nick=jo", headers=strict)).status_code
     listed = ["http://example.org/nick" in (await client.get("metadata")).text for client in tenants]
+    assert [False, True, False] == listed
+
+
+async def test_terminology_and_profiles_that_are_stored_are_of_their_partition(tenants: Tenants) -> None:
+    system, profile = "http://example.org/colours", "http://example.org/named"
+    colours = {
+        "resourceType": "CodeSystem",
+        "id": "colours",
+        "url": system,
+        "status": "active",
+        "content": "complete",
+        "concept": [{"code": "red"}],
+    }
+    values = {
+        "resourceType": "ValueSet",
+        "id": "colours",
+        "url": f"{system}-set",
+        "status": "active",
+        "compose": {"include": [{"system": system}]},
+    }
+    definition = {
+        "resourceType": "StructureDefinition",
+        "id": "named",
+        "url": profile,
+        "name": "Named",
+        "status": "active",
+        "kind": "resource",
+        "abstract": False,
+        "type": "Patient",
+        "baseDefinition": "http://hl7.org/fhir/StructureDefinition/Patient",
+        "derivation": "constraint",
+        "differential": {"element": [{"id": "Patient.name", "path": "Patient.name", "min": 1}]},
+    }
+    for defined in (colours, values, definition):
+        assert 201 == (await put(tenants.ia, defined)).status_code
+    red = {
+        "resourceType": "Condition",
+        "id": "c",
+        "subject": {"reference": "Patient/joe"},
+        "code": {"coding": [{"system": system, "code": "red"}]},
+    }
+    for client in (tenants.ia, tenants.ny):
+        await put(client, red)
+    assert ["c"] == ids(await tenants.ia.get(f"Condition?code:in={system}-set"))
+    assert 400 == (await tenants.ny.get(f"Condition?code:in={system}-set")).status_code
+    assert [200, 404] == [
+        (await client.get(f"ValueSet/$expand?url={system}-set")).status_code for client in (tenants.ia, tenants.ny)
+    ]
+    nameless = PATIENT | {"meta": {"profile": [profile]}}
+    assert [422, 201] == [(await put(client, nameless)).status_code for client in (tenants.ia, tenants.ny)]
+    listed = [profile in (await client.get("metadata")).text for client in tenants]
     assert [False, True, False] == listed
 
 
