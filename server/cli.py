@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -43,6 +44,8 @@ from server.store.copy import Copied, copy
 from server.store.engine import Store
 
 BACKLOG = 2048  # connections that wait for a worker
+SLOW = 60.0  # seconds in which a store that is slow is tried again before the server gives up
+PASSING = {"timeout", "throttled"}  # kinds that say that a store is there and slow
 GRACE = 30  # seconds that requests in hand have, once the server is told to stop
 
 Partition = Annotated[
@@ -410,16 +413,28 @@ async def _made_ready(settings: Settings) -> None:
 
     The demo is for the default partition alone: nobody who names a partition wants people in it who were made up.
     """
+    until = time.monotonic() + SLOW
     for partition in (DEFAULT, *settings.named):
-        try:
-            async with opened(settings, partition) as server:
-                await shipped.programs(server)
-                if settings.demo and partition == DEFAULT:
-                    await shipped.demo(server)
-        except Problem as problem:
-            what = "The store" if partition == DEFAULT else f"The partition {partition}"
-            typer.echo(f"{what} cannot be opened: {problem.issues[0].diagnostics}", err=True)
-            raise typer.Exit(1) from None
+        while not await _is_ready(settings, partition, until):
+            pass
+
+
+async def _is_ready(settings: Settings, partition: str, until: float) -> bool:
+    """False where a database that is slow may be asked again; ends the command where it may not."""
+    try:
+        async with opened(settings, partition) as server:
+            await shipped.programs(server)
+            if settings.demo and partition == DEFAULT:
+                await shipped.demo(server)
+    except Problem as problem:
+        what = "The store" if partition == DEFAULT else f"The partition {partition}"
+        if problem.kind in PASSING and time.monotonic() < until:
+            typer.echo(f"{what} is slow, and is tried again: {problem.issues[0].diagnostics}", err=True)
+            await asyncio.sleep(1)
+            return False
+        typer.echo(f"{what} cannot be opened: {problem.issues[0].diagnostics}", err=True)
+        raise typer.Exit(1) from None
+    return True
 
 
 def _tell(listening: socket.socket, settings: Settings) -> None:

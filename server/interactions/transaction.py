@@ -267,6 +267,8 @@ class Together:
     async def plan(self, view: View, pause: Callable[[], Awaitable[None]]) -> Plan:
         """Find what each entry is of, then what each link is to, then write."""
         head = TransactionHead(view, self.searched, self.now)
+        known = [part.write for part in self.parts if part.write.method != "POST" and part.write.condition is None]
+        await head.look([f"{write.type}/{write.id}" for write in known])
         targets = []
         for part in self.parts:
             await pause()
@@ -401,9 +403,15 @@ class TransactionHead:
         self.view = view
         self.written: dict[str, set[str]] = {}
         self.pools = {type: Pool(type, now) for type in searched}
+        self._seen: dict[str, Version | None] = {}
+
+    async def look(self, references: Sequence[str]) -> None:
+        """Read all these at one question, before they are asked for one by one."""
+        self._seen = dict.fromkeys(references) | await self.view.read_many(references)
 
     async def read(self, type: str, id: str) -> Version | None:
-        return await self.view.read(type, id)
+        reference = f"{type}/{id}"
+        return self._seen[reference] if reference in self._seen else await self.view.read(type, id)
 
     async def matching(self, query: Query) -> Sequence[str]:
         """As the other entries leave it."""
