@@ -16,7 +16,7 @@ import pytest
 from pymongo import monitoring
 
 from server.fhir import body
-from server.ledger import Change, Commit, Decide, Version
+from server.ledger import Change, Decide, Version
 from server.outcome import Problem
 from server.search.filter import ALL, Equal, Words
 from server.store.engine import Projections, Search, Store
@@ -25,7 +25,6 @@ from server.store.mongodb.append import Appender
 from server.store.mongodb.document import OPEN, document_of
 from server.store.mongodb.late import Late
 from tests.mongodb import database_of, running
-from tests.proxy import proxied
 from tests.store.contract import (
     PROJECTIONS,
     StoreContract,
@@ -366,37 +365,6 @@ async def test_turn_of_a_process_that_is_gone_lapses(database: str, monkeypatch:
     over = [found["_id"] async for found in store.collections.turns.find({"_id": {"$lt": 0}})]
     assert {-1, -2} <= set(over)
     await store.close()
-
-
-@pytest.mark.parametrize("is_sent_on", [False, True], ids=["before", "after"])
-async def test_connection_cut_at_each_step_loses_and_doubles_nothing(database: str, is_sent_on: bool) -> None:
-    """Whatever message of a commit is the last one: it is there once or not at all, and once where it was answered."""
-    parts = urlsplit(database)
-    async with proxied(parts.hostname or "", parts.port or 0) as (proxy, port):
-        store = MongodbStore(f"mongodb://127.0.0.1:{port}{parts.path}", PROJECTIONS, follows=False)
-        await store.open()
-        await write(store, patient("a", "x"))
-        answered: list[Commit] = []
-        refused: list[str] = []
-        for step in range(1, 9):
-            proxy.arm(step, is_sent_on)
-            try:
-                answered.append(await write(store, patient("a", f"v{step}"), patient(f"b{step}", "b")))
-            except Problem as problem:
-                refused.append(problem.kind)
-        proxy.cut_at = None
-        assert {*refused} <= {"unavailable", "timeout"}
-        last = await write(store, patient("last"))
-        assert last.position == await store.head()
-        for commit in answered:
-            for version in commit.versions:
-                assert version == await store.vread(version.type, version.id, version.position)
-        assert len({commit.position for commit in answered}) == len(answered)
-        history = await store.history("Patient", "a", since=None, at=None, count=100, page=None)
-        bodies = [version.body for version in history.matches]
-        assert len(bodies) == len(set(bodies))
-        assert [] == [finding async for finding in store.verify()]
-        await store.close()
 
 
 async def test_what_is_made_late_and_the_end_of_a_version_do_not_undo_each_other(
