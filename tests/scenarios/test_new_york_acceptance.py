@@ -92,6 +92,19 @@ async def test_merged_plan_is_proposed_by_one_and_active_as_the_other_accepts(he
 
 
 @pytest.mark.requirement("NY-11")
+async def test_partial_capitation_may_agree_on_one_plan_too(client: httpx.AsyncClient) -> None:
+    await new_york(client, "ny-mltcp")
+    await kept(client, planned("p", PLAN, "personal-care"), planned("h", HOME, "behavioral-health"))
+    response = await propose(client, HAL)
+    (task,) = of_type(response.json(), "Task")
+    assert (201, PLAN) == (response.status_code, task["owner"]["reference"])
+    assert ["active", "active"] == [await status(client, one) for one in ("CarePlan/p", "CarePlan/h")]
+    assert 200 == (await respond(client, task, actor=PAT)).status_code
+    assert ["completed", "completed"] == [await status(client, one) for one in ("CarePlan/p", "CarePlan/h")]
+    assert [task["focus"]["reference"].partition("/")[2]] == await active(client)
+
+
+@pytest.mark.requirement("NY-11")
 @pytest.mark.parametrize("door", ["PUT", "POST", "PATCH", "transaction", "conditional"])
 async def test_plan_of_both_is_made_active_by_nobody_alone(here: httpx.AsyncClient, door: str) -> None:
     headers = acting(PLAN)

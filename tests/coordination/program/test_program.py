@@ -19,6 +19,7 @@ from server.coordination.program.programs import active
 from server.ledger import Resource
 from server.outcome import Problem
 from tests.coordination.memory import BASE, IA_HCBS, Memory, limited, patient, shipped
+from tests.scenarios.new_york import shipped as new_york
 
 
 def day(text: str) -> int:
@@ -130,6 +131,25 @@ def test_parse_names_the_place_of_what_is_malformed(
     program, issues = parse(plan)
     assert program is None
     assert expected in [(issue.code, *issue.expression) for issue in issues]
+
+
+@pytest.mark.requirement("NY-21")
+@pytest.mark.parametrize(
+    ("expected", "broken"),
+    [
+        (("required", "trigger"), {"trigger": []}),
+        (("value", ""), {"extension": [parameter("notice-text", valueString="{nobody} has changed")]}),
+        (("not-supported", "extension[0]"), {"extension": [parameter("text", valueString="Changed")]}),
+    ],
+)
+def test_parse_names_what_a_notification_lacks(expected: tuple[str, str], broken: Resource) -> None:
+    plan = new_york("ny-map")
+    index = next(index for index, one in enumerate(plan["action"]) if one["id"] == "NY-21-plan")
+    plan["action"][index].update(broken)
+    program, issues = parse(plan)
+    code, place = expected
+    where = f"PlanDefinition.action[{index}]" + (f".{place}" if place else "")
+    assert (None, True) == (program, (code, where) in [(issue.code, *issue.expression) for issue in issues])
 
 
 ODD: list[Resource] = [
