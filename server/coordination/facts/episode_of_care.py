@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/episodeofcare.html
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from server.coordination.facts.element import identity, literal, period, tokens
@@ -24,7 +24,7 @@ class Enrolment(NamedTuple):
     end: str | None
     history: list[tuple[str, str | None, str | None]]  # EpisodeOfCare.statusHistory: status, start, end
     manager: str | None  # EpisodeOfCare.careManager; "" where it is no literal reference
-    endings: list[str]  # tokens: why it ended, as its extension segment-end says
+    endings: Sequence[str] = ()  # tokens: why it ended, as its extension segment-end says
 
     @classmethod
     def of(cls, fact: Fact) -> Enrolment:
