@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mappings.csv_file import NotCsv, Row, rejected, rows, written
@@ -31,10 +31,22 @@ async def convert(call: Call) -> Answer:
         raise Problem.of("not_supported", "Rows are applied by a request of their own, not within a transaction")
     refused: list[Row] = []
     start = await call.repository.head(call.caller)
-    application = Application(table, call.perform, refused.append, start, call.key)
+    application = Application(table, call.perform, refused.append, start, call.key, _telling(call, len(found)))
     applied = await application.apply(found)
     counts: list[Output] = [("rows", len(found)), ("taken", applied.taken), ("written", applied.written)]
     return Answer([*counts, *_rejection(table, refused)])
+
+
+def _telling(call: Call, total: int) -> Callable[[int], None]:
+    """Says how far it is to whoever asks meanwhile."""
+    done = 0
+
+    def watch(rows: int) -> None:
+        nonlocal done
+        done += rows
+        call.watch(done, total, "")
+
+    return watch
 
 
 async def table(call: Call) -> Answer:

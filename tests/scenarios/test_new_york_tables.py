@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import csv
 import io
+import json
 
 import httpx
 import pytest
 
 from mappings.table import tables
-from tests.answers import places, refusal
-from tests.coordination.memory import BASE
+from tests.answers import ids, places, refusal
+from tests.coordination.memory import BASE, patient
+from tests.interactions.test_asynchronous import begun
 from tests.scenarios.iowa import Json, kept
-from tests.scenarios.new_york import HOME, OTHER, PLAN, organization, shipped
+from tests.scenarios.new_york import (
+    HAL,
+    HOME,
+    MEMBER,
+    OTHER,
+    PLAN,
+    day,
+    enrolled,
+    lead,
+    named,
+    new_york,
+    organization,
+    shipped,
+)
 
 ROSTER, TRACKING = (tables()[name].names for name in ("ny-roster", "ny-tracking"))
 ANN = {"enrollment": "E1", "plan": "P1", "cin": "C1", "family": "Lee", "given": "Ann", "plan_type": "map"}
@@ -212,3 +228,36 @@ async def test_each_organization_sends_and_gets_its_own_rows(here: httpx.AsyncCl
     assert [2, 2, 2] == await sent(PLAN, "ny-roster", ANN, ANN | {"enrollment": "E2", "cin": "C2"})
     assert ["C1", "C2"] == sorted(await got(PLAN, "ny-roster"))
     assert [] == await got(HOME, "ny-roster")
+
+
+@pytest.mark.requirement("ADJ-05", "NY-20")
+async def test_lead_lapses_with_the_segment_that_a_tracking_file_ends(client: httpx.AsyncClient) -> None:
+    member = patient("m1", identifier=[{"system": f"{BASE}/sid/ny-cin", "value": "C1"}])
+    segment = {"identifier": [{"system": f"{BASE}/sid/ny-segment", "value": "S1"}]}
+    await new_york(client)
+    await kept(client, member, number(PLAN, "P1"), number(HOME, "H1"))
+    await kept(client, enrolled(MEMBER, "ny-health-home", HOME, **segment))
+    await named(client)
+    going = SEGMENT | {"start": "2025-01-01"}
+    assert (1, 1, []) == await applied(client, "ny-tracking", going)
+    assert HAL == (await lead(client))["lead"]
+    assert (1, 1, []) == await applied(
+        client, "ny-tracking", going | END | {"end": day(0), "end_kind": "D", "end_code": "4"}
+    )
+    assert HAL == (await lead(client))["lead"], "until the end of that day"
+    assert {} == await lead(client, day(2))
+    assert ["m1-ny-health-home"] == ids(await client.get("EpisodeOfCare", params={"status": "finished"}))
+
+
+@pytest.mark.requirement("ADJ-06")
+async def test_long_file_is_applied_later_and_tells_how_far_it_is(here: httpx.AsyncClient) -> None:
+    rows = [ANN | {"enrollment": f"E{n}", "cin": f"C{n}"} for n in range(450)]
+    asked = {"params": {"table": "ny-roster", "apply": "true"}, "content": text(ROSTER, *rows)}
+    place = await begun(here, "POST", "$convert", headers={"Content-Type": "text/csv"}, **asked)
+    told = set()
+    while (response := await here.get(place)).status_code == 202:
+        told.add(response.headers["x-progress"])
+        await asyncio.sleep(0.01)
+    answer = json.loads((await here.get(response.json()["output"][0]["url"])).text)
+    assert [450, 450, 450] == [one["valueInteger"] for one in answer["parameter"]]
+    assert "200 of 450" in told
