@@ -156,7 +156,7 @@ def _profiles(settings: Settings) -> Policy:
         raise Problem.invalid(f"CAREPLAN_PROFILES: {error}") from None
 
 
-def rules_of(settings: Settings, partition: str = DEFAULT) -> Rules:
+def rules_of(settings: Settings, partition: str) -> Rules:
     """What every commit is held to at the ledger's head: the profiles that it declares, then the care rules."""
     profiles, base_url = _profiles(settings), base_url_of(settings, partition)
 

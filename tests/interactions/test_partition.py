@@ -17,7 +17,9 @@ from server.app import application, create_app, opened, servers_of
 from server.auth.access import SYSTEM
 from server.fhir.reference import own
 from server.interactions.exchange import locate
+from server.interactions.routes import DISPATCH
 from server.ledger import Plan, View
+from server.operations.registry import OPERATIONS
 from server.outcome import Problem
 from server.settings import Settings
 from tests.answers import entry, ids, refusal, statuses, transaction
@@ -151,6 +153,28 @@ def test_no_name_of_a_partition_is_a_place_of_fhir(name: str) -> None:
 
 async def test_a_server_without_partitions_has_none(client: httpx.AsyncClient) -> None:
     assert (404, ["not-found"]) == refusal(await client.get("ia/Patient"))
+
+
+async def test_nothing_that_can_be_asked_of_one_shows_what_the_others_have(tenants: Tenants) -> None:
+    """Every place that takes GET, and every operation that does, at each level that it has."""
+    for client, family in ((tenants.main, "Zmain"), (tenants.ny, "Zyork")):
+        for resource in (named(family), plan(), {"resourceType": "Basic", "id": "joe", "code": {"text": family}}):
+            assert 201 == (await put(client, resource)).status_code
+    places = {shape for method, shape in DISPATCH if method == "GET" and "$" not in shape}
+    for code, operation in OPERATIONS.items():
+        told, types = operation.definition, operation.definition.get("resource", ["Patient"])
+        if operation.gets:
+            places |= {f"${code}"} if told["system"] else set()
+            places |= {f"{type}/${code}" for type in types if told["type"]}
+            places |= {f"{type}/joe/${code}" for type in types if told["instance"]}
+    assert len(places) > 40
+    filled = {"[compartment]": "Patient", "[type]": "Patient", "[id]": "joe", "[vid]": "1"}
+    for place in sorted(places):
+        for blank, value in filled.items():
+            place = place.replace(blank, value)
+        for query in ("", "?_include=*&_revinclude=*", "?patient=Patient/joe&subject=Patient/joe"):
+            text = (await tenants.ia.get(f"{place}{query}")).text
+            assert [] == [family for family in ("Zmain", "Zyork") if family in text], place
 
 
 # -- URLs that are answered ----------------------------------------------------------------------------------------
