@@ -113,7 +113,11 @@ async def offered(client: httpx.AsyncClient) -> Json:
         (quantity(120, "d", comparator=">="), 422),
         (quantity(200, "d", comparator="<"), 422),
         (quantity(3000, "h"), 422),
-        ({"value": 200, "unit": "days"}, 422),
+        ({"value": 121, "unit": "days"}, 201),
+        ({"value": 120, "unit": "Days"}, 422),
+        ({"value": 200, "unit": "visits"}, 422),
+        ({"value": 200, "unit": "days", "system": "urn:example", "code": "d"}, 422),
+        ({"value": 200}, 422),
     ],
     ids=str,
 )

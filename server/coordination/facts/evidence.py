@@ -18,6 +18,7 @@ from server.ledger import Fact, FactRow, Resource
 
 DAY = "d"
 UCUM = "http://unitsofmeasure.org"
+WORDS = {"day": DAY, "week": "wk", "month": "mo", "year": "a"}
 FINAL = frozenset({"final", "amended", "corrected", "completed"})  # of Observations and QuestionnaireResponses
 
 
@@ -107,8 +108,14 @@ def _value(found: Resource) -> tuple[str | bool | None, str, str]:
     quantity = found.get("valueQuantity", {})
     if "value" not in quantity:
         return None, "", ""
-    unit = quantity.get("code", "") if quantity.get("system") == UCUM else ""
-    return str(quantity["value"]), unit, quantity.get("comparator", "")
+    return str(quantity["value"]), _unit(quantity), quantity.get("comparator", "")
+
+
+def _unit(quantity: Resource) -> str:
+    """The UCUM code; of a Quantity without any code, that of its unit in words."""
+    if "code" in quantity:
+        return str(quantity["code"]) if quantity.get("system") == UCUM else ""
+    return WORDS.get(quantity.get("unit", "").strip().lower().removesuffix("s"), "")
 
 
 def _rows(
