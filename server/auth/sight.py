@@ -29,8 +29,8 @@ STAFF = "PractitionerRole.organization"
 # Those are of others, by what they hold or name; without a patient's name they are not everybody's
 INDIRECT = frozenset(
     {"AdverseEvent", "AuditEvent", "Basic", "Binary", "Bundle", "DeviceUseStatement", "EnrollmentResponse", "Group"}
-    | {"Linkage", "List", "MeasureReport", "MessageHeader", "Parameters", "PaymentNotice", "PaymentReconciliation", "Provenance"}
-    | {"Schedule", "Subscription", "SupplyRequest", "VerificationResult"}
+    | {"Linkage", "List", "MeasureReport", "MessageHeader", "Parameters", "PaymentNotice", "PaymentReconciliation"}
+    | {"Provenance", "Schedule", "Subscription", "SupplyRequest", "VerificationResult"}
 )
 # Those may name many patients: who does not see one of them does not see whom they name
 OF_MANY: Mapping[str, tuple[str, ...]] = {
