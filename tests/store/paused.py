@@ -22,7 +22,7 @@ from tests.store.contract import PROJECTIONS, context, create_once
 STEPS = {
     "decided": (Appender, "append"),
     "appended": (Appender, "project"),
-    "projecting": (Appender, "_operations"),
+    "projecting": (Appender, "_projected"),
     "leaving": (Turnstile, "leave"),
 }
 

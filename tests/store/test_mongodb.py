@@ -188,6 +188,24 @@ async def _read(store: Store, id: str) -> Version:
     return version
 
 
+async def test_many_updates_are_parted(database: str, commands: Commands) -> None:
+    """Where each update of one command has a connection of its own to the end, more than it has would wait for ever."""
+    stores = [MongodbStore(database, PROJECTIONS, follows=False) for _ in range(2)]
+    for each in stores:
+        await each.open()
+    await write(stores[0], *(patient(f"p{n}") for n in range(45)))
+    commands.sent.clear()
+    await write(stores[0], *(patient(f"p{n}", "x") for n in range(45)))
+    assert 1 == commands.sent.count("update versions")
+    written = (write(each, patient(f"p{n}", f"{n}")) for n in range(22) for each in stores)
+    await asyncio.wait_for(asyncio.gather(*written), 60)
+    await asyncio.wait_for(asyncio.gather(*(each.late.follow() for each in stores)), 60)
+    assert 20 >= max(len(command["updates"]) for name, command in commands.whole if name == "update")
+    assert [] == [finding async for finding in stores[0].verify()]
+    for each in stores:
+        await each.close()
+
+
 async def test_concerns_and_limits_are_of_every_command(
     database: str, commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:

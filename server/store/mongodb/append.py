@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import bson
 import structlog
 from bson.errors import BSONError
-from pymongo import InsertOne, UpdateOne
+from pymongo import UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from server.fhir import body
@@ -24,9 +24,9 @@ from server.outcome import Problem
 from server.store import chain
 from server.store.engine import Projections
 from server.store.mongodb.document import Document, Standing, document_of, said
-from server.store.mongodb.failure import answering, codes_of, is_passing, is_unsure, problem_of, written_errors
+from server.store.mongodb.failure import answering, codes_of, is_passing, problem_of, written_errors
 from server.store.mongodb.reads import Reads
-from server.store.mongodb.schema import MAX_DOCUMENT, Collections, one, some
+from server.store.mongodb.schema import MAX_DOCUMENT, Collections, insert_and_update, one, some
 from server.store.recorded import Head, Recorded, RecordedChange, recorded
 from server.store.seq import seq_of
 
@@ -240,38 +240,40 @@ class Appender:
             standing |= each.standing
         missing = {entry.version.reference for entry in entries} - standing.keys()
         standing |= await self.reads.standing(missing, seq_of(drafts[0].head.position))
-        operations, last = self._operations(entries, standing)
+        inserts, ends, last = self._projected(entries, standing)
         with answering():
-            try:
-                if operations:  # a commit under a key may write nothing
-                    async with self.reads.known.updating:
-                        await self.versions.bulk_write(operations, ordered=False)
-            except BulkWriteError as error:
-                if codes_of(error) or is_unsure(error):
-                    raise
+            async with self.reads.known.updating:
+                await insert_and_update(self.versions, inserts, list(map(_ended, ends.values(), ends)))
             position = drafts[-1].head.position
             await self.marks.update_one(
                 {"_id": "head"}, {"$max": {"applied": position, **{f"last.{type}": at for type, at in last.items()}}}
             )
         self.reads.known.applied = max(self.reads.known.applied, position)
 
-    def _operations(
+    def _projected(
         self, entries: Iterable[Entry], standing: Mapping[str, Standing | None]
-    ) -> tuple[list[InsertOne[Document] | UpdateOne], dict[str, Position]]:
-        """The versions, and the ends of those before them; and when each type changed last."""
+    ) -> tuple[list[Document], dict[Position, list[int]], dict[str, Position]]:
+        """The versions; which of those before them end, by where; and when each type changed last."""
         now = dict(standing)
-        operations: list[InsertOne[Document] | UpdateOne] = []
+        inserts: list[Document] = []
+        ends: dict[Position, list[int]] = {}
         last: dict[str, Position] = {}
         for entry in entries:
             version = entry.version
             before = now.get(version.reference)
             made = document_of(version, before, entry.rows, entry.facts)
-            operations.append(InsertOne(made))
+            inserts.append(made)
             if before is not None:
-                operations.append(UpdateOne({"_id": before.seq}, {"$set": {"until": version.position}}))
+                ends.setdefault(version.position, []).append(before.seq)
             now[version.reference] = Standing(made["_id"], made["born"], version.body is not None)
             last[version.type] = version.position
-        return operations, last
+        return inserts, ends, last
+
+
+def _ended(seqs: Sequence[int], until: Position) -> UpdateOne | UpdateMany:
+    """The ends of the versions that one commit's came after."""
+    change = {"$set": {"until": until}}
+    return UpdateOne({"_id": seqs[0]}, change) if len(seqs) == 1 else UpdateMany({"_id": {"$in": seqs}}, change)
 
 
 def entries_of(commit: Recorded, projections: Projections) -> Iterable[Entry]:

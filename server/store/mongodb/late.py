@@ -21,7 +21,7 @@ from server.store.mongodb.compile import Compiler
 from server.store.mongodb.document import INDEXED, OPEN, Document, bounds, keys, said
 from server.store.mongodb.failure import answering
 from server.store.mongodb.reads import Reads
-from server.store.mongodb.schema import Collections, one, some
+from server.store.mongodb.schema import Collections, insert_and_update, one, some
 from server.store.refusal import not_ready
 from server.store.seq import ORDINAL_BITS, seq_of
 
@@ -114,9 +114,8 @@ class Late:
         while updates:
             async with self.reads.known.updating:
                 with answering():
-                    await self.versions.bulk_write(
-                        [UpdateOne({"_id": seq}, each) for seq, each in updates.items()], ordered=False
-                    )
+                    asked = [UpdateOne({"_id": seq}, each) for seq, each in updates.items()]
+                    await insert_and_update(self.versions, (), asked)
             updates = await self._undone(updates)
         with answering():
             await self.marks.update_one({"_id": name}, {"$max": {"followed": done}}, upsert=True)

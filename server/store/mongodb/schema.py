@@ -14,25 +14,35 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import structlog
-from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, ReadPreference, WriteConcern
+from pymongo import (
+    ASCENDING,
+    DESCENDING,
+    AsyncMongoClient,
+    InsertOne,
+    ReadPreference,
+    UpdateMany,
+    UpdateOne,
+    WriteConcern,
+)
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from server.outcome import Problem
-from server.store.mongodb.failure import answering, codes_of, is_passing
+from server.store.mongodb.failure import answering, codes_of, is_passing, is_unsure
 
 SCHEMA = 1
 MAX_DOCUMENT = 16_000_000  # bytes: MongoDB takes 16 MiB
 WRITE_WITHIN = 10_000  # milliseconds until a majority has a write
 SELECT_WITHIN = 5_000  # milliseconds until a server that writes is found
 ANSWER_WITHIN = 15_000  # milliseconds until a server answers, where no search may take longer
+TOGETHER = 20  # updates of one command: FerretDB keeps a connection for each of them to the end, and has 100 in all
 START_WITHIN = 60.0  # seconds that the store waits for its database when it is opened
 
 Document = dict[str, Any]
@@ -196,6 +206,22 @@ async def set_definitions(found: Collections, name: str) -> None:
     """Say by which definitions the projection is made, or why none may rely on it."""
     with answering():
         await found.marks.update_one({"_id": "settings"}, {"$set": {"projections": name}})
+
+
+async def insert_and_update(
+    collection: Collection, inserts: Iterable[Document], updates: Sequence[UpdateOne | UpdateMany]
+) -> None:
+    """Insert what is not there, and update, in few commands: FerretDB sticks at too many updates in one."""
+    asked: list[InsertOne[Document] | UpdateOne | UpdateMany] = [*map(InsertOne, inserts), *updates[:TOGETHER]]
+    done = TOGETHER
+    while asked:  # a commit under a key may write nothing
+        try:
+            await collection.bulk_write(asked, ordered=False)
+        except BulkWriteError as error:
+            if codes_of(error) or is_unsure(error):
+                raise
+        asked = [*updates[done : done + TOGETHER]]
+        done += TOGETHER
 
 
 async def insert_once(collection: Collection, document: Document) -> bool:
