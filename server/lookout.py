@@ -27,7 +27,8 @@ from server.search.filter import ALL
 COUNTED = frozenset(
     {"CareTeam", "EpisodeOfCare", "Flag", "Organization", "Patient", "PlanDefinition", "PractitionerRole"}
 )
-SHARED = ("Contract", "PlanDefinition", "PractitionerRole")  # what says whose a service is, of many members at once
+# What says whose a service is, of many members at once
+SHARED = ("Contract", "Organization", "OrganizationAffiliation", "PlanDefinition", "PractitionerRole")
 FEW = 500  # changes that are looked through before a look: of more, one is taken to count. Episodes of a small store
 QUIET = 2.0  # seconds without a commit, after which it looks
 PATIENCE = 20  # a look is followed by a pause of so many times what it took, where the interval is longer

@@ -228,6 +228,21 @@ async def test_lead_that_is_named_is_who_resolves_what_is_not_allocated(here: ht
     assert [HOME] == [one["owner"]["reference"] for one in await tasks(here)]
 
 
+@pytest.mark.requirement("NY-09")
+async def test_agency_does_it_for_whom_it_works_for(here: httpx.AsyncClient) -> None:
+    engaged = {
+        "resourceType": "OrganizationAffiliation",
+        "id": "a",
+        "organization": {"reference": HOME},
+        "participatingOrganization": {"reference": AIDE},
+    }
+    aides = {"resourceType": "Organization", "id": "aides", "name": "Aides"}
+    await kept(here, aides, ordered("r", "personal-care", PAT), ordered("s", "personal-care", AIDE))
+    assert [("no-owner", ["ServiceRequest/s"])] == await standing(here)
+    await kept(here, engaged, ordered("s", "personal-care", AIDE, note=[{"text": "for the Health Home"}]))
+    assert [TWICE] == await standing(here)
+
+
 # Contacts and teams
 
 

@@ -8,29 +8,46 @@ lead; what the two organizations agree on is not for the agency to say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from server.coordination import period
 from server.coordination.facts import Affiliation
-from server.ledger import View
+from server.ledger import Fact, View
 
 DEPTH = 10  # steps from an agency to whom it works for
 
 
 async def worked_for(view: View, organization: str, at: int, zone: str) -> set[str]:
     """The organization itself and whom it works for at an instant, however far."""
-    found, waiting = {organization}, [organization]
+    return (await working(view, [organization], at, zone))[organization]
+
+
+async def working(view: View, organizations: Iterable[str], at: int, zone: str) -> dict[str, set[str]]:
+    """The same of each of these: one question a step, however many they are."""
+    given = list(organizations)
+    wholes: dict[str, list[str]] = {}
+    waiting = set(given)
     for _ in range(DEPTH):
         if not waiting:
             break
-        rows = (await view.facts("affiliation", waiting)).values()
-        waiting = [
-            one.organization
-            for some in rows
-            for one in map(Affiliation.of, some)
-            if one.organization not in found and period.holds([period.between(one.start, one.end, zone)], at)
-        ]
-        found.update(waiting)
+        rows = await view.facts("affiliation", waiting)
+        wholes |= {agency: _engaging(some, at, zone) for agency, some in rows.items()}
+        waiting = {whole for agency in rows for whole in wholes[agency]} - wholes.keys()
+    return {one: _above(one, wholes) for one in given}
+
+
+def _engaging(rows: Iterable[Fact], at: int, zone: str) -> list[str]:
+    """Whom these affiliations are with at an instant."""
+    found = map(Affiliation.of, rows)
+    return [one.organization for one in found if period.holds([period.between(one.start, one.end, zone)], at)]
+
+
+def _above(organization: str, wholes: Mapping[str, Sequence[str]]) -> set[str]:
+    found, waiting = {organization}, [organization]
+    while waiting:
+        more = [one for one in wholes.get(waiting.pop(), ()) if one not in found]
+        found.update(more)
+        waiting += more
     return found
 
 

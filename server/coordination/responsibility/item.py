@@ -16,6 +16,7 @@ from server.coordination import period
 from server.coordination.assignment import assignment
 from server.coordination.assignment.assignment import Member
 from server.coordination.facts import Participant, Role, Team, Told, facts, item
+from server.coordination.lead.agency import working
 from server.coordination.lead.terms import Pair
 from server.coordination.period import Interval
 from server.ledger import Fact, Resource, View
@@ -87,6 +88,7 @@ async def items(view: View, spans: Sequence[Span], given: Iterable[Resource] | N
     persons = [one for one in links if one.startswith(PEOPLE)]
     roles = await view.facts("role", persons) if persons else {}
     known = _acting(links, roles, (team for found in teams.values() for team in found))
+    known = await _engaged(view, known, spans)
     return [
         sorted([*_done(span, found, known), *_held(span, seats, teams, roles)], key=lambda one: one[:2])
         for span, found in zip(spans, told, strict=True)
@@ -116,6 +118,19 @@ def _acting(links: Collection[str], roles: Mapping[str, Sequence[Fact]], teams: 
     known = {one: {one} for one in links if one.startswith("Organization/")}
     known |= {one: {str(Role.of(row).organization) for row in rows} for one, rows in roles.items()}
     return known | {team.reference: set(team.organizations) for team in teams}
+
+
+async def _engaged(view: View, known: Acting, spans: Sequence[Span]) -> Acting:
+    """The same, and for whom an agency among those works: what it does for one of both is that one's."""
+    both = {one for span in spans for one in span.pair.organizations}
+    others = sorted({one for organizations in known.values() for one in organizations} - both)
+    if not others:
+        return known
+    engaged = await working(view, others, spans[0].window.high - 1, spans[0].zone)
+    return {
+        link: {each for one in organizations for each in engaged.get(one, {one})}
+        for link, organizations in known.items()
+    }
 
 
 # Services and contacts
