@@ -14,10 +14,7 @@ from server.ledger import Position
 from server.outcome import Problem
 from server.store import chain
 from server.store.engine import Ledger, Receiver, Store
-from server.store.recorded import Head, Recorded, wrong
-
-CHANGES = 500  # of commits that are written at once
-BYTES = 4 << 20  # of their bodies
+from server.store.recorded import Head, Recorded, gathered, wrong
 
 Progress = Callable[[int, int], None]
 
@@ -46,7 +43,7 @@ async def copy(source: Store, target: Store, progress: Progress = lambda done, o
         await _check_begins(ledger, receiver, head, start)
         await receiver.begin()
         end = head.position
-        async with aclosing(_gathered(_checked(ledger, start, head, source.partition))) as groups:
+        async with aclosing(gathered(_checked(ledger, start, head, source.partition))) as groups:
             async for commits in groups:
                 await receiver.append(commits)
                 progress(commits[-1].position, 2 * end)
@@ -102,24 +99,3 @@ def _damaged(position: Position, what: str) -> Problem:
         f"The source is damaged at commit {position}: {what}. What comes before it was copied, and nothing after; "
         "`careplan verify` of the source tells all that is wrong"
     )
-
-
-async def _gathered(commits: AsyncGenerator[Recorded, None]) -> AsyncGenerator[list[Recorded], None]:
-    """So many at a time that writing them is worth it, and memory stays flat; what there is where there are no more."""
-    some: list[Recorded] = []
-    changes = size = 0
-    try:
-        async with aclosing(commits):
-            async for commit in commits:
-                some.append(commit)
-                changes += len(commit.changes)
-                size += commit.size
-                if changes >= CHANGES or size >= BYTES:
-                    yield some
-                    some, changes, size = [], 0, 0
-    except Problem:
-        if some:
-            yield some
-        raise
-    if some:
-        yield some

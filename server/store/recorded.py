@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from typing import NamedTuple
 
 from server.ledger import Position, Version
+from server.outcome import Problem
 from server.store import chain
+
+CHANGES = 500  # of commits that are taken at once
+BYTES = 4 << 20  # of their bodies
 
 
 class Head(NamedTuple):
@@ -88,3 +93,27 @@ def wrong(commit: Recorded, before: Head) -> Iterator[str]:
     links = [change[:4] for change in commit.changes]
     if chain.link(before.hash, commit.position, commit.id, commit.at, commit.actor, links) != commit.hash:
         yield "its hash does not follow from the commit before it and its own changes"
+
+
+async def gathered(commits: AsyncGenerator[Recorded, None]) -> AsyncGenerator[list[Recorded], None]:
+    """So many at a time that asking for them, or writing them, is worth it, and memory stays flat.
+
+    Where there can be no more, those that there are come first.
+    """
+    some: list[Recorded] = []
+    changes = size = 0
+    try:
+        async with aclosing(commits):
+            async for commit in commits:
+                some.append(commit)
+                changes += len(commit.changes)
+                size += commit.size
+                if changes >= CHANGES or size >= BYTES:
+                    yield some
+                    some, changes, size = [], 0, 0
+    except Problem:
+        if some:
+            yield some
+        raise
+    if some:
+        yield some

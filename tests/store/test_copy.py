@@ -15,7 +15,7 @@ import pytest
 from server.ledger import Commit, Cursor
 from server.outcome import Problem
 from server.search.filter import ALL, Equal, Words
-from server.store import copy as module
+from server.store import recorded as module
 from server.store.copy import copy
 from server.store.engine import Projections, Store
 from server.store.mongodb import MongodbStore

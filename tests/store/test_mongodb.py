@@ -492,7 +492,7 @@ async def test_store_of_another_partition_is_refused(database: str) -> None:
         ("versions", {"keys": []}, "Patient/a"),
         ("versions", {"low": {"title": "00"}}, "Patient/a"),
         ("versions", {"facts": []}, "Patient/a"),
-        ("versions", {"until": 5}, "versions"),
+        ("versions", {"until": 5}, "Patient/a"),
         ("versions", {"words": ["n else"]}, "Patient/a"),
         ("versions", {"late": []}, "Patient/a"),
         ("versions", {"born": 1}, "Patient/a"),

@@ -168,7 +168,7 @@ class Reads:
         position, _, below = Token(head, AFTER, seq_of(head + 1)) if page is None else token.read(page, head, AFTER)
         conditions = [_level(type, id), {"_id": {"$lt": seq_of(position + 1)}}]
         if only is not None:
-            conditions.append({"$or": [*map(_named, only)] or [{"_id": -1}]})
+            conditions.append({"$or": [*map(named, only)] or [{"_id": -1}]})
         conditions.append(await self.made(since, at and at[1]))
         if at is not None:
             stood = min(await self.position_at(at[0]), position)
@@ -199,7 +199,8 @@ def _level(type: str | None, id: str | None) -> Document:
     return {"type": type} if id is None else {"reference": f"{type}/{id}"}
 
 
-def _named(one: Named) -> Document:
+def named(one: Named) -> Document:
+    """The condition of a resource's versions, or of one of them."""
     reference, position = one
     if position is None:
         return {"reference": reference}

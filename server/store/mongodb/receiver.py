@@ -14,7 +14,7 @@ from server.store.mongodb.append import DOUBT, Appender, check, drafted, entries
 from server.store.mongodb.failure import answering
 from server.store.mongodb.late import Late
 from server.store.mongodb.reads import Reads
-from server.store.mongodb.schema import one, set_definitions
+from server.store.mongodb.schema import ANSWER_WITHIN, one, set_definitions
 from server.store.recorded import Head, Recorded
 from server.store.refusal import COPYING
 
@@ -44,7 +44,7 @@ class MongodbLedger:
         for start in range(after, until, _READ):
             asked = {"_id": {"$gt": start, "$lte": min(start + _READ, until)}}
             with answering():
-                async with self.commits_of.find(asked).sort("_id", ASCENDING) as found:
+                async with self.commits_of.find(asked, max_time_ms=ANSWER_WITHIN).sort("_id", ASCENDING) as found:
                     async for document in found:
                         yield recorded_of(document)
 

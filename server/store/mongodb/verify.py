@@ -2,57 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
+import orjson
+from pymongo import ASCENDING, DESCENDING
+
 from server.fhir import body
-from server.ledger import Position
+from server.ledger import Position, Version
 from server.search.filter import MARK
 from server.store import chain
-from server.store.engine import WORDS, Finding, Projections
-from server.store.mongodb.append import entries_of, recorded_of
-from server.store.mongodb.document import OPEN, Document, Standing, document_of, keys, said
+from server.store.engine import WORDS, Finding, Named, Projections
+from server.store.mongodb.append import Entry, entries_of, recorded_of
+from server.store.mongodb.document import Document, Standing, document_of, keys, said
+from server.store.mongodb.failure import answering
 from server.store.mongodb.late import Late
-from server.store.mongodb.reads import Mark, Reads
-from server.store.mongodb.schema import one, some
-from server.store.seq import seq_of
+from server.store.mongodb.reads import Mark, Reads, named
+from server.store.mongodb.schema import ANSWER_WITHIN, one, some
+from server.store.recorded import Head, Recorded, gathered, wrong
+from server.store.seq import ORDINAL_BITS, seq_of
 
 
 async def findings(
     reads: Reads, late: Late, partition: str, projections: Projections, progress: Callable[[int, int], None]
 ) -> AsyncIterator[Finding]:
-    """Everything that is wrong, at one position: nothing, if all is well."""
+    """Everything that is wrong, at one position: nothing, if all is well.
+
+    Some hundred changes are looked at together; of those before, only each type's last is remembered.
+    """
     mark = await reads.mark()
     checked = _Checked(reads, late, projections, mark)
     await checked.prepare()
-    hash, last = chain.genesis(partition), 0
-    for position in range(1, mark.applied + 1):
-        document = await one(reads.collections.commits, {"_id": position})
-        if document is None:
-            yield Finding(f"commit {position}", "it is missing from the ledger")
-            continue
-        for what in _wrong(document, hash, last):
-            yield Finding(f"commit {position}", what)
-        hash, last = document["hash"], int(document["at"])
-        async for finding in checked.commit(document):
-            yield finding
-        progress(position, mark.applied)
+    before = Head(0, 0, chain.genesis(partition))
+    async with aclosing(gathered(checked.commits())) as groups:
+        async for commits in groups:
+            for commit in commits:
+                for what in wrong(commit, before):
+                    yield Finding(f"commit {commit.position}", what)
+                before = commit.head
+            for finding in await checked.group(commits):
+                yield finding
+            progress(before.position, mark.applied)
+    if before.position < mark.applied:
+        yield Finding(f"commit {before.position + 1}", "it is missing from the ledger")
     async for finding in checked.rest():
         yield finding
-
-
-def _wrong(document: Document, hash: bytes, last: int) -> list[str]:
-    found, links = [], []
-    if document["at"] < last:
-        found.append("its instant is before that of the commit before it")
-    for change in document["changes"]:
-        links.append((change["method"], change["type"], change["id"], change["digest"]))
-        if change["body"] is not None and chain.digest(change["body"]) != change["digest"]:
-            found.append(f"the body of {change['type']}/{change['id']} is not the one that was written")
-    position, at = int(document["_id"]), int(document["at"])
-    if chain.link(hash, position, document["id"], at, document["actor"], links) != document["hash"]:
-        found.append("its hash does not follow from the commit before it and its own changes")
-    return found
 
 
 class _Checked:
@@ -63,45 +59,90 @@ class _Checked:
         self.late = late
         self.projections = projections
         self.mark = mark
-        self.standing: dict[str, Standing] = {}
         self.reached: dict[str, int] = {}
         self.last: dict[str, Position] = {}
         self.count = 0
+        self.torn: set[str] = set()  # resources of which a version is missing: what follows from it is told once
+        self.unreadable: list[Finding] = []
 
     async def prepare(self) -> None:
         found = await some(self.reads.collections.marks, {"followed": {"$exists": True}})
         self.reached = {each["_id"]: int(each["followed"]) for each in found}
         self.indexes = await self.late.defined()
 
-    async def commit(self, document: Document) -> AsyncIterator[Finding]:
+    async def commits(self) -> AsyncGenerator[Recorded, None]:
+        """What can be read of the ledger."""
+        commits = self.reads.collections.commits
+        for start in range(0, self.mark.applied, _READ):
+            asked = {"_id": {"$gt": start, "$lte": min(start + _READ, self.mark.applied)}}
+            with answering():
+                async with commits.find(asked, max_time_ms=ANSWER_WITHIN).sort("_id", ASCENDING) as found:
+                    async for document in found:
+                        try:
+                            yield recorded_of(document)
+                        except (KeyError, TypeError, ValueError) as error:
+                            self.unreadable.append(Finding(f"commit {document['_id']}", f"it cannot be read: {error}"))
+
+    async def group(self, commits: Sequence[Recorded]) -> list[Finding]:
+        """What is wrong with the projection of these."""
+        first, last = seq_of(commits[0].position), seq_of(commits[-1].position + 1)
+        stored = {int(each["_id"]): each for each in await self.reads.all({"_id": {"$gte": first, "$lt": last}})}
+        references = {f"{change.type}/{change.id}" for commit in commits for change in commit.changes}
+        standing = await self.reads.standing(references, first)
+        self.mark = self.mark._replace(horizon=(await self.reads.mark()).horizon)  # they may be pruned meanwhile
+        found = [*self.unreadable, *await self._answers(commits)]
+        self.unreadable.clear()
+        for commit in commits:
+            found += self._commit(commit, stored, standing)
+        return found
+
+    async def _answers(self, commits: Sequence[Recorded]) -> list[Finding]:
+        """What the answers to keys name and the projection does not have."""
+        wanted: dict[Position, list[Named]] = {}
+        unread = []
+        for commit in commits:
+            if commit.fingerprint is not None:
+                try:
+                    _, places = orjson.loads(commit.answer or b"")
+                    wanted[commit.position] = [(f"{type}/{id}", int(version)) for type, id, version in places]
+                except (ValueError, TypeError):
+                    unread.append(commit.position)
+        asked = [named(each) for places in wanted.values() for each in places]
+        there = await self.reads.all({"$or": asked}, {"reference": 1}) if asked else []
+        known = {(each["reference"], int(each["_id"]) >> ORDINAL_BITS) for each in there}
+        unread += [position for position, places in wanted.items() if not known.issuperset(places)]
+        return [
+            Finding(f"commit {each}", "what its Idempotency-Key is answered with cannot be read") for each in unread
+        ]
+
+    def _commit(
+        self, commit: Recorded, stored: Mapping[int, Document], standing: dict[str, Standing]
+    ) -> Iterator[Finding]:
         try:
-            entries = list(entries_of(recorded_of(document), self.projections))
+            entries = list(entries_of(commit, self.projections))
         except Exception as error:  # noqa: BLE001 - there is no end to what a changed body can be
-            yield Finding(f"commit {document['_id']}", f"what it wrote cannot be read: {error}")
-            return
-        position = int(document["_id"])
-        condition = {"_id": {"$gte": seq_of(position), "$lt": seq_of(position + 1)}}
-        stored = {int(each["_id"]): each for each in await self.reads.all(condition)}
-        ends: dict[int, Position] = {}
+            yield Finding(f"commit {commit.position}", f"what it wrote cannot be read: {error}")
+            entries = [Entry(version) for version in commit.versions()]
         for entry in entries:
             version = entry.version
-            before = self.standing.get(version.reference)
-            expected = document_of(version, before, entry.rows, entry.facts)
-            found = stored.get(expected["_id"])
+            expected = document_of(version, standing.get(version.reference), entry.rows, entry.facts)
             self.count += 1
-            self.last[version.type] = position
-            if before is not None:
-                ends[before.seq] = position
-            self.standing[version.reference] = Standing(expected["_id"], expected["born"], version.body is not None)
-            if found is None:
-                yield Finding(version.reference, f"version {position} is missing from the projection")
-                continue
-            if "keys" not in found and int(found["until"]) > self.mark.horizon and "live" in expected:
-                yield Finding(version.reference, f"version {position} has lost its keys")
-            for name in [*_different(expected, found), *self._late(found, version.body)]:
-                yield Finding(version.reference, f"{name} of version {position} is not what the ledger says")
-        async for finding in self._ended(ends):
-            yield finding
+            self.last[version.type] = version.position
+            standing[version.reference] = Standing(expected["_id"], expected["born"], version.body is not None)
+            yield from self._version(version, expected, stored.get(expected["_id"]))
+
+    def _version(self, version: Version, expected: Document, found: Document | None) -> Iterator[Finding]:
+        if found is None:
+            self.torn.add(version.reference)
+            yield Finding(version.reference, f"version {version.position} is missing from the projection")
+            return
+        if "keys" not in found and int(found["until"]) > self.mark.horizon and "live" in expected:
+            yield Finding(version.reference, f"version {version.position} has lost its keys")
+        names = _different(expected, found)
+        if version.reference in self.torn:
+            names = [name for name in names if name not in _FOLLOWING]
+        for name in [*names, *self._late(found, version.body)]:
+            yield Finding(version.reference, f"{name} of version {version.position} is not what the ledger says")
 
     def _late(self, found: Document, content: bytes | None) -> Iterator[str]:
         """What of a version was made late and is wrong, as far as each index has come."""
@@ -119,25 +160,60 @@ class _Checked:
         if not required <= set(found.get("late", ())):
             yield "late"
 
-    async def _ended(self, ends: dict[int, Position]) -> AsyncIterator[Finding]:
-        """The versions that this commit's came after."""
-        if not ends:
-            return
-        for each in await self.reads.all({"_id": {"$in": list(ends)}}, {"until": 1, "reference": 1}):
-            if int(each["until"]) != ends[int(each["_id"])]:
-                yield Finding(each["reference"], f"a version ends at {each['until']}, and not at {ends[each['_id']]}")
-
     async def rest(self) -> AsyncIterator[Finding]:
-        below = {"_id": {"$lt": seq_of(self.mark.applied + 1)}}
-        if extra := await self.reads.count(below) - self.count:
-            yield Finding("versions", f"{extra} are of no change in the ledger")
-        held = await self.reads.all({**below, "until": OPEN}, {"_id": 1})
-        if {int(each["_id"]) for each in held} != {each.seq for each in self.standing.values()}:
-            yield Finding("versions", "those that hold are not the last of each resource")
+        for finding in self.unreadable:
+            yield finding
+        count = 0
+        async with aclosing(self._spans()) as spans:
+            async for reference, position, until, next in spans:
+                count += 1
+                is_open = until > self.mark.applied
+                if until != next and not (next is None and is_open) and reference not in self.torn:
+                    place = "there is no later one" if next is None else f"the next one is {next}"
+                    yield Finding(
+                        reference, f"version {position} ends at {'no position' if is_open else until}; {place}"
+                    )
+        if count > self.count:
+            yield Finding("versions", f"{count - self.count} are of no change in the ledger")
         if {type: at for type, at in self.mark.last.items() if at <= self.mark.applied} != self.last:
             yield Finding("marks", "when each type changed last is not what the ledger says")
+        if await self._is_behind():
+            yield Finding("applied", "the projections are not of the ledger's last position; a server carries them on")
+
+    async def _spans(self) -> AsyncGenerator[tuple[str, Position, Position, Position | None], None]:
+        """Each version: its resource, its position, until when it held, and the position of the next one."""
+        below: Document = {"_id": {"$lt": seq_of(self.mark.applied + 1)}}
+        order = [("reference", DESCENDING), ("_id", ASCENDING)]
+        held: tuple[str, Position, Position] | None = None
+        while found := await self.reads.all(below, {"reference": 1, "until": 1}, order, _SPANS):
+            for each in found:
+                now = each["reference"], int(each["_id"]) >> ORDINAL_BITS, int(each["until"])
+                if held is not None:
+                    yield *held, now[1] if held[0] == now[0] else None
+                held = now
+            last = found[-1]
+            same = {"reference": last["reference"], "_id": {"$gt": last["_id"]}}
+            below["$or"] = [{"reference": {"$lt": last["reference"]}}, same]
+        if held is not None:
+            yield *held, None
+
+    async def _is_behind(self) -> bool:
+        """Whether nobody brings the projection on to the ledger's end; who writes does so within a moment."""
+        for _ in range(_LOOKS):
+            applied = await self.reads.head()
+            if await one(self.reads.collections.commits, {"_id": applied + 1}, {"_id": 1}) is None:
+                return False
+            await asyncio.sleep(_MOMENT)
+            if applied != await self.reads.head():
+                return False
+        return True
 
 
+_READ = 1000  # commits that one question answers; the driver holds few of them at once
+_SPANS = 10_000  # versions
+_LOOKS = 2
+_MOMENT = 0.5  # seconds
+_FOLLOWING = {"born", "is_new"}  # of a version: they follow from the one before
 _PRUNED = {"keys", "low", "high"}  # of versions that ended before the horizon
 _LATE = {"late", "words", "said"}
 
