@@ -177,6 +177,19 @@ async def test_issue_that_somebody_mitigates_ends_its_task(here: httpx.AsyncClie
     assert [] == await standing(here)
 
 
+async def test_task_that_somebody_is_at_goes_on_as_items_join(here: httpx.AsyncClient) -> None:
+    await kept(here, ordered("r", "personal-care", PAT), ordered("s", "personal-care", HAL))
+    (task,) = await tasks(here)
+    await kept(here, {**task, "status": "in-progress", "note": [{"text": "called them"}]})
+    await kept(here, ordered("t", "personal-care", HAL))
+    (after,) = await tasks(here)
+    assert ("in-progress", "called them", task["authoredOn"]) == (
+        after["status"],
+        after["note"][0]["text"],
+        after["authoredOn"],
+    )
+
+
 async def test_task_that_is_rejected_leaves_the_issue_open(here: httpx.AsyncClient) -> None:
     await kept(here, ordered("r", "personal-care", PAT), ordered("s", "personal-care", HAL))
     (task,) = await tasks(here)

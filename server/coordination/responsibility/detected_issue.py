@@ -139,10 +139,10 @@ def _brought_up(
     kept = {name: value for name, value in before.items() if name not in {"mitigation", "meta"}}
     first = {"identifiedDateTime": before["identifiedDateTime"]} if is_open and "identifiedDateTime" in before else {}
     changes = [put({**kept, **issue, **first})]
-    if not is_open or has_more or not task:
-        changes.append(put({**_kept(task), **_task(asked, issue, now)}))
-    elif task["status"] in facts.OPEN:
+    if task.get("status") in facts.OPEN:
         changes.append(put({**_kept(task), **_task(asked, issue, now), **_progress(task)}))
+    elif not is_open or has_more or not task:
+        changes.append(put({**_kept(task), **_task(asked, issue, now)}))
     return changes
 
 
