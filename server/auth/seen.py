@@ -98,17 +98,21 @@ class SeenView:
         if clause == ALL:
             return await self._view.search(type, asked, limit)
         if self._decides:
-            found = await self._looked_through(type, asked)
-            seen = await self._seen.of(one.reference for one in found)
-            return [one for one in found if one.reference in seen][:limit]
+            return await self._found(type, asked, limit)
         return await self._view.search(type, And((asked, clause)), limit)
 
-    async def _looked_through(self, type: str, filter: Any) -> list[Version]:
-        """All that a condition finds."""
-        found = await self._view.search(type, filter, SEARCHED + 1)
-        if len(found) > SEARCHED:
-            raise Problem.of("too_costly", f"The condition finds more than {SEARCHED} {type}s: narrow it")
-        return found
+    async def _found(self, type: str, filter: Any, limit: int) -> list[Version]:
+        """What a condition finds, looked through for what is seen: it finds few, or is too wide to be one."""
+        looked = limit + FEW
+        while True:
+            found = await self._view.search(type, filter, looked)
+            seen = await self._seen.of(one.reference for one in found)
+            kept = [one for one in found if one.reference in seen or one.reference in self._own]
+            if len(found) < looked or len(kept) >= limit:
+                return kept[:limit]
+            if looked >= SEARCHED:
+                raise Problem.of("too_costly", f"The condition finds more than {SEARCHED} {type}s: narrow it")
+            looked = min(looked * 8, SEARCHED)
 
     async def facts(self, kind: str, keys: Iterable[str]) -> dict[str, list[Fact]]:
         found = await self._view.facts(kind, keys)

@@ -11,11 +11,10 @@ from typing import NamedTuple
 
 from server.fhir import body
 from server.ledger import Change, IndexRow, Resource, Version, View
-from server.outcome import Problem
-from server.search.filter import ALL, And, Chain, Equal, Filter, Has, Not, Or
+from server.search.filter import ALL, And, Chain, Equal, Filter, Has, Ids, Not, Or
 from server.search.match import matches
 
-MOST = 1000  # resources of one type that name another
+MOST = 1000  # resources that name another, until an engine is rather asked about them
 
 Rows = Callable[[Resource], Sequence[IndexRow]]
 
@@ -53,7 +52,10 @@ class Judge:
     async def holds(self, filter: Filter, one: Candidate) -> bool:
         match filter:
             case And(filters):
-                return all([await self.holds(each, one) for each in filters])
+                for each in filters:
+                    if not await self.holds(each, one):
+                        return False
+                return True
             case Or(filters):
                 for each in filters:
                     if await self.holds(each, one):
@@ -63,20 +65,30 @@ class Judge:
                 return not await self.holds(negated, one)
             case Chain(index, type):
                 return await self._leads(one.named(index, type), filter.beyond)
-            case Has(type, index, beyond):
-                return await self._is_named(one, type, index, beyond)
+            case Has():
+                return await self._is_named(one, filter)
         type, _, id = one.reference.partition("/")
         return matches(filter, type, id, one.updated, one.rows)
 
     async def _leads(self, references: Iterable[str], filter: Filter) -> bool:
         found = await self.view.read_many(dict.fromkeys(references))
-        return any([await self._once(filter, version) for version in found.values() if version.body is not None])
+        return await self._any(filter, [version for version in found.values() if version.body is not None])
 
-    async def _is_named(self, one: Candidate, type: str, index: str, filter: Filter) -> bool:
-        naming = await self.view.search(type, Equal(index, (one.reference,)), MOST + 1)
-        if len(naming) > MOST:
-            raise Problem.of("too_costly", f"More than {MOST} resources of the type {type} name {one.reference}")
-        return any([await self._once(filter, version) for version in naming])
+    async def _is_named(self, one: Candidate, has: Has) -> bool:
+        most = 0 if has.filter == ALL else MOST
+        naming = await self.view.search(has.type, Equal(has.index, (one.reference,)), most + 1)
+        if len(naming) <= most:
+            return await self._any(has.filter, naming)
+        if most == 0:
+            return True
+        type, _, id = one.reference.partition("/")
+        return bool(await self.view.search(type, And((Ids((id,)), has)), 1))
+
+    async def _any(self, filter: Filter, versions: Iterable[Version]) -> bool:
+        for version in versions:
+            if await self._once(filter, version):
+                return True
+        return False
 
     async def _once(self, filter: Filter, version: Version) -> bool:
         asked = (version.reference, filter)

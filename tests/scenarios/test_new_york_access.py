@@ -530,3 +530,39 @@ async def test_steps_along_what_may_be_hidden_are_refused(here: httpx.AsyncClien
     asked = "Observation?encounter:below=Encounter/e2"
     assert (403, ["forbidden"]) == refusal(await here.get(asked, headers=acting(PLAN)))
     assert 200 == (await here.get("Encounter?location:below=Location/1", headers=acting(PLAN))).status_code
+
+
+async def test_patient_of_many_tasks_is_hidden_like_any(here: httpx.AsyncClient) -> None:
+    of_many = [task(f"many-{number}", THEIRS, HOME) for number in range(1001)]
+    await kept(here, *of_many)
+    hidden = await here.get(THEIRS, headers=acting(PLAN))
+    assert (404, ["not-found"]) == refusal(hidden)
+    assert 200 == (await here.get(THEIRS, headers=acting(HAL))).status_code
+
+
+async def test_condition_that_finds_many_takes_the_one_that_is_seen(here: httpx.AsyncClient) -> None:
+    many = [observation(f"many-{number}", THEIRS) for number in range(30)]
+    marked = {"identifier": [{"system": "urn:x", "value": "1"}]}
+    await kept(here, *[one | marked for one in (*many, observation("many-mine", MEMBER))])
+    answer = await here.delete("Observation?identifier=urn:x|1", headers=acting(PLAN))
+    assert 204 == answer.status_code
+    assert 410 == (await here.get("Observation/many-mine")).status_code
+    assert 200 == (await here.get("Observation/many-1")).status_code
+
+
+async def test_write_beside_the_end_of_an_enrolment_counts_only_if_it_came_first(here: httpx.AsyncClient) -> None:
+    over = enrolled(MEMBER, "ny-mltcp", PLAN) | {"status": "entered-in-error"}
+    writes = [
+        here.put(f"Observation/race-{number}", json=observation(f"race-{number}", MEMBER), headers=acting(PLAN))
+        for number in range(20)
+    ]
+    end = here.put(f"EpisodeOfCare/{over['id']}", json=over)
+    answers = await asyncio.gather(*writes[:10], end, *writes[10:])
+    ended = int(answers[10].json()["meta"]["versionId"])
+    for answer in (*answers[:10], *answers[11:]):
+        if answer.status_code == 201:
+            assert int(answer.json()["meta"]["versionId"]) < ended
+        else:
+            assert (403, ["forbidden"]) == refusal(answer)
+    late = await here.put("Observation/race-x", json=observation("race-x", MEMBER), headers=acting(PLAN))
+    assert (403, ["forbidden"]) == refusal(late)
