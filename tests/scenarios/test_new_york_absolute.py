@@ -13,9 +13,11 @@ from server.settings import Settings
 from tests.conftest import lifespan
 from tests.coordination.memory import coding
 from tests.scenarios.iowa import kept
-from tests.scenarios.new_york import HAL, HOME, MEMBER, PLAN, asa, lead, named, new_york, respond
+from tests.scenarios.new_york import HAL, HOME, MEMBER, PAT, PLAN, asa, lead, named, new_york, respond
 from tests.scenarios.test_new_york_acceptance import proposed
+from tests.scenarios.test_new_york_coordination import ordered
 from tests.scenarios.test_new_york_plan import read, shared
+from tests.scenarios.test_new_york_writes import issues, standing, tasks
 
 BASE = "https://care.example.org/fhir"
 
@@ -63,3 +65,15 @@ async def test_papers_with_absolute_references_are_of_this_server(here: httpx.As
     found = (await here.get(f"{MEMBER}/$coordination-check")).json()["entry"]
     wrong = [one["resource"] for one in found if one["resource"]["code"]["coding"][0]["code"] == "wrong-party"]
     assert [HOME] == [one["extension"][0]["valueReference"]["reference"] for one in wrong]
+
+
+@pytest.mark.requirement("NY-19")
+async def test_items_and_tasks_with_absolute_references_are_of_this_server(here: httpx.AsyncClient) -> None:
+    await kept(here, absolute(ordered("r", "personal-care", PAT)), absolute(ordered("s", "personal-care", HAL)))
+    (issue,) = await issues(here)
+    assert {"ServiceRequest/r", "ServiceRequest/s"} == {one["reference"] for one in issue["implicated"]}
+    (task,) = await tasks(here)
+    await kept(here, absolute(task) | {"status": "completed"})
+    assert [] == await standing(here)
+    (issue,) = await issues(here)
+    assert "settled" == issue["mitigation"][0]["action"]["coding"][0]["code"]

@@ -127,7 +127,7 @@ async def _settled(context: Context, change: Change, after: View) -> list[Change
     """The issue of a Task that somebody ended, and the Task of an issue that somebody resolved."""
     resource = change.resource or {}
     if change.type == "Task" and resource.get("status") in CLOSED and TASK in tokens([resource.get("code", {})]):
-        place = literal(resource.get("focus")) or ""
+        place = literal(resource.get("focus"), context.base_url) or ""
         issue = await read(after, place) if place.startswith("DetectedIssue/") else None
         if issue and state(issue) == OPEN and task_of(issue["id"]) == change.id:
             return [put(mitigated(issue, SETTLEMENT, micros(context.now), context.actor))]
