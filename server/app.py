@@ -409,7 +409,7 @@ def _health(stores: Mapping[str, Store]) -> APIRouter:
         default = states.pop(DEFAULT)
         return _told(default | ({"partitions": states} if states else {}))
 
-    @router.get("/health/ready/{partition}")
+    @router.get("/health/ready/{partition}", responses={404: {"description": "There is no such partition"}})
     async def ready_partition(partition: str) -> JSONResponse:
         """Whether one partition takes reads and writes."""
         if partition not in stores:
