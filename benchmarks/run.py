@@ -29,7 +29,7 @@ from server.settings import cores
 from tests.process import serving
 
 SCRIPT = Path(__file__).parent / "workload.lua"
-MODES = ["read", "search", "chain", "include", "create", "update", "transaction"]
+MODES = ["read", "search", "chain", "include", "history", "create", "update", "transaction"]
 ACTIVITIES = [
     {"detail": {"kind": "ServiceRequest", "code": {"text": f"Home service {n}"}, "status": "in-progress"}}
     for n in range(8)

@@ -60,6 +60,7 @@ end
 
 local requests = {
   read = function(member) return "GET", "/CarePlan/" .. member.plan end,
+  history = function(member) return "GET", "/CarePlan/" .. member.plan .. "/_history" end,
   search = function(member) return "GET", "/CarePlan?status=active&subject=Patient/" .. member.patient end,
   chain = function(member) return "GET", "/CarePlan?subject:Patient.identifier=urn:example:member%7C" .. member.key end,
   include = function(member)

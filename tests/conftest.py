@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,19 @@ def database() -> Iterator[str | None]:
         return
     with mongodb() as uri:
         yield uri
+
+
+@pytest.fixture(scope="session")
+def new_store(database: str | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """Gives the URI of a store that is empty, of the engine that is asked for; all are gone at the end."""
+    with ExitStack() as made:
+
+        def new() -> str:
+            if database is None:
+                return f"sqlite:///{tmp_path_factory.mktemp('store')}/careplan.db"
+            return made.enter_context(database_of(database))
+
+        yield new
 
 
 @pytest.fixture

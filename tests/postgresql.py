@@ -19,7 +19,8 @@ import pytest
 MEMORY = Path("/dev/shm")
 NOBODY = "nobody"  # PostgreSQL refuses to run as root
 STARTS_WITHIN = 30.0  # seconds
-SETTINGS = {"listen_addresses": "", "fsync": "off", "shared_buffers": "32MB", "max_connections": "60"}
+CONNECTIONS = 50  # a FerretDB that changes a document holds one and asks by another: of few, none may be left
+SETTINGS = {"listen_addresses": "", "fsync": "off", "shared_buffers": "32MB", "max_connections": CONNECTIONS + 10}
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def postgresql() -> Iterator[str]:
         )
         try:
             answering(programs, folder, process)
-            yield f"postgres://careplan@/postgres?host={folder}"
+            yield f"postgres://careplan@/postgres?host={folder}&pool_max_conns={CONNECTIONS}"
         finally:
             process.send_signal(signal.SIGQUIT)  # at once, and its own processes with it
             process.wait()

@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -54,10 +54,10 @@ def examples() -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def server(new_store: Callable[[], str]) -> Iterator[httpx.Client]:
     """A server on a store into which `careplan load` has put the package."""
     package()
-    store = f"sqlite:///{tmp_path_factory.mktemp('us-core')}/careplan.db"
+    store = new_store()
     command = [sys.executable, "-m", "server.cli", "load", str(PACKAGE)]
     loaded = subprocess.run(
         command, env=os.environ | {"CAREPLAN_STORE": store}, capture_output=True, text=True, timeout=120
