@@ -131,9 +131,9 @@ def _column(table: Table, issue: Issue) -> str:
 async def told(
     repository: Repository, caller: Caller, table: Table, organization: str | None = None
 ) -> AsyncIterator[list[Mapping[str, str]]]:
-    """What is stored as rows, a page of resources at a time, all as of one position."""
+    """What is stored as rows, a page of resources at a time, all as of one position; those of any party, or of one."""
     type, parameters = table.search
-    asked = [*parameters, *([(table.rows["organization"], organization)] if organization else [])]
+    asked = [*parameters, *([("_filter", _of(table.rows["organization"], organization))] if organization else [])]
     query = await repository.parsed(type, [*asked, ("_count", str(PAGE))], base_url="", lenient=False)
     token = None
     while True:
@@ -143,6 +143,11 @@ async def told(
         yield await asyncio.to_thread(_rows, table, resources, versions)
         if (token := page.next) is None:
             return
+
+
+def _of(parameters: Iterable[str], organization: str) -> str:
+    """The `_filter` of what refers to the organization by any of these parameters."""
+    return " or ".join(f"{name} re {body.dumps(organization).decode()}" for name in parameters)
 
 
 def _parsed(found: Iterable[Version]) -> tuple[list[Resource], set[str]]:

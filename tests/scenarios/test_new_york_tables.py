@@ -98,6 +98,22 @@ async def test_roster_and_tracking_rows_come_out_as_they_went_in(here: httpx.Asy
 
 
 @pytest.mark.requirement("ADJ-06")
+async def test_rows_of_one_organization_are_those_in_which_it_is_the_plan_or_the_health_home(
+    here: httpx.AsyncClient,
+) -> None:
+    await applied(here, "ny-roster", ANN)
+    first = {"assignment": "A1", "kind": "M", "cin": "C1", "plan": "P1", "health_home": "H1", "start": "2026-01-15"}
+    second = first | {"assignment": "A2", "health_home": "H2"}
+    assert (2, 2, []) == await applied(here, "ny-assignment", first, second)
+    told = {
+        party: await out(here, "ny-assignment", organization=party) for party in (PLAN, HOME, OTHER, "Organization/x")
+    }
+    expected = {PLAN: ["A1", "A2"], HOME: ["A1"], OTHER: ["A2"], "Organization/x": []}
+    assert expected == {party: sorted(row["assignment"] for row in rows) for party, rows in told.items()}
+    assert [ANN] == await out(here, "ny-roster", organization=PLAN)
+
+
+@pytest.mark.requirement("ADJ-06")
 async def test_same_file_twice_changes_nothing_and_a_row_of_the_same_number_changes_it(
     here: httpx.AsyncClient,
 ) -> None:
