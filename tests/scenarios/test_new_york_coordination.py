@@ -103,6 +103,13 @@ async def look(client: httpx.AsyncClient) -> list[Json]:
     return [entry["resource"] for entry in response.json().get("entry", ())]
 
 
+async def task_of(client: httpx.AsyncClient, issue: Json) -> Json:
+    """The Task of an issue."""
+    found = await client.get("Task", params={"focus": f"DetectedIssue/{issue['id']}"})
+    (task,) = (entry["resource"] for entry in found.json()["entry"])
+    return dict(task)
+
+
 async def position(client: httpx.AsyncClient) -> int:
     found: int = (await client.get("http://127.0.0.1/health")).json()["position"]
     return found
@@ -186,9 +193,11 @@ async def test_service_that_nobody_has_is_found(here: httpx.AsyncClient) -> None
 @pytest.mark.requirement("NY-12")
 async def test_service_that_the_table_does_not_list_is_not_allocated(here: httpx.AsyncClient) -> None:
     await kept(here, ordered("r", None, HAL))
-    assert [("not-allocated", ["ServiceRequest/r"], None)] == told(await check(here))
+    assert [("not-allocated", ["ServiceRequest/r"], HOME)] == told(await check(here))  # who has it, NY-10
+    await kept(here, ordered("r", None, None))
+    assert {("not-allocated", PLAN), ("no-owner", PLAN)} == {(one, who) for one, _, who in told(await check(here))}
     await named(here)
-    assert [("not-allocated", ["ServiceRequest/r"], HOME)] == told(await check(here))
+    assert {("not-allocated", HOME), ("no-owner", HOME)} == {(one, who) for one, _, who in told(await check(here))}
 
 
 @pytest.mark.requirement("NY-09", "NY-11")
@@ -253,8 +262,8 @@ async def test_appendix_of_the_agreement_decides_alone(here: httpx.AsyncClient) 
     found = await check(here)
     assert [
         ("wrong-party", ["ServiceRequest/r"], PLAN),
-        ("not-allocated", ["ServiceRequest/t"], None),
-        ("not-allocated", ["ServiceRequest/s"], None),
+        ("not-allocated", ["ServiceRequest/t"], PLAN),
+        ("not-allocated", ["ServiceRequest/s"], PLAN),
     ] == told(found)
     assert {f"{BASE}/Contract/asa"} == {one["reference"] for one in found}
 
@@ -274,10 +283,12 @@ async def test_other_appendix_and_other_times_leave_the_programs_table(here: htt
 async def test_same_kind_of_contact_by_both_in_the_window_is_found(here: httpx.AsyncClient) -> None:
     await kept(here, visit("v", PLAN, noon(-29)), visit("w", HOME, noon(-2)), visit("x", HOME, noon(-3), "phone"))
     (issue,) = await check(here)
-    assert ("duplicate-coordination", ["Encounter/v", "Encounter/w"]) == (
+    assert ("duplicate-coordination", ["Encounter/v", "Encounter/w"], PLAN) == (
         code(issue),
         sorted(item["reference"] for item in issue["implicated"]),
+        resolver(issue),
     )
+    assert PLAN == (await task_of(here, issue))["owner"]["reference"]
     await kept(here, visit("v", PLAN, noon(-33)))
     assert [] == await check(here)
     response = await here.post(

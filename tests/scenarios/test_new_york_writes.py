@@ -85,8 +85,10 @@ async def test_second_of_both_is_found_in_its_own_commit(here: httpx.AsyncClient
 async def test_issue_tells_the_rule_both_sides_and_who_resolves_it(here: httpx.AsyncClient) -> None:
     await kept(here, ordered("r", "personal-care", PAT), ordered("s", "personal-care", HAL))
     (issue,) = await issues(here)
-    (rule,) = [one["valueCanonical"] for one in issue["extension"] if one["url"] == RULE]
-    assert f"{BASE}/PlanDefinition/ny-mltcp|1.0.0#NY-08" == rule == issue["reference"]
+    rules = [one["valueCanonical"] for one in issue["extension"] if one["url"] == RULE]
+    assert [f"{BASE}/PlanDefinition/ny-mltcp|1.0.0#{one}" for one in ("NY-19", "NY-08")] == rules
+    assert rules[0] == issue["reference"]
+    assert f"{PLAN} has the primary role by {rules[1]}" in issue["detail"]
     assert "New York State Department of Health" in issue["detail"]
     sides = {one["code"][0]["text"]: [each["reference"] for each in one["detail"]] for one in issue["evidence"]}
     assert {PLAN: ["ServiceRequest/r"], HOME: ["ServiceRequest/s"]} == sides
@@ -234,7 +236,7 @@ async def test_enrolling_in_the_second_program_finds_what_was_there(client: http
 async def test_lead_that_is_named_is_who_resolves_what_is_not_allocated(here: httpx.AsyncClient) -> None:
     await kept(here, ordered("r", None, PAT))
     (before,) = await issues(here)
-    assert None is resolver(before)
+    assert PLAN == resolver(before)
     await named(here)
     (after,) = await issues(here)
     assert (before["id"], HOME) == (after["id"], resolver(after))

@@ -45,7 +45,7 @@ class Conflict(NamedTuple):
         """As a coordination check tells it: both have to agree on it."""
         text = f"{self.about}: the two say different things: {' | '.join(map(self.of, PARTIES))}."
         items = tuple(dict.fromkeys(one.item for one in self.statements))
-        return Finding(CONTRADICTION, self.about, text, rule, f"{program.canonical}#{rule.id}", items, None)
+        return Finding(CONTRADICTION, self.about, text, (rule,), f"{program.canonical}#{rule.id}", items, None)
 
 
 def conflicts(

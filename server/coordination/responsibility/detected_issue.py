@@ -58,8 +58,9 @@ async def agreed(view: View, found: Sequence[Judged], at: int) -> list[Judged]:
 def issue(asked: Check, found: Finding, now: int) -> Resource:
     """A finding as a DetectedIssue."""
     program = asked.terms.program
-    links = [{"url": ISSUE_RULE, "valueCanonical": f"{program.canonical}#{found.rule.id}"}]
     resolver = [{"url": RESOLVER, "valueReference": {"reference": found.resolver}}] if found.resolver else []
+    links = [{"url": ISSUE_RULE, "valueCanonical": f"{program.canonical}#{rule.id}"} for rule in found.rules]
+    cited = " ".join(f"Rule {rule.id} of {program.canonical}. Source: {rule.citation}." for rule in found.rules)
     return {
         "resourceType": "DetectedIssue",
         "id": _id(asked, found),
@@ -70,7 +71,7 @@ def issue(asked: Check, found: Finding, now: int) -> Resource:
         "identifiedDateTime": period.text(now, asked.terms.zone),
         "implicated": [_implicated(one.reference, one.place, one.text) for one in found.items],
         "evidence": [*_sides(asked, found)],
-        "detail": f"{found.text} Rule {found.rule.id} of {program.canonical}. Source: {found.rule.citation}.",
+        "detail": f"{found.text} {cited}",
         "reference": found.source if ":" in found.source else f"{facts.BASE}/{found.source}",
     }
 
@@ -161,7 +162,7 @@ def _progress(task: Resource) -> Resource:
 
 
 def _task(asked: Check, issue: Resource, now: int) -> Resource:
-    resolver = next((one["valueReference"] for one in issue["extension"] if one["url"] == RESOLVER), None)
+    resolver = next(one["valueReference"] for one in issue["extension"] if one["url"] == RESOLVER)
     return {
         "resourceType": "Task",
         "id": task_of(issue["id"]),
@@ -173,7 +174,7 @@ def _task(asked: Check, issue: Resource, now: int) -> Resource:
         "focus": {"reference": f"DetectedIssue/{issue['id']}"},
         "for": {"reference": asked.patient},
         "authoredOn": period.text(now, asked.terms.zone),
-        **({"owner": resolver} if resolver else {}),
+        "owner": resolver,
     }
 
 

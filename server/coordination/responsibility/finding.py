@@ -23,15 +23,16 @@ from server.ledger import Resource, View
 DUPLICATE, NO_OWNER, WRONG_PARTY = "duplicate-coordination", "no-owner", "wrong-party"
 OUTSIDE, NOT_ALLOCATED, SECOND_PLAN = "outside-both", "not-allocated", "second-plan"
 PARTIES = ("plan", "partner")
+OUT_OF_PLAN = "out-of-plan"  # the scope of what is outside the plan's package
 
 
 class Finding(NamedTuple):
-    """Something that the two have to settle; `resolver` is whose it is, None where they have to agree on that too."""
+    """Something that the two have to settle; `resolver` is whose it is, None of a contradiction of plans."""
 
     code: str
     what: str  # what makes it the same finding again: a service, a kind of contact, a role
     text: str
-    rule: Rule
+    rules: tuple[Rule, ...]  # by which it is found, first; and that of the row beside
     source: str  # the rule, or the Contract, that it is found by
     items: tuple[Item, ...]
     resolver: str | None
@@ -110,9 +111,9 @@ def _both(asked: Check, name: str, group: Sequence[_Placed]) -> list[Finding]:
         return []
     row = next(one.row for one in group if one.item == found[0])
     primary = asked.organization(row.primary) if row else None
-    whose = f"; {primary} has the primary role" if primary else ""
+    whose = f"; {primary} has the primary role by {row.source}" if row and primary else ""
     text = f"{_title(row, found)} is coordinated by {' and '.join(asked.pair.organizations)} both{whose}."
-    return [_finding(asked, DUPLICATE, name, text, found, row)]
+    return [_finding(asked, DUPLICATE, name, text, found, row, asked.duplication)]
 
 
 def _of_row(
@@ -151,12 +152,20 @@ def _finding(
     asked: Check, code: str, what: str, text: str, found: Iterable[Item], row: Allocation | None, by: Rule | None = None
 ) -> Finding:
     """By a row of the table; by the rule `by`; else by what should have such a row, and has none."""
-    program = asked.terms.program
+    program, items = asked.terms.program, tuple(found)
     rules = {rule.id: rule for rule in program.rules}
-    rule = by or (rules[row.rule] if row else asked.terms.agreement)
-    source = f"{program.canonical}#{rule.id}" if by else row.source if row else asked.table.source
-    resolver = (asked.organization(row.primary) if row else None) or asked.lead
-    return Finding(code, what, text, rule, source, tuple(found), resolver)
+    table = rules[row.rule] if row else None if by else asked.terms.agreement
+    cited = tuple(dict.fromkeys(rule.id for rule in (by, table) if rule))
+    source = f"{program.canonical}#{by.id}" if by else row.source if row else asked.table.source
+    return Finding(code, what, text, tuple(rules[id] for id in cited), source, items, _resolver(asked, row, items))
+
+
+def _resolver(asked: Check, row: Allocation | None, found: Sequence[Item]) -> str:
+    """Who has the primary role; else leads; else the one whose all of it is; else whose the package makes it."""
+    parties = {one.party for one in found}
+    alone = parties.pop() if len(parties) == 1 else None
+    package = asked.pair.partner if row and row.scope == OUT_OF_PLAN else asked.pair.plan
+    return (asked.organization(row.primary) if row else None) or asked.lead or asked.organization(alone) or package
 
 
 def _twice(group: Sequence[Item]) -> tuple[Item, ...]:
