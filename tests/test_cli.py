@@ -19,6 +19,7 @@ from server.interactions.exchange import Server
 from server.ledger import Change, Plan, View
 from server.outcome import Problem
 from server.settings import Settings
+from tests.mongodb import database_of, mongodb
 from tests.process import careplan, killed
 
 WHOLE = "The ledger and its projections are whole\n"
@@ -253,3 +254,27 @@ async def _written(store: str, count: int) -> None:
     async with opened(Settings(store=store)) as server:
         for start in range(0, count, 1000):
             await asyncio.gather(*(put(server, f"p{number}") for number in range(start, start + 1000)))
+
+
+def test_commands_of_a_database(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """load, verify, rebuild, backup and copy do on a MongoDB what they do on a file."""
+    people = tmp_path / "people.ndjson"
+    people.write_text("".join(f'{{"resourceType":"Patient","id":"p{n}","gender":"female"}}\n' for n in range(5)))
+    with mongodb() as uri, database_of(uri) as database:
+        monkeypatch.setenv("CAREPLAN_STORE", database)
+        assert "5 of them written" in run("load", people).output
+        assert "0 of them written" in run("load", people).output
+        assert WHOLE == run("verify").output
+        assert 0 == run("rebuild").exit_code
+        assert WHOLE == run("verify").output
+        backup, copied = tmp_path / "backup.db", f"sqlite:///{tmp_path}/copied.db"
+        assert 0 == run("backup", backup).exit_code
+        assert 2 == run("backup", backup).exit_code
+        assert 0 == run("copy", copied).exit_code
+        with database_of(uri) as restored:
+            for source, target in ((copied, restored), (f"sqlite:///{backup}", restored), (restored, copied)):
+                monkeypatch.setenv("CAREPLAN_STORE", source)
+                assert (0, WHOLE) == ((found := run("verify")).exit_code, found.output)
+                done = run("copy", target)
+                assert (0, True) == (done.exit_code, "ledger's hash there is" in done.output)
+            assert "at position" in done.output
