@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pymongo
 import pytest
+from pymongo import monitoring
 
-from server.app import server_of
+from server.app import create_app, server_of
 from server.settings import Settings
+from tests.answers import entry, statuses, transaction
+from tests.conftest import lifespan
 from tests.mongodb import mongodb
 from tests.process import base_of, killed, start
+from tests.store.test_mongodb import Commands
 
+ASKED = ["find versions", "insert commits", "insert versions", "update versions", "update marks"]
 JOE = {"resourceType": "Patient", "id": "joe", "name": [{"family": "Doe"}]}
 
 
@@ -60,3 +66,26 @@ async def test_two_servers_share_one_ledger_and_one_is_killed(store: str) -> Non
                 killed(process)
     verified = server_of(Settings(store=store)).repository.store.verify()
     assert [] == [finding async for finding in verified]
+
+
+async def test_transaction_asks_as_often_however_many_it_updates(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over HTTP, with the care rules: what its entries are of is asked for at once."""
+    commands = Commands()
+    monkeypatch.setattr(monitoring, "_LISTENERS", monitoring._LISTENERS._replace(command_listeners=[commands]))
+    application = create_app(Settings(store=store, demo=False, log_level="error", oversight_interval=0))
+    transport = httpx.ASGITransport(application)
+    counted = []
+    async with (
+        lifespan(application),
+        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1/fhir/") as client,
+    ):
+        for gender in ("male", "female"):
+            for count in (2, 20):
+                people = ({"resourceType": "Patient", "id": f"{count}-{n}", "gender": gender} for n in range(count))
+                bundle = transaction(*(entry("PUT", f"Patient/{one['id']}", one) for one in people))
+                commands.sent.clear()
+                assert ["201" if gender == "male" else "200"] * count == statuses(await client.post("", json=bundle))
+                counted.append(Counter(commands.sent) & Counter(dict.fromkeys(ASKED, 99)))
+    assert counted[0] == counted[1]
+    assert counted[2] == counted[3]
+    assert 12 > max(found.total() for found in counted)
