@@ -16,7 +16,7 @@ import pytest
 from pymongo import monitoring
 
 from server.fhir import body
-from server.ledger import Change, Decide, Version
+from server.ledger import Change, Decide, Plan, Version, View
 from server.outcome import Problem
 from server.search.filter import ALL, Equal, Words
 from server.store.engine import Projections, Search, Store
@@ -369,6 +369,28 @@ async def test_open_waits_for_a_database_that_is_away(tmp_path: Path, monkeypatc
         await opening
         assert 1 == (await write(store, patient("a"))).position
         await store.close()
+
+
+async def test_turn_of_a_process_that_takes_its_time_does_not_lapse(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turnstile, "LAPSE", 0.4)
+    first, second = (MongodbStore(database, PROJECTIONS, follows=False) for _ in range(2))
+    for each in (first, second):
+        await each.open()
+        each.writer._has_met = True  # as if it had lost a race
+
+    async def slowly(view: View) -> Plan:
+        await asyncio.sleep(1.5)
+        return Plan([patient("slow")])
+
+    slow = asyncio.create_task(first.commit(slowly, context()))
+    await asyncio.sleep(0.2)
+    assert 2 == (await write(second, patient("quick"))).position
+    assert 1 == (await slow).position
+    assert 0 == first.writer.counted["conflicts"]
+    for each in (first, second):
+        await each.close()
 
 
 async def test_turn_of_a_process_that_is_gone_lapses(database: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,15 +169,25 @@ class Appender:
                     return bool(found.get(document["_id"]) == document["id"])
             await _pause(until)
 
-    async def catch_up(self) -> None:
-        """Come to the ledger's end; what is in it and not in the projection is carried on."""
+    async def catch_up(self, steps: int | None = None) -> bool:
+        """Come to the ledger's end, in fewer steps than these; whether it did. What is not projected is carried on.
+
+        Where others write all the time, only who has the turn comes to the end.
+        """
+        while steps is None or steps > 0:
+            await self._skip()
+            if not await self.step():
+                return True
+            steps = None if steps is None else steps - 1
+        return False
+
+    async def _skip(self) -> None:
+        """Come to where the projection is."""
         applied = await self.reads.head()
         if applied > self.head.position:
             found = await one(self.commits, {"_id": applied}, {"at": 1, "hash": 1})
             assert found is not None, "what is applied is in the ledger"
             self.head = Head(applied, int(found["at"]), found["hash"])
-        while await self.step():
-            pass
 
     async def step(self) -> bool:
         """Carry on the projection over the next commits of the ledger; whether there were any."""

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import orjson
@@ -33,6 +34,7 @@ from server.store.seq import MAX_CHANGES
 from server.store.writer import Decided, Request, answer, decided
 
 GROUP = 128  # commits that are inserted at once
+STEPS = 3  # of catching up without a turn: others write faster than that
 
 
 class Outcome(NamedTuple):
@@ -125,9 +127,12 @@ class Writer:
 
     async def _group(self, group: list[Request]) -> list[Outcome]:
         """Decide and append. What was decided on a state that was not the ledger's end is left out."""
-        if self._has_met and self._turnstile.ticket is None:
-            await self._turnstile.take()
-            self._is_behind = True
+        if self._turnstile.ticket is None:
+            if self._is_behind and not self._has_met:
+                self._has_met = self._is_behind = not await self.appender.catch_up(STEPS)
+            if self._has_met:
+                await self._turnstile.take()
+                self._is_behind = True
         if self._is_behind:
             await self.appender.catch_up()
             self._is_behind = False
@@ -167,14 +172,12 @@ class Writer:
             self._is_behind = True
 
     async def _leave(self) -> None:
-        """Nothing is to be written: others need not wait."""
-        self._has_met = False
-        try:
-            if self._turnstile.ticket is not None:
-                self._is_behind = True
-                await self._turnstile.leave()
-        except Problem:
-            pass  # the turn lapses
+        """Nothing is to be written now: others need not wait. That another was met is known until the next turn."""
+        if self._turnstile.ticket is None:
+            return
+        self._has_met, self._is_behind = False, True
+        with suppress(Problem):  # the turn lapses
+            await self._turnstile.leave()
 
     async def _decided(self, group: list[Request]) -> tuple[list[Draft], list[Outcome]]:
         drafts: list[Draft] = []
