@@ -21,6 +21,11 @@ def places(response: httpx.Response) -> list[str]:
     return [place for issue in response.json()["issue"] for place in issue.get("expression", ())]
 
 
+def rules(response: httpx.Response) -> set[str]:
+    """The ids of the rules by which something is refused."""
+    return {issue["details"]["text"].rpartition("#")[2] for issue in response.json()["issue"]}
+
+
 def ids(response: httpx.Response) -> list[str]:
     """The ids of a Bundle's resources, in its order."""
     assert response.status_code == 200, response.text

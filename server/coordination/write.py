@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from server.coordination.assignment import assignment
 from server.coordination.assignment.assignment import Member
 from server.coordination.facts import Assignment, Role, Transfer, token
-from server.coordination.program.program import Program, Rule
+from server.coordination.program.program import Part, Program, Rule
 from server.coordination.program.programs import Programs
 from server.ledger import Change, Context, View, micros
 from server.outcome import Issue
@@ -185,8 +185,9 @@ async def _taken_over(before: View, changes: Sequence[Change], after: View) -> s
     }
 
 
-def refusal(program: Program, rule: Rule, diagnostics: str, *places: Place) -> Issue:
-    """An issue that names the rule: which program, in which version, and its source."""
-    text = f"{diagnostics} Rule {rule.id} of {program.canonical}. Source: {rule.citation}."
+def refusal(program: Program, rule: Rule, diagnostics: str, *places: Place, part: Part | None = None) -> Issue:
+    """An issue that names the rule, or that part of it: which program, in which version, and its source."""
+    named, source = (part and part.id) or rule.id, (part and part.citation) or rule.citation
+    text = f"{diagnostics} Rule {named} of {program.canonical}. Source: {source}."
     resources, expression = zip(*places, strict=True) if places else ((), ())
-    return Issue("business-rule", text, expression, details=program.cite(rule), resources=resources)
+    return Issue("business-rule", text, expression, details=program.cite(rule, part), resources=resources)

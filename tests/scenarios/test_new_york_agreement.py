@@ -8,7 +8,7 @@ import hashlib
 import httpx
 import pytest
 
-from tests.answers import places, refusal
+from tests.answers import places, refusal, rules
 from tests.coordination.memory import BASE
 from tests.scenarios.iowa import Json, kept, put, puts
 from tests.scenarios.new_york import (
@@ -18,6 +18,7 @@ from tests.scenarios.new_york import (
     OTHER,
     PAT,
     PLAN,
+    TEMPLATE,
     TEXTS,
     asa,
     day,
@@ -55,6 +56,27 @@ async def test_lead_is_proposed_under_an_agreement_of_that_pair_in_force_on_that
 
 
 @pytest.mark.requirement("NY-06")
+async def test_refusal_names_the_contracts_of_both_and_what_each_lacks(here: httpx.AsyncClient) -> None:
+    naive = {name: value for name, value in asa("naive").items() if name not in {"type", "instantiatesUri", "signer"}}
+    await kept(here, asa(end=day(-1)), naive, asa("asa-other", (PLAN, OTHER)))
+    (told,) = [one["diagnostics"] for one in (await propose(here)).json()["issue"]]
+    for expected in (f"it applies from 2025-01-01 to {day(-1)}", "Contract/naive: its type is not", "has not signed"):
+        assert expected in told
+    assert "Contract/asa-other" not in told
+
+
+@pytest.mark.requirement("NY-06", "NY-07")
+async def test_agreement_names_its_template_by_either_element(here: httpx.AsyncClient) -> None:
+    whole = asa()
+    del whole["instantiatesUri"]
+    for link in ({"reference": TEMPLATE}, {"identifier": {"value": TEMPLATE}}):
+        await kept(here, whole | {"instantiatesCanonical": link})
+    assert 201 == (await propose(here)).status_code
+    response = await put(here, whole | {"instantiatesCanonical": {"reference": TEMPLATE + "-other"}})
+    assert (422, ["business-rule"]) == refusal(response)
+
+
+@pytest.mark.requirement("NY-06")
 async def test_agreement_is_in_force_when_the_proposal_is_accepted(here: httpx.AsyncClient) -> None:
     task = await proposed(here)
     await kept(here, asa(status="cancelled"))
@@ -81,6 +103,7 @@ async def test_altered_text_is_refused_and_appendices_are_free(here: httpx.Async
         response = await put(here, asa("asa-2", legal=legal))
         assert (422, ["business-rule", "business-rule"]) == refusal(response)
         assert ["Contract.legal[0]", "Contract.legal"] == places(response)
+        assert {"NY-07"} == rules(response)
     by_hash = {
         "url": "http://plan.example/asa.txt",
         "hash": base64.b64encode(hashlib.sha1(text(TEXTS[0])).digest()).decode(),

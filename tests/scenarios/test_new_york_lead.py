@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.answers import places, refusal
+from tests.answers import places, refusal, rules
 from tests.coordination.memory import BASE, coding, patient, team
 from tests.scenarios.iowa import Json, kept, parameters, put, puts
 from tests.scenarios.new_york import (
@@ -103,6 +103,7 @@ async def test_lead_is_named_by_nobody_alone_whatever_the_door(here: httpx.Async
         response = await here.request(method, url, json=named)
     assert (422, ["business-rule"]) == refusal(response)
     assert places(response)[0].endswith("participant[0]")
+    assert {"NY-14"} == rules(response)
     assert {} == await lead(here)
 
 
@@ -122,9 +123,10 @@ async def test_lead_is_neither_ended_nor_changed_nor_dropped_by_one_organization
     found = (await here.get("CareTeam", params={"patient": MEMBER})).json()["entry"]
     stored = next(one["resource"] for one in found if one["resource"]["managingOrganization"][0]["reference"] == PLAN)
     participant = stored["participant"][0]
+    second = await put(here, {**stored, "participant": [participant, {**participant, "member": {"reference": PAT}}]})
+    assert (422, {"NY-14", "NY-20"}) == (second.status_code, rules(second))
     for changed in (
         {**stored, "participant": [{**participant, "period": {**participant["period"], "end": day(1)}}]},
-        {**stored, "participant": [{**participant, "member": {"reference": PAT}}]},
         {**stored, "status": "inactive"},
         {one: stored[one] for one in stored if one != "participant"},
     ):
@@ -257,8 +259,19 @@ async def test_form_names_the_same_lead_or_nothing_is_written(here: httpx.AsyncC
         asked["parameter"].append({"name": "form", "resource": wrong})
         response = await here.post(f"{MEMBER}/$propose-lead", json=asked)
         assert (422, ["business-rule"]) == refusal(response)
+        assert {"NY-16"} == rules(response)
     assert 0 == (await here.get("QuestionnaireResponse", params={"_summary": "count"})).json()["total"]
     assert 0 == (await here.get("Task", params={"_summary": "count"})).json()["total"]
+
+
+@pytest.mark.requirement("NY-16")
+async def test_form_names_the_same_person_by_role_or_as_the_practitioner(here: httpx.AsyncClient) -> None:
+    (mine, other) = (form("Practitioner/hal"), form("Practitioner/pat"))
+    asked = [parameters(lead=("valueReference", {"reference": HAL}), primaryNeed=need()) for _ in range(2)]
+    for one, written in zip(asked, (other, mine), strict=True):
+        one["parameter"].append({"name": "form", "resource": written})
+    assert (422, ["business-rule"]) == refusal(await here.post(f"{MEMBER}/$propose-lead", json=asked[0]))
+    assert 201 == (await here.post(f"{MEMBER}/$propose-lead", json=asked[1])).status_code
 
 
 @pytest.mark.requirement("NY-16")
@@ -279,6 +292,11 @@ async def test_form_that_the_lead_stands_on_says_nothing_else_later(here: httpx.
 async def test_choice_rests_on_a_coded_primary_need(here: httpx.AsyncClient) -> None:
     response = await propose(here, primaryNeed=("valueCodeableConcept", {"text": "She likes Hal"}))
     assert (422, ["business-rule"]) == refusal(response)
+    assert {"NY-15"} == rules(response)
+    asked = parameters(lead=("valueReference", {"reference": HAL}), primaryNeed=need("bogus"))
+    asked["parameter"].append({"name": "form", "resource": form(HAL, "bogus")})
+    response = await here.post(f"{MEMBER}/$propose-lead", json=asked)
+    assert (422, ["business-rule"]) == refusal(response)  # one thing is wrong
     assert places(response) == ["Parameters.parameter.where(name='primaryNeed')"]
 
 

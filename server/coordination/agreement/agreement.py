@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from server.coordination import period
 from server.coordination.agreement.document import digest
 from server.coordination.facts import Agreement, Designation, Role
+from server.coordination.facts.contract import template as template_of
 from server.coordination.program.program import Part, Program, Rule
 from server.coordination.program.programs import Programs
 from server.coordination.stored import read
@@ -21,6 +22,7 @@ from server.ledger import Change, Context, Fact, Resource, View, micros
 from server.outcome import Issue
 
 EXECUTED = "executed"
+TOLD = 5  # Contracts that a refusal names
 
 
 def rule_of(program: Program) -> Rule | None:
@@ -39,6 +41,34 @@ async def may_share(view: View, program: Program, parties: Sequence[str], at: in
     rule = rule_of(program)
     asks = rule is not None and period.holds([rule.period], at)
     return not asks or await in_force(view, program, parties, at) is not None
+
+
+async def lacking(view: View, program: Program, parties: Sequence[str], at: int) -> str:
+    """The Contracts of exactly these organizations, and why each is no agreement in force then: sentences, or ""."""
+    rule = rule_of(program)
+    rows = (await view.facts("agreement", parties[:1]))[parties[0]] if rule else []
+    between = (one for one in map(Agreement.of, rows) if set(one.organizations) == set(parties))
+    known = sorted(between, key=lambda one: one.contract)[:TOLD]
+    signed = [await _signed(one, view) for one in known]
+    return "".join(
+        f" {one.contract}: {'; '.join(_lacks(one, by, program, rule, at))}."
+        for one, by in zip(known, signed, strict=True)
+        if rule
+    )
+
+
+def _lacks(one: Agreement, signed: set[str], program: Program, rule: Rule, at: int) -> Iterator[str]:
+    """Why a Contract is no agreement in force at an instant."""
+    if rule.parameters["type"] not in one.types:
+        yield f"its type is not {rule.parameters['type']}"
+    if one.status != EXECUTED:
+        yield f"its status is {one.status or 'not told'}, not {EXECUTED}"
+    if unsigned := sorted(set(one.organizations) - signed):
+        yield f"{' and '.join(unsigned)} has not signed"
+    if one.template not in (known := [part.parameters["uri"] for part in rule.parts]):
+        yield f"it is an instance (instantiatesUri) of {one.template or 'nothing'}, not of {' or '.join(known)}"
+    if not period.holds([period.between(one.start, one.end, program.zone)], at):
+        yield f"it applies from {one.start or 'ever'} to {one.end or 'ever'}"
 
 
 async def partners(view: View, program: Program, organizations: Sequence[str], at: int) -> frozenset[str]:
@@ -131,8 +161,8 @@ async def _executed(
     digests = [await digest(after, legal, context.base_url) for legal in contract.get("legal", ())]
     wrong = [
         [
-            refusal(program, rule, why, Place(written, path))
-            for path, why in _wrong(contract, found, rule, signed, digests)
+            refusal(program, rule, why, Place(written, path), part=part)
+            for path, why, part in _wrong(contract, found, rule, signed, digests)
         ]
         for program, rule in rules
         if rule.parameters["type"] in found.types and _is_ruled(found, program, rule)
@@ -148,24 +178,29 @@ def _is_ruled(found: Agreement, program: Program, rule: Rule) -> bool:
 
 def _wrong(
     contract: Resource, found: Agreement, rule: Rule, signed: set[str], digests: Sequence[str | None]
-) -> Iterator[tuple[str, str]]:
-    """(place, why)."""
+) -> Iterator[tuple[str, str, Part | None]]:
+    """(place, why, the part of the rule that says so: of the template, where that is altered)."""
     if not len(contract.get("subject", ())) == len(found.organizations) == 2:
-        yield "Contract.subject", "An agreement is between two organizations of this server: two literal references."
+        yield (
+            "Contract.subject",
+            "An agreement is between two organizations of this server: two literal references.",
+            None,
+        )
     if unsigned := sorted(set(found.organizations) - signed):
         yield (
             "Contract.signer",
             f"{' and '.join(unsigned)} has not signed; a signer's party is the organization or a role there, or its "
             "signature is onBehalfOf it.",
+            None,
         )
     if "start" not in contract.get("applies", {}):
-        yield "Contract.applies", "An executed agreement says from when on it applies (applies.start)."
-    template = next((one for one in rule.parts if one.parameters["uri"] == contract.get("instantiatesUri")), None)
+        yield "Contract.applies", "An executed agreement says from when on it applies (applies.start).", None
+    template = next((one for one in rule.parts if one.parameters["uri"] == template_of(contract)), None)
     if template is None:
         known = ", ".join(one.parameters["uri"] for one in rule.parts)
-        yield "Contract.instantiatesUri", f"An agreement is an instance of the template; accepted are {known}."
+        yield "Contract.instantiatesUri", f"An agreement is an instance of the template; accepted are {known}.", None
     else:
-        yield from _documents(digests, template)
+        yield from ((path, why, template) for path, why in _documents(digests, template))
 
 
 def _documents(digests: Sequence[str | None], template: Part) -> Iterator[tuple[str, str]]:

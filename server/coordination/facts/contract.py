@@ -13,7 +13,7 @@ from server.ledger import Fact, FactRow, Resource
 
 
 class Agreement(NamedTuple):
-    """A Contract of a coded type between organizations. `template` is what it is an instance of."""
+    """A Contract between organizations. `template` is what it is an instance of."""
 
     contract: str
     types: list[str]  # tokens
@@ -32,8 +32,6 @@ class Agreement(NamedTuple):
 def rows(contract: Resource, base_url: str) -> Iterator[FactRow]:
     """The facts of one Contract."""
     types = tokens([contract["type"]]) if "type" in contract else []
-    if not types:
-        return
     organizations = list(dict.fromkeys(literals(contract.get("subject", ()), base_url, ("Organization",))))
     signing = [
         link
@@ -45,7 +43,7 @@ def rows(contract: Resource, base_url: str) -> Iterator[FactRow]:
         types,
         contract.get("status", ""),
         organizations,
-        contract.get("instantiatesUri"),
+        template(contract),
         applies.get("start"),
         applies.get("end"),
         list(dict.fromkeys(literals(signing, base_url, ("Organization", "PractitionerRole")))),
@@ -54,6 +52,13 @@ def rows(contract: Resource, base_url: str) -> Iterator[FactRow]:
         yield "agreement", key, data
     yield from (("document", key, None) for key in dict.fromkeys(_documents(contract, base_url)))
     yield from (("responsible", f"Contract/{contract['id']}", pair) for pair in _responsible(contract, base_url))
+
+
+def template(contract: Resource) -> str | None:
+    """What a Contract is an instance of: instantiatesUri, or a reference to it or its identifier, by its canonical."""
+    named = contract.get("instantiatesCanonical", {})
+    found: str | None = contract.get("instantiatesUri") or named.get("reference")
+    return found or named.get("identifier", {}).get("value")
 
 
 def _responsible(contract: Resource, base_url: str) -> Iterator[list[str]]:

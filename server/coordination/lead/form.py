@@ -9,17 +9,29 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from server.coordination.facts import Designation, literal, token
-from server.coordination.lead.terms import Terms
+from server.coordination.lead.terms import FORM, Terms
+from server.coordination.write import Place, refusal
 from server.fhir import canonical
 from server.ledger import Resource
+from server.outcome import Issue
 
 DONE = frozenset({"completed", "amended"})
 
 
+def refused(terms: Terms, why: str, place: Place) -> Issue:
+    """Refused by what the program's rule about leads says of the form."""
+    return refusal(terms.program, terms.rule, why, place, part=terms.demand(FORM))
+
+
 def wrong(
-    form: Resource | None, found: Designation, terms: Terms, patients: Sequence[str], base_url: str
+    form: Resource | None,
+    found: Designation,
+    terms: Terms,
+    patients: Sequence[str],
+    person: str | None,
+    base_url: str,
 ) -> Iterator[tuple[str, str]]:
-    """Why a form is not the one of this designation: (place, why)."""
+    """Why a form is not the one of this designation: (place, why). It may name the lead's `person`, a Practitioner."""
     if form is None:
         yield "QuestionnaireResponse", f"There is no {found.form or 'form'}, on which the decision would stand."
         return
@@ -31,15 +43,15 @@ def wrong(
     if literal(form.get("subject"), base_url) not in patients:
         yield "QuestionnaireResponse.subject", f"The form is about the member, {found.patient}."
     named = [literal(one, base_url) for one in _answers(form, wanted["form-lead"], "valueReference")]
-    if named != [found.lead]:
+    if len(named) != 1 or named[0] is None or named[0] not in (found.lead, person):
         who = " and ".join(str(one) for one in named) or "nobody"
         yield _place(wanted["form-lead"]), f"The form names {who} as the lead, and the designation {found.lead}."
     needs = sorted(token(one) for one in _answers(form, wanted["form-need"], "valueCoding") if "code" in one)
-    if needs and found.needs and needs != sorted(set(found.needs) & set(wanted["need"])):
+    coded = sorted(set(found.needs) & set(wanted["need"]))
+    if needs and coded and needs != coded:
         yield (
             _place(wanted["form-need"]),
-            f"The form rests on {', '.join(needs) or 'no coded need'}, and the designation on "
-            f"{', '.join(found.needs)}.",
+            f"The form rests on {', '.join(needs) or 'no coded need'}, and the designation on {', '.join(coded)}.",
         )
 
 

@@ -14,9 +14,9 @@ from server.coordination.assignment import assignment
 from server.coordination.assignment.assignment import Member
 from server.coordination.facts import Assignment, Designation, literal, tokens
 from server.coordination.lead.agency import closed as closed_at
-from server.coordination.lead.form import wrong
+from server.coordination.lead.form import refused, wrong
 from server.coordination.lead.naming import closed, notices, written
-from server.coordination.lead.terms import Terms, every, is_enrolled, leading, leads, pairs
+from server.coordination.lead.terms import SINGLE, Terms, every, is_enrolled, leading, leads, pairs
 from server.coordination.period import Interval
 from server.coordination.program.programs import Programs
 from server.coordination.stored import read
@@ -36,7 +36,7 @@ async def kept(write: Write) -> list[Issue]:
     for terms in every(write.programs, write.now):
         for change in own:
             issues += await _changed(write, terms, change)
-        issues = issues or _together(write, terms)
+        issues += _together(write, terms)
     return issues
 
 
@@ -88,7 +88,8 @@ def _together(write: Write, terms: Terms) -> list[Issue]:
                 f"{member.patient} would have two leads: {both[0].manager} and {both[1].manager}. Name one for both "
                 "records first (Patient/$propose-lead)."
             )
-            issues.append(refusal(terms.program, terms.rule, why, *write.places(both)))
+            places = write.places(both)
+            issues.append(refusal(terms.program, terms.rule, why, *places, part=terms.demand(SINGLE)))
     return issues
 
 
@@ -212,14 +213,15 @@ async def forms(
     for change in changes:
         for one in map(Designation.of, found[change.reference]):
             if one.is_open or one.status == "completed":
-                issues += _form(one, change, programs, context)
+                persons = await assignment.practitioners(after, [str(one.lead)])
+                issues += _form(one, change, programs, context, persons[str(one.lead)])
     return issues
 
 
-def _form(found: Designation, change: Change, programs: Programs, context: Context) -> list[Issue]:
+def _form(found: Designation, change: Change, programs: Programs, context: Context, person: str | None) -> list[Issue]:
     terms = next((one for one in every(programs, micros(context.now)) if one.program.url == found.program), None)
     if terms is None:
         return []
-    issues = wrong(change.resource, found, terms, [str(found.patient)], context.base_url)
+    issues = wrong(change.resource, found, terms, [str(found.patient)], person, context.base_url)
     hint = f" {found.task} stands on it; write down another decision on another form."
-    return [refusal(terms.program, terms.rule, why + hint, Place(change.reference, path)) for path, why in issues]
+    return [refused(terms, why + hint, Place(change.reference, path)) for path, why in issues]

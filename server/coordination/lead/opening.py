@@ -97,12 +97,17 @@ async def judged(context: Context, after: View, programs: Programs, found: Desig
     role = await _role(after, str(found.lead), pair, start, meant.zone)
     issues = [
         refusal(meant.program, meant.rule, why, Place(found.task, path))
-        for path, why in (*_dated(meant, start), *_lead(role, pair, meant, found, start), *_needs(meant, found))
+        for path, why in (*_dated(meant, start), *_lead(role, pair, meant, found, start))
+    ]
+    issues += [
+        refusal(meant.program, meant.rule, why, Place(found.task, path), part=meant.demand(terms.NEED))
+        for path, why in _needs(meant, found)
     ]
     written = await read(after, found.form) if found.form else None
+    person = role.practitioner if role else None
     issues += [
-        refusal(meant.program, meant.rule, why, Place(found.form or found.task, path if found.form else given("form")))
-        for path, why in form.wrong(written, found, meant, member.patients, context.base_url)
+        form.refused(meant, why, Place(found.form or found.task, path if found.form else given("form")))
+        for path, why in form.wrong(written, found, meant, member.patients, person, context.base_url)
     ]
     if over := await agency.closed(after, pair.organizations):
         why = f"{' and '.join(over)} is closed (Organization.active is false)."
@@ -113,6 +118,7 @@ async def judged(context: Context, after: View, programs: Programs, found: Desig
         why = (
             f"{' and '.join(pair.organizations)} have no agreement in force on {period.day(start, meant.zone)}: a "
             "Contract, executed, of both, on the program's template, whose time (applies) holds that day."
+            f"{await agreement.lacking(after, meant.program, pair.organizations, start)}"
         )
         issues.append(refusal(meant.program, meant.agreement, why, Place(found.task, given("effective"))))
     if issues or role is None:

@@ -8,11 +8,13 @@ from typing import NamedTuple
 from server.coordination import period
 from server.coordination.agreement import agreement
 from server.coordination.assignment.assignment import COUNTED, Member, enrolled_as
-from server.coordination.facts import Assignment
+from server.coordination.facts import BASE, Assignment
 from server.coordination.period import Interval
-from server.coordination.program.program import Program, Rule
+from server.coordination.program.program import Part, Program, Rule
 from server.coordination.program.programs import Programs
 
+DEMAND = f"{BASE}/CodeSystem/lead-demand"
+FORM, NEED, SINGLE = "form", "primary-need", "single"  # codes of it
 TOGETHER = COUNTED | {"onhold"}  # EpisodeOfCare.status: what is on hold ends nothing
 
 
@@ -31,6 +33,10 @@ class Terms(NamedTuple):
     @property
     def zone(self) -> str:
         return self.program.zone
+
+    def demand(self, name: str) -> Part | None:
+        """What the rule demands of a lead, as a part with an id and a source of its own; None where it has none."""
+        return next((part for part in self.rule.parts if part.code == f"{DEMAND}|{name}"), None)
 
 
 class Pair(NamedTuple):

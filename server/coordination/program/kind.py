@@ -141,6 +141,7 @@ KINDS: Mapping[str, Kind] = {
         },
         ("block",),
         once=True,
+        levels=(Level("demand", {}),),
     ),
     "responsibility": Kind(
         {},

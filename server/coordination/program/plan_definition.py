@@ -150,12 +150,8 @@ class _Reader:
             self.wrong(
                 "required", "A rule has an id: that of the requirement that it keeps, such as IA-04", f"{place}.id"
             )
-        citations = [
-            related.get("citation") or related.get("display") or related.get("url")
-            for related in action.get("documentation", ())
-            if related.get("type") == "citation"
-        ]
-        if not any(citations):
+        citation = _citation(action)
+        if not citation:
             self.wrong(
                 "required", "A rule cites its source: a documentation of type citation", f"{place}.documentation"
             )
@@ -166,7 +162,7 @@ class _Reader:
             id,
             kind,
             severity,
-            "; ".join(filter(None, citations)),
+            citation,
             self.interval(periods[0] if periods else {}, zone, f"{place}.extension('{RULE_PERIOD}')"),
             self.override(action, place),
             parameters,
@@ -227,7 +223,7 @@ class _Reader:
             parameters = self.parameters(inner, levels[0].name, levels[0].parameters, where)
             inside = self.parts(inner, levels[1:], where)
             title = str(inner.get("title") or codes[0].rpartition("|")[2])
-            found.append(Part(str(inner.get("id", "")), codes[0], title, parameters, inside))
+            found.append(Part(str(inner.get("id", "")), codes[0], title, parameters, inside, _citation(inner)))
         return tuple(found)
 
     def kind(self, action: Resource, place: str) -> str | None:
@@ -340,6 +336,12 @@ def _values(element: Resource, url: str, *members: str) -> list[Any]:
         for member in members
         if member in extension
     ]
+
+
+def _citation(action: Resource) -> str:
+    """Where a rule, or a part of one, says that it is from."""
+    cited = (one for one in action.get("documentation", ()) if one.get("type") == "citation")
+    return "; ".join(filter(None, (one.get("citation") or one.get("display") or one.get("url") for one in cited)))
 
 
 def _codings(element: Resource, url: str) -> list[Resource]:

@@ -20,13 +20,14 @@ class Override(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """An action inside a rule's action, such as a step: `code` is a token."""
+    """An action inside a rule's action, such as a step: `code` is a token, `citation` "" where the rule's holds."""
 
     id: str
     code: str
     title: str
     parameters: Mapping[str, Any]
     parts: tuple[Part, ...] = ()
+    citation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +86,9 @@ class Program:
     def of_kind(self, kind: str) -> Iterator[Rule]:
         return (rule for rule in self.rules if rule.kind == kind)
 
-    def cite(self, rule: Rule) -> dict[str, Any]:
-        """OperationOutcome.issue.details: which rule, in which version."""
+    def cite(self, rule: Rule, part: Part | None = None) -> dict[str, Any]:
+        """OperationOutcome.issue.details: which rule, or which part of it, in which version."""
         return {
             "coding": [{"system": facts.RULE_KIND, "code": rule.kind}],
-            "text": f"{self.canonical}#{rule.id}",
+            "text": f"{self.canonical}#{(part and part.id) or rule.id}",
         }

@@ -161,11 +161,12 @@ def _finding(
 
 
 def _resolver(asked: Check, row: Allocation | None, found: Sequence[Item]) -> str:
-    """Who has the primary role; else leads; else the one whose all of it is; else whose the package makes it."""
-    parties = {one.party for one in found}
-    alone = parties.pop() if len(parties) == 1 else None
+    """Who has the primary role; the partner of what it alone does; else who leads; else does it; else the package's."""
+    primary, parties = asked.organization(row.primary) if row else None, {one.party for one in found}
+    if primary is None and parties == {"partner"}:
+        return asked.pair.partner
     package = asked.pair.partner if row and row.scope == OUT_OF_PLAN else asked.pair.plan
-    return (asked.organization(row.primary) if row else None) or asked.lead or asked.organization(alone) or package
+    return primary or asked.lead or package
 
 
 def _twice(group: Sequence[Item]) -> tuple[Item, ...]:
