@@ -138,20 +138,34 @@ async def check_writes(seen: Seen, after: Seen, changes: Sequence[Change]) -> No
     for change in changes:
         if change.reference in hidden:
             raise Problem.conflict(f"{change.type} takes no resource by the id {change.id!r}: POST gives one an id")
-    made = {change.reference for change in changes} - standing
+    met = {change.reference for change in changes} - standing
+    met |= await _enrolled(seen, [change for change in changes if change.type == "EpisodeOfCare" and change.resource])
     for change in changes:
         if change.resource is not None:
-            await _check_written(seen, after, change, made)
+            await _check_written(seen, after, change, met)
 
 
-async def _check_written(seen: Seen, after: Seen, change: Change, made: Collection[str]) -> None:
+async def _enrolled(seen: Seen, episodes: Iterable[Change]) -> set[str]:
+    """The Patients whom the caller may enrol without having seen them, and does."""
+    found: set[str] = set()
+    for episode in episodes:
+        there = await seen.view.read_many(patients(episode))
+        for written, of in seen.sight.enrolments():
+            if await seen.judge.change(written, episode):
+                found |= {key for key, one in there.items() if one.body and await seen.judge.version(of, one)}
+    return found
+
+
+async def _check_written(seen: Seen, after: Seen, change: Change, met: Collection[str]) -> None:
+    """`met` are the Patients that the commit makes, or enrols."""
     sight, named = seen.sight, patients(change)
-    asked = [one for one in named if one not in made]
+    asked = [one for one in named if one not in met]
     if missing := sorted(set(asked) - await seen.of(asked)):
         raise Problem.of(
             "forbidden",
             f"{sight.actor} has no {' nor '.join(missing)} to write about: only a member of its own, and one of whom "
-            "a Task or a Communication tells it",
+            "a Task or a Communication tells it; or enrol who is in the other side's program (EpisodeOfCare, "
+            "managed by it, in a program that shares under an agreement)",
             change.type,
         )
     if named and not await after.judge.change(sight.known(change.type), change):

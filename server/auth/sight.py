@@ -74,6 +74,23 @@ class Sight:
         """What one satisfies that is seen by whoever knows its id: a Patient too whom nobody has enrolled yet."""
         return Or((self.clause(type), _NOBODYS)) if type == PATIENT and not self._is_patient else self.clause(type)
 
+    def enrolments(self) -> list[tuple[Filter, Filter]]:
+        """The EpisodeOfCares that the actor may write for a Patient unseen, and the Patients for whom.
+
+        Enrolling in a program that shares under an agreement waits for nobody, and opens nothing that another keeps:
+        the Patient is in the other side's program, and in no other organization's but that.
+        """
+        return [(And((_of_types(gate.types), self._episodes())), self._of_others(gate.types)) for gate in self._gates]
+
+    def _of_others(self, types: frozenset[str]) -> Filter:
+        """The Patients that other organizations have enrolled in what is shared with whoever has them by such types."""
+        shared = _of_types({one for gate in self._gates if gate.types & types for one in gate.others})
+        theirs = And((_asked("EpisodeOfCare", ENROLLED), Not(Equal("EpisodeOfCare.organization", self._organizations))))
+        among, beside = (
+            Has("EpisodeOfCare", "EpisodeOfCare.patient", And((theirs, one))) for one in (shared, Not(shared))
+        )
+        return And((among, Not(beside)))
+
     def guarded(self, filter: Filter) -> Filter:
         """A search's filter, none of whose steps leads through what is not seen."""
         match filter:

@@ -15,6 +15,7 @@ from tests.scenarios.new_york import (
     HAL,
     HOME,
     MEMBER,
+    OLA,
     OTHER,
     PAT,
     PLAN,
@@ -295,7 +296,7 @@ async def test_nobody_writes_about_a_member_that_they_do_not_see(
         plan("cp3", member, PAT),
         observation("o4", member, PLAN),
         task("t3", member, PLAN, requester={"reference": PLAN}),
-        enrolled(member, "ny-mltcp", PLAN) | {"id": "ep3"},
+        enrolled(member, "ny-health-home", PLAN) | {"id": "ep3"},
         care_team("ct3", member, PLAN),
         observation("o1", member),
         {
@@ -317,31 +318,81 @@ async def test_nobody_writes_about_a_member_that_they_do_not_see(
     assert before == await head(here)
 
 
-@pytest.mark.requirement("NY-03", "NY-04")
-async def test_whoever_is_asked_by_a_task_sees_the_patient_and_may_enrol_it(here: httpx.AsyncClient) -> None:
-    """Offering the Health Home, and enrolling in it, wait for no agreement; what else the plan has, it keeps."""
-    await kept(here, patient("m3"), enrolled("Patient/m3", "ny-mltcp", PLAN), plan("cp3", "Patient/m3", PAT))
-    theirs = enrolled("Patient/m3", "ny-health-home", OTHER)
-    place, headers = f"EpisodeOfCare/{theirs['id']}", acting(OTHER)
-    assert (403, ["forbidden"]) == refusal(await here.put(place, json=theirs, headers=headers))
-    assert (
-        201
-        == (await here.post("Task", json=task("", "Patient/m3", OTHER) | {"id": "x"}, headers=acting(PAT))).status_code
-    )
-    assert 200 == (await here.get("Patient/m3", headers=headers)).status_code
-    assert ["m3"] == ids(await here.get("Patient", headers=headers))
-    assert 1 == len(ids(await here.get("Task?patient=m3", headers=headers)))
-    assert 404 == (await here.get("CarePlan/cp3", headers=headers)).status_code
-    assert 201 == (await here.put(place, json=theirs, headers=headers)).status_code
-    assert 200 == (await here.get(place, headers=acting(PLAN))).status_code
-    assert 404 == (await here.get("CarePlan/cp3", headers=headers)).status_code
-    own = plan("cp4", "Patient/m3", OTHER)
-    assert 201 == (await here.put("CarePlan/cp4", json=own, headers=headers)).status_code
-    assert ["cp4"] == ids(await here.get("CarePlan", headers=headers))
-    assert ["cp1", "cp3"] == sorted(ids(await here.get("CarePlan", headers=acting(PLAN))))
-    await kept(here, asa("asa2", (PLAN, OTHER)))
-    assert ["cp3", "cp4"] == sorted(ids(await here.get("CarePlan", headers=headers)))
-    assert ["cp1", "cp3", "cp4"] == sorted(ids(await here.get("CarePlan", headers=acting(PAT))))
+ALONE = "Patient/m3"  # whom only the plan has
+
+
+@pytest.fixture
+async def offered(here: httpx.AsyncClient) -> httpx.AsyncClient:
+    """A member of the plan alone, which has no agreement with the other Health Home."""
+    await kept(here, patient("m3"), enrolled(ALONE, "ny-mltcp", PLAN), plan("cp3", ALONE, PAT))
+    return here
+
+
+@pytest.mark.requirement("NY-03")
+async def test_whoever_is_offered_a_member_by_a_task_sees_the_patient_alone(offered: httpx.AsyncClient) -> None:
+    headers = acting(OTHER)
+    made = await offered.post("Task", json=task("", ALONE, OTHER) | {"id": "x"}, headers=acting(PAT))
+    assert 201 == made.status_code
+    assert 200 == (await offered.get(ALONE, headers=headers)).status_code
+    assert ["m3"] == ids(await offered.get("Patient", headers=headers))
+    assert 1 == len(ids(await offered.get("Task?patient=m3", headers=headers)))
+    assert 404 == (await offered.get("CarePlan/cp3", headers=headers)).status_code
+
+
+@pytest.mark.requirement("NY-03", "NY-04", "NY-06")
+@pytest.mark.parametrize("actor", [OTHER, OLA])
+async def test_health_home_enrols_a_member_of_a_plan_without_agreement_or_task(
+    offered: httpx.AsyncClient, actor: str
+) -> None:
+    """Enrolling waits for no agreement, and opens nothing that the plan keeps until there is one."""
+    headers, theirs = acting(actor), enrolled(ALONE, "ny-health-home", OTHER)
+    place = f"EpisodeOfCare/{theirs['id']}"
+    assert 404 == (await offered.get(ALONE, headers=headers)).status_code
+    assert 201 == (await offered.put(place, json=theirs, headers=headers)).status_code
+    assert 200 == (await offered.get(place, headers=acting(PLAN))).status_code
+    assert 200 == (await offered.get(ALONE, headers=headers)).status_code
+    assert 2 == len(ids(await offered.get("EpisodeOfCare?patient=m3", headers=headers)))
+    assert 404 == (await offered.get("CarePlan/cp3", headers=headers)).status_code
+    own = plan("cp4", ALONE, OTHER)
+    assert 201 == (await offered.put("CarePlan/cp4", json=own, headers=headers)).status_code
+    assert ["cp4"] == ids(await offered.get("CarePlan", headers=headers))
+    assert ["cp1", "cp3"] == sorted(ids(await offered.get("CarePlan", headers=acting(PLAN))))
+    await kept(offered, asa("asa2", (PLAN, OTHER)))
+    assert ["cp3", "cp4"] == sorted(ids(await offered.get("CarePlan", headers=headers)))
+    assert ["cp1", "cp3", "cp4"] == sorted(ids(await offered.get("CarePlan", headers=acting(PAT))))
+
+
+@pytest.mark.requirement("NY-04")
+async def test_plan_enrols_a_member_of_a_health_home(here: httpx.AsyncClient) -> None:
+    await kept(here, asa(end=day(-1)))
+    mine = enrolled(THEIRS, "ny-mltcp", PLAN)
+    assert 201 == (await here.post("EpisodeOfCare", json=mine, headers=acting(PAT))).status_code
+    assert 200 == (await here.get(THEIRS, headers=acting(PLAN))).status_code
+    for hidden in ("CarePlan/cp2", "CareTeam/ct2", "Encounter/e2", "Task/t2"):
+        assert 404 == (await here.get(hidden, headers=acting(PLAN))).status_code
+
+
+@pytest.mark.requirement("NY-04")
+async def test_enrolment_and_team_may_come_in_one_transaction(offered: httpx.AsyncClient) -> None:
+    theirs, team = enrolled(ALONE, "ny-health-home", OTHER), care_team("ct3", ALONE, OTHER)
+    both = transaction(entry("POST", "EpisodeOfCare", theirs), entry("PUT", "CareTeam/ct3", team))
+    assert 200 == (await offered.post("", json=both, headers=acting(OTHER))).status_code
+    assert 200 == (await offered.get("CareTeam/ct3", headers=acting(OTHER))).status_code
+
+
+@pytest.mark.requirement("NY-06")
+async def test_nobody_takes_a_member_of_a_like_organization_by_enrolling_it(here: httpx.AsyncClient) -> None:
+    """What another Health Home keeps no agreement would gate; nor would what is kept outside of the programs."""
+    clinic = {"resourceType": "Organization", "id": "clinic", "name": "Clinic"}
+    elsewhere = enrolled(ALONE, "other", "Organization/clinic")
+    await kept(here, clinic, patient("m3"), enrolled(ALONE, "ny-mltcp", PLAN), elsewhere)
+    for member in (THEIRS, MEMBER, ALONE, "Patient/not-there"):
+        theirs = enrolled(member, "ny-health-home", OTHER) | {"id": "ep3"}
+        assert (403, ["forbidden"]) == refusal(await here.put("EpisodeOfCare/ep3", json=theirs, headers=acting(OTHER)))
+    ended = enrolled(THEIRS, "ny-mltcp", PLAN) | {"status": "cancelled", "id": "ep3"}
+    assert (403, ["forbidden"]) == refusal(await here.put("EpisodeOfCare/ep3", json=ended, headers=acting(PLAN)))
+    others = enrolled(ALONE, "ny-health-home", OTHER) | {"id": "ep3"}
+    assert (403, ["forbidden"]) == refusal(await here.put("EpisodeOfCare/ep3", json=others, headers=acting(HOME)))
 
 
 @pytest.mark.requirement("NY-06")
