@@ -301,6 +301,51 @@ async def test_same_kind_of_contact_by_both_in_the_window_is_found(here: httpx.A
     assert "entry" not in response.json()  # 31 days apart
 
 
+@pytest.mark.requirement("NY-19")
+@pytest.mark.parametrize(
+    ("type", "expected"),
+    [
+        ([[{"text": "Monthly home visit"}], [{"text": "monthly  HOME visit "}]], 1),
+        ([[{"text": "Monthly home visit"}], [{"text": "Monthly phone call"}]], 0),
+        ([[], []], 1),  # of one class
+    ],
+)
+async def test_contacts_without_codes_are_of_one_kind_by_their_words_or_class(
+    here: httpx.AsyncClient, type: list[list[Json]], expected: int
+) -> None:
+    for id, by, at, one in (("v", PLAN, -3, type[0]), ("w", HOME, -2, type[1])):
+        whole = visit(id, by, noon(at)) | {"type": one}
+        await kept(here, {name: value for name, value in whole.items() if value})
+    assert ["duplicate-coordination"] * expected == [code(one) for one in await check(here)]
+
+
+@pytest.mark.requirement("NY-19")
+async def test_services_in_the_same_words_are_done_twice_unless_one_is_only_proposed(here: httpx.AsyncClient) -> None:
+    await kept(here, ordered("r", None, PAT), ordered("s", None, HAL, code={"text": "reading ALOUD"}))
+    assert "duplicate-coordination" in [code(one) for one in await check(here)]
+    found = await here.get("DetectedIssue", params={"code": f"{BASE}/CodeSystem/issue|duplicate-coordination"})
+    assert 1 == found.json()["total"]
+    await kept(here, ordered("s", None, HAL, code={"text": "reading ALOUD"}, intent="proposal"))
+    assert ["not-allocated"] == [code(one) for one in await check(here)]
+
+
+@pytest.mark.requirement("NY-12")
+async def test_issue_says_which_service_it_is_about(here: httpx.AsyncClient) -> None:
+    bare = {"coding": [{"system": "urn:example:service", "code": "companion"}]}
+    await kept(here, ordered("r", None, HAL, code=bare))
+    (issue,) = await check(here)
+    assert issue["detail"].startswith("companion: not allocated")
+
+
+@pytest.mark.requirement("NY-10")
+async def test_health_home_work_is_not_the_plans_whoever_leads(client: httpx.AsyncClient) -> None:
+    await new_york(client, "ny-mltcp")
+    await kept(client, asa(term=appendix(("personal-care", "in-plan", PLAN), code="appendix-a")))
+    await named(client, PAT)
+    await kept(client, ordered("r", "health-home-care-management", HAL))
+    assert [("not-allocated", ["ServiceRequest/r"], HOME)] == told(await check(client))
+
+
 @pytest.mark.requirement("NY-10", "NY-19")
 async def test_findings_are_kept_with_a_task_for_whoever_resolves_them(client: httpx.AsyncClient) -> None:
     await new_york(client, "ny-mltcp")

@@ -19,6 +19,7 @@ from server.ledger import Fact, FactRow, Resource
 BILLING = f"{BASE}/CodeSystem/ny-billing-party"
 PARTY = {f"{BILLING}|plan": "plan", f"{BILLING}|health-home": "partner"}
 OVER = frozenset({"cancelled", "stopped", "entered-in-error", "revoked", "draft"})
+ONLY_MEANT = frozenset({"proposal", "option"})  # ServiceRequest.intent: nothing is ordered
 TOOK_PLACE = frozenset({"finished", "in-progress", "onleave"})
 COARSE = "http://terminology.hl7.org/CodeSystem/communication-category"  # a notice, an alert: no kind of contact
 
@@ -67,7 +68,7 @@ def _number(month: str) -> int:
 
 
 def service_request(request: Resource, member: str, base_url: str) -> Iterator[FactRow]:
-    if request.get("status") in OVER or request.get("doNotPerform"):
+    if request.get("status") in OVER or request.get("intent") in ONLY_MEANT or request.get("doNotPerform"):
         return
     when = request.get("occurrencePeriod") or bounds(request.get("occurrenceTiming"))
     start = when.get("start") or request.get("occurrenceDateTime") or request.get("authoredOn")
@@ -77,7 +78,7 @@ def service_request(request: Resource, member: str, base_url: str) -> Iterator[F
     concepts, categories = [request.get("code", {})], request.get("category", [])
     text = _text([*concepts, *categories], "a service")
     by, keepers = literals(request.get("performer", ()), base_url), _present(base_url, request.get("requester"))
-    entry = _entry("", tokens(concepts), tokens(categories), text, by, (start, end))
+    entry = _entry("", _kinds(concepts), _kinds(categories), text, by, (start, end))
     yield from _told(member, start, end, False, _billed(request), keepers, [entry])
 
 
@@ -102,7 +103,7 @@ def _activity(plan: Resource, index: int, detail: Resource, base_url: str) -> li
     concepts = [detail.get("code", {})]
     text = _text(concepts, detail.get("description") or "an activity")
     by = literals(detail.get("performer", ()), base_url)
-    return _entry(f"activity[{index}]", tokens(concepts), [], text, by, (when.get("start"), when.get("end")))
+    return _entry(f"activity[{index}]", _kinds(concepts), [], text, by, (when.get("start"), when.get("end")))
 
 
 def encounter(encounter: Resource, member: str, base_url: str) -> Iterator[FactRow]:
@@ -110,9 +111,11 @@ def encounter(encounter: Resource, member: str, base_url: str) -> Iterator[FactR
     if encounter.get("status") not in TOOK_PLACE or not start:
         return
     concepts = [*encounter.get("type", ()), encounter.get("serviceType", {}), *encounter.get("reasonCode", ())]
+    if not _kinds(concepts):
+        concepts = [{"coding": [encounter.get("class", {})]}]
     people = _present(base_url, *(one.get("individual") for one in encounter.get("participant", ())))
     by = _present(base_url, encounter.get("serviceProvider"))
-    entry = _entry("", tokens(concepts), [], _text(concepts, "a visit"), by, (start, start))
+    entry = _entry("", _kinds(concepts), [], _text(concepts, "a visit"), by, (start, start))
     yield from _told(member, start, start, True, _billed(encounter), people, [entry])
 
 
@@ -121,11 +124,11 @@ def communication(communication: Resource, member: str, base_url: str) -> Iterat
     if communication.get("status") != "completed" or not sent:
         return
     concepts = [communication.get("topic", {}), *communication.get("reasonCode", ())]
-    kinds = [token for token in tokens(communication.get("category")) if not token.startswith(f"{COARSE}|")]
+    kinds = [token for token in _kinds(communication.get("category", ())) if not token.startswith(f"{COARSE}|")]
     text = _text([*concepts, *communication.get("category", ())], "a contact")
     to = _present(base_url, *communication.get("recipient", ()))
     is_elsewhere = len(to) < len(communication.get("recipient", ())) or any(map(_is_of_member, to))
-    entry = _entry("", [*tokens(concepts), *kinds], [], text, [], (sent, sent), [] if is_elsewhere else to)
+    entry = _entry("", [*_kinds(concepts), *kinds], [], text, [], (sent, sent), [] if is_elsewhere else to)
     sender = _present(base_url, communication.get("sender"))
     yield from _told(member, sent, sent, True, _billed(communication), sender, [entry])
 
@@ -155,9 +158,27 @@ def _billed(resource: Resource) -> str | None:
     return next((PARTY[tag] for tag in tags if tag in PARTY), None)
 
 
+def _kinds(concepts: Iterable[Resource]) -> list[str]:
+    """What makes two things of one kind: the codes, or, of what has none, the words, however they are written."""
+    return [kind for concept in concepts for kind in tokens([concept]) or _worded(concept)]
+
+
+def _worded(concept: Resource) -> list[str]:
+    words = " ".join(concept.get("text", "").casefold().split())
+    return [f"text|{words}"] if words else []
+
+
 def _text(concepts: Iterable[Resource], otherwise: str) -> str:
-    for concept in concepts:
-        for text in (concept.get("text"), *(coding.get("display") for coding in concept.get("coding", ()))):
-            if text:
-                return str(text)
+    given = list(concepts)
+    codings = [coding for concept in given for coding in concept.get("coding", ())]
+    for text in (
+        *(text for concept in given for text in _called(concept)),
+        *(coding.get("code") for coding in codings),
+    ):
+        if text:
+            return str(text)
     return otherwise
+
+
+def _called(concept: Resource) -> list[str | None]:
+    return [concept.get("text"), *(coding.get("display") for coding in concept.get("coding", ()))]

@@ -26,6 +26,7 @@ from server.ledger import Change, Resource, View
 
 TASK = f"{facts.TASK}|coordination-issue"
 RESOLVER = f"{facts.BASE}/StructureDefinition/issue-resolver"
+NAMED = f"{facts.BASE}/CodeSystem/issue"  # the same codes, by the name that the requirements have for them
 SETTLEMENT = f"{ISSUE}|settled"  # DetectedIssue.mitigation.action: whose it was to resolve has done so
 
 
@@ -66,7 +67,7 @@ def issue(asked: Check, found: Finding, now: int) -> Resource:
         "id": _id(asked, found),
         "extension": resolver + links,
         "status": "final",
-        "code": concept(f"{ISSUE}|{found.code}"),
+        "code": {"coding": [coding(f"{system}|{found.code}") for system in (ISSUE, NAMED)]},
         "patient": {"reference": asked.patient},
         "identifiedDateTime": period.text(now, asked.terms.zone),
         "implicated": [_implicated(one.reference, one.place, one.text) for one in found.items],
