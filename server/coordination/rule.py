@@ -64,8 +64,8 @@ def _concerns(change: Change) -> bool:
         return change.resource is None
     if change.method == "POST" and change.type in {"Patient", "PractitionerRole"}:
         return change.type == "Patient" and _is_linked(change)
-    if change.type == "CarePlan" and (change.method == "POST" or change.resource is None):
-        return shared_plan.is_of_somebody(change)
+    if change.type == "CarePlan":
+        return shared_plan.is_active(change)
     if change.type in enrolment.TOLD and enrolment.concerns(change):
         return True
     if change.type == "Organization":
@@ -82,7 +82,7 @@ def _is_linked(change: Change) -> bool:
 
 
 async def _concerned(before: View, changes: list[Change]) -> list[Change]:
-    """Patients that are no part of a merge, Tasks and forms that no rule knows, and plans of nobody concern no rule."""
+    """Patients that are no part of a merge, and Tasks and forms that no rule knows, concern no rule."""
     unlinked = [change.reference for change in changes if change.type == "Patient" and not _is_linked(change)]
     loose = [change.reference for change in changes if change.type == "Task" and not change.facts]
     apart: set[str] = set()
@@ -93,7 +93,6 @@ async def _concerned(before: View, changes: list[Change]) -> list[Change]:
             apart |= {
                 one for one in references if not any(kind == "designation" or fact.source == one for fact in found[one])
             }
-    apart |= await shared_plan.nobodys(before, [change for change in changes if change.type == "CarePlan"])
     return [change for change in changes if change.reference not in apart] if apart else changes
 
 

@@ -113,7 +113,7 @@ class Base:
         work_under(self.own)
         form, shape, url = UNKNOWN, "", ""
         try:
-            place = locate(scope["path"][len(self.path) + len(self.below) :])
+            place = locate(_path(scope)[len(self.path) + len(self.below) :])
             shape = place.shape
             url = self._url(scope, headers)
             content = await self._content(method, place, headers, receive) if method in WITH_BODY else b""
@@ -254,6 +254,15 @@ async def _put_into_xml(response: Response, form: Form) -> None:
 async def _aside(work: Callable[[bytes], bytes], content: bytes) -> bytes:
     """Do what takes its time on a thread, so that others are answered meanwhile."""
     return work(content) if len(content) < coding.LARGE else await asyncio.to_thread(work, content)
+
+
+def _path(scope: Scope) -> str:
+    """The decoded path. A slash in a name, which none has, would be a separator here and none to a proxy before."""
+    raw: bytes = scope.get("raw_path") or b""
+    if b"%" in raw and b"%2f" in raw.lower():
+        raise Problem.not_found("No name in a path of FHIR holds a slash: %2F is none that separates them either")
+    path: str = scope["path"]
+    return path
 
 
 @lru_cache(1024)

@@ -50,9 +50,10 @@ async def test_rules_ask_nothing_of_what_they_do_not_watch() -> None:
     weight = {"resourceType": "Observation", "id": "w", "status": "final", "code": coded}
     weight["subject"] = {"reference": "Patient/m1"}
     assert "Medication" not in WATCHED
-    for written in (plan, weight, patient("new"), practitioner("new"), role("new")):
+    for written in (weight, patient("new"), practitioner("new"), role("new")):
         assert 0 == await queries(memory, posted(change(written)))
     assert 0 == await queries(memory, change(weight))
+    assert 1 == await queries(memory, posted(change(plan)))  # the programs: of whom it would be a second plan
 
 
 async def test_rules_ask_little_however_many_members_a_manager_has() -> None:

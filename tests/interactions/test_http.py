@@ -104,6 +104,14 @@ async def test_type_that_is_very_long_is_not_repeated(client: httpx.AsyncClient)
     assert len(answer.content) < 1000
 
 
+@pytest.mark.parametrize("path", ["Patient%2Fa", "Patient%2fa", "Patient/a%2f_history", "%2FPatient/a"])
+async def test_slash_that_is_encoded_separates_nothing(client: httpx.AsyncClient, path: str) -> None:
+    """A proxy that goes by the path as it came would take what follows for a part of the name."""
+    await client.put("Patient/a", json=PATIENT)
+    assert (404, ["not-found"]) == refusal(await client.get(path))
+    assert 200 == (await client.get("Patient/%61")).status_code
+
+
 async def test_headers_that_come_more_than_once(app: ASGIApp) -> None:
     """They are joined in time that grows with their number: looking through all for each takes minutes here."""
     several = [(b"accept", b"application/fhir+xml"), (b"accept", b"application/json")]

@@ -59,6 +59,54 @@ async def test_second_active_plan_by_either_is_refused_whatever_the_door(here: h
     assert "NY-11" in response.json()["issue"][0]["details"]["text"]
 
 
+def unnamed(id: str, **more: object) -> Json:
+    """An active CarePlan that does not say whose it is."""
+    plan = shared(id, **more)
+    del plan["contributor"]
+    return plan
+
+
+@pytest.mark.requirement("NY-11")
+@pytest.mark.parametrize("actor", [HOME, HAL, PLAN, "Practitioner/pat", ""])
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+async def test_second_active_plan_that_names_nobody_is_refused(
+    here: httpx.AsyncClient, actor: str, method: str
+) -> None:
+    await kept(here, shared("one"))
+    place = "CarePlan" if method == "POST" else "CarePlan/two"
+    response = await here.request(method, place, json=unnamed("two"), headers=acting(actor))
+    assert (422, {"business-rule"}) == (response.status_code, {*refusal(response)[1]})
+    part = unnamed("part", partOf=[{"reference": "CarePlan/one"}])
+    assert 201 == (await here.put("CarePlan/part", json=part, headers=acting(actor))).status_code
+    draft = unnamed("draft", status="draft")
+    assert 201 == (await here.put("CarePlan/draft", json=draft, headers=acting(actor))).status_code
+
+
+@pytest.mark.requirement("NY-11")
+async def test_plan_that_names_nobody_is_whose_it_is_that_writes_it(here: httpx.AsyncClient) -> None:
+    alone = await here.put("CarePlan/one", json=unnamed("one"), headers=acting(HOME))
+    assert (422, ["business-rule"], ["CarePlan.contributor"]) == (*refusal(alone), places(alone))
+    await kept(here, unnamed("hospital"))  # nobody's in particular, and the first
+    titled = unnamed("hospital", title="Discharge")
+    await kept(here, shared("one"))
+    assert 200 == (await here.put("CarePlan/hospital", json=titled, headers=acting(HOME))).status_code
+    assert 200 == (await put(here, titled | {"title": "After discharge"})).status_code
+    assert 200 == (await put(here, unnamed("hospital", status="completed"))).status_code
+    assert (422, ["business-rule"]) == refusal(await put(here, titled))
+
+
+@pytest.mark.requirement("NY-11")
+@pytest.mark.parametrize(("program", "start"), [("ny-mltcp", "2025-02-01"), ("ny-map", "2022-01-01")])
+async def test_plan_that_names_nobody_is_free_where_each_has_its_own(
+    client: httpx.AsyncClient, program: str, start: str
+) -> None:
+    await new_york(client, program)
+    period = {"start": start, "end": "2022-12-31"} if program == "ny-map" else {"start": start}
+    await kept(client, planned("p", PLAN, "chha", period=period))
+    answer = await client.put("CarePlan/two", json=unnamed("two", period=period), headers=acting(HOME))
+    assert 201 == answer.status_code, answer.text
+
+
 @pytest.mark.requirement("NY-11")
 async def test_the_one_plan_has_both_as_contributors(here: httpx.AsyncClient) -> None:
     response = await put(here, planned("p", PLAN, "personal-care"))

@@ -3,14 +3,16 @@
 https://hl7.org/fhir/R4/careplan.html
 
 In MAP since behavioral health is in its package (NY-11): what counts is the time that a plan is for (period), as far as
-both have the member in it. A plan that is part of another one is no second plan, and what names neither organization as
-author or contributor is none of theirs. In other programs each has its plan, and they are linked.
+both have the member in it. A plan that is part of another one is no second plan, and what names others than the two as
+author or contributor is none of theirs. What names nobody is whose it is that writes it, and where that is nobody in
+particular, a second plan all the same. In other programs each has its plan, and they are linked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 from server.coordination import period
@@ -32,10 +34,14 @@ from server.outcome import Issue
 
 Plans = dict[str, set[str]]  # the active plans, each with those of the two organizations that it is of
 ONE, LINKED = "one", "linked"  # what the rule's parameter `plans` says
+NONE: Mapping[str, frozenset[str]] = MappingProxyType({})
 
 
 class Standing(NamedTuple):
-    """An active plan that is part of no other one of the two: of which of them, and the time that it is for."""
+    """An active plan that is part of no other one of the two: of which of them, and the time that it is for.
+
+    Of neither is what nobody in particular writes, naming nobody.
+    """
 
     of: frozenset[str]
     when: Interval
@@ -51,20 +57,8 @@ def _ruling(terms: Terms, plans: str) -> Rule | None:
     return next((rule for rule in terms.program.of_kind("shared-plan") if rule.parameters["plans"] == plans), None)
 
 
-def is_of_somebody(change: Change) -> bool:
-    """True of an active plan that says whose it is."""
-    plan = change.resource or {}
-    return plan.get("status") == "active" and ("author" in plan or "contributor" in plan)
-
-
-async def nobodys(before: View, changes: Sequence[Change]) -> set[str]:
-    """The plans among these that say whose they are neither now nor, where they are active, before."""
-    apart = {change.reference for change in changes if not is_of_somebody(change)}
-    active = [one for one in changes if one.reference in apart and (one.resource or {}).get("status") == "active"]
-    stored = await before.read_many([one.reference for one in active]) if active else {}
-    patients = {key for one in active if one.reference in stored for kind, key, _ in one.facts or () if kind == "plan"}
-    found = await before.facts("plan", patients) if patients else {}
-    return apart - {row.source for rows in found.values() for row in rows if Followed.of(row).keepers}
+def is_active(change: Change) -> bool:
+    return (change.resource or {}).get("status") == "active"
 
 
 async def plans(view: View, member: Member, pair: Pair) -> Plans:
@@ -72,8 +66,10 @@ async def plans(view: View, member: Member, pair: Pair) -> Plans:
     return {reference: set(one.of) for reference, one in (await standing(view, member, pair, "UTC")).items()}
 
 
-async def standing(view: View, member: Member, pair: Pair, zone: str) -> dict[str, Standing]:
-    """Those plans, each with the time that it is for."""
+async def standing(
+    view: View, member: Member, pair: Pair, zone: str, unnamed: Mapping[str, frozenset[str]] = NONE
+) -> dict[str, Standing]:
+    """Those plans, each with the time that it is for; of those that name nobody, the `unnamed`, of whom these say."""
     rows = (await view.facts("plan", member.patients)).values()
     found = {row.source: Followed.of(row) for some in rows for row in some}
     known = await acting_for(view, member.patients, {link for one in found.values() for link in one.keepers})
@@ -81,9 +77,10 @@ async def standing(view: View, member: Member, pair: Pair, zone: str) -> dict[st
         reference: frozenset(of for link in one.keepers for of in known.get(link, ())) & set(pair.organizations)
         for reference, one in found.items()
     }
-    theirs = {reference: found[reference] for reference, of in whose.items() if of}
+    taken = {reference: of for reference, of in unnamed.items() if reference in found and not found[reference].keepers}
+    theirs = {reference: found[reference] for reference, of in whose.items() if of or reference in taken}
     return {
-        reference: Standing(whose[reference], period.between(one.start, one.end, zone))
+        reference: Standing(taken.get(reference, whose[reference]), period.between(one.start, one.end, zone))
         for reference, one in theirs.items()
         if not _is_part(reference, theirs)
     }
@@ -175,8 +172,10 @@ async def _read(
 ) -> _Judged:
     terms, rule = ruled
     earlier = (await assignment.members(before, member.patients)).values()
-    were = [await standing(before, one, pair, terms.zone) for one in {id(found): found for found in earlier}.values()]
-    are = await standing(after, member, pair, terms.zone)
+    unnamed = await _unnamed(context, after, written, pair)
+    apart = {id(found): found for found in earlier}.values()
+    were = [await standing(before, one, pair, terms.zone, unnamed) for one in apart]
+    are = await standing(after, member, pair, terms.zone, unnamed)
     rows = [row for found in (await after.facts("plan", member.patients)).values() for row in found]
     acting = await acting_for(after, member.patients, {link for row in rows for link in Followed.of(row).keepers})
     nobodys = {
@@ -186,6 +185,15 @@ async def _read(
     }
     lost = {plan: one[plan] for one in were for plan in one if plan in nobodys}
     return _Judged(context, before, after, written, terms, rule, pair, were, are, lost)
+
+
+async def _unnamed(context: Context, after: View, written: Sequence[str], pair: Pair) -> Mapping[str, frozenset[str]]:
+    """Of which of the two what is written is where it names nobody: of whoever acts, and not of others who act."""
+    if context.actor is None:
+        return dict.fromkeys(written, frozenset())
+    acts = await acting_for(after, (), {context.actor})
+    of = frozenset(acts.get(context.actor, ())) & set(pair.organizations)
+    return dict.fromkeys(written, of) if of else NONE
 
 
 def _seconds(judged: _Judged) -> Iterator[Issue]:
@@ -199,7 +207,8 @@ def _seconds(judged: _Judged) -> Iterator[Issue]:
             first, second = (other, plan) if plan in judged.written else (plan, other)
             why = (
                 f"{second} would be a second active plan beside {first}: {both} have one. Put what it says into that "
-                "one, let it be part of it (partOf), or let its period begin as the other one's ends."
+                "one, let it be part of it (partOf), or let its period begin as the other one's ends; what is somebody "
+                "else's names them (author)."
             )
             is_written = second in judged.written
             place = (second, "CarePlan.status") if is_written else (judged.written[0], "Patient.link")
@@ -222,6 +231,8 @@ async def _halves(judged: _Judged) -> list[Issue]:
             continue
         of = now.of if plan in judged.are else frozenset[str]()
         missing, was = sorted(set(judged.pair.organizations) - of), judged.was(plan)
+        if plan in judged.are and not of and not (was and was.of):
+            continue  # it names nobody, and did not
         before = judged.counted(was.when) if was and was.of == of else []
         if not period.difference(judged.counted(now.when), before):
             continue
