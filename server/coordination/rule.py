@@ -18,6 +18,7 @@ from server.coordination.enrolment import segment
 from server.coordination.handoff import hold, judgement
 from server.coordination.lead import judgement as designation
 from server.coordination.lead import kept as lead
+from server.coordination.lead import person
 from server.coordination.plan import acceptance
 from server.coordination.plan import shared as shared_plan
 from server.coordination.program import amendment
@@ -69,7 +70,7 @@ def _concerns(change: Change) -> bool:
     if change.type in enrolment.TOLD and enrolment.concerns(change):
         return True
     if change.type == "Organization":
-        return any(kind == "closure" for kind, _, _ in change.facts or ())
+        return change.resource is None or any(kind == "closure" for kind, _, _ in change.facts or ())
     if change.type in {"QuestionnaireResponse", *KEPT}:
         return change.method != "POST"
     if change.type == "Contract" or (change.type == "Task" and change.method == "POST"):
@@ -83,7 +84,8 @@ def _is_linked(change: Change) -> bool:
 
 async def _concerned(before: View, changes: list[Change]) -> list[Change]:
     """Patients that are no part of a merge, and Tasks and forms that no rule knows, concern no rule."""
-    unlinked = [change.reference for change in changes if change.type == "Patient" and not _is_linked(change)]
+    patients = [change for change in changes if change.type == "Patient" and change.resource is not None]
+    unlinked = [change.reference for change in patients if not _is_linked(change)]
     loose = [change.reference for change in changes if change.type == "Task" and not change.facts]
     apart: set[str] = set()
     forms = [change.reference for change in changes if change.type == "QuestionnaireResponse" and not change.facts]
@@ -107,7 +109,8 @@ async def _judged(context: Context, before: View, changes: Sequence[Change], aft
     further = [*further, *await _documents(context, before, changes, after, programs)]
     further += await enrolment.judged(context, before, changes, after, programs)
     _refuse(segment.sound(context, [change for change in changes if change.type == "EpisodeOfCare"], programs))
-    closing = [change for change in changes if change.type == "Organization"]
+    _refuse(await person.same(context, before, changes, after, programs))
+    closing = [change for change in changes if change.type == "Organization" and change.resource is not None]
     further += await lead.closures(context, before, closing, after, programs) if closing else []
     tasks = [change for change in changes if change.type == "Task"]
     opened: list[Change] = []

@@ -18,6 +18,7 @@ from tests.scenarios.new_york import (
     OTHER,
     PAT,
     PLAN,
+    acting,
     asa,
     counter,
     day,
@@ -530,3 +531,52 @@ async def test_rules_about_leads_and_agreements_hold_in_their_own_time(here: htt
     task = await named(here, effective=("valueDate", day(9)))
     assert "agreement" not in {one["type"]["coding"][0]["code"] for one in task["output"]}
     assert (HAL, False) == ((await lead(here, day(9)))["lead"], "agreement" in await lead(here, day(9)))
+
+
+# Who leads stays who they are
+
+
+@pytest.mark.requirement("NY-14", "NY-20")
+@pytest.mark.parametrize("actor", ["", HOME])
+@pytest.mark.parametrize(
+    ("changed", "element"),
+    [({"practitioner": {"reference": "Practitioner/pat"}}, "practitioner"), ({"mco": "other-home"}, "organization")],
+)
+async def test_lead_is_made_nobody_else_by_one_alone(
+    here: httpx.AsyncClient, changed: Json, element: str, actor: str
+) -> None:
+    _, hal = manager(HAL, HOME, **changed)
+    await named(here)
+    response = await here.put(HAL, json=hal, headers=acting(actor))
+    assert (422, ["business-rule"]) == refusal(response)
+    assert ({"NY-14"}, [f"PractitionerRole.{element}"]) == (rules(response), places(response))
+    assert "$propose-lead" in response.text
+    assert (422, ["business-rule"]) == refusal(await here.post("", json=puts(hal)))
+    _, left = manager(HAL, HOME, active=False)
+    assert 200 == (await put(here, left)).status_code
+    assert HAL == (await lead(here))["lead"]
+
+
+@pytest.mark.requirement("NY-14", "NY-20")
+async def test_role_that_leads_no_more_goes_on_elsewhere_and_stays_the_persons(here: httpx.AsyncClient) -> None:
+    await named(here, effective=("valueDate", day(-30)))
+    await named(here, lead=PAT)
+    _, elsewhere = manager(HAL, OTHER)
+    assert 200 == (await put(here, elsewhere)).status_code
+    found = await lead(here, day(-1))
+    assert (HAL, HOME) == (found["lead"], found["organization"])
+    _, another = manager(HAL, OTHER, practitioner={"reference": "Practitioner/ola"})
+    assert (422, ["business-rule"]) == refusal(await put(here, another))
+    assert (422, ["business-rule"]) == refusal(await here.delete(HAL))
+    for free in (OLA, "Practitioner/ola", OTHER):
+        assert 204 == (await here.delete(free)).status_code
+
+
+@pytest.mark.requirement("NY-20")
+async def test_nothing_that_a_lead_rests_on_is_deleted(here: httpx.AsyncClient) -> None:
+    await named(here, effective=("valueDate", day(5)))
+    for reference in (HAL, "Practitioner/hal", MEMBER, PLAN, HOME):
+        response = await here.delete(reference)
+        assert (422, ["business-rule"]) == refusal(response), reference
+        assert ({"NY-20"}, [reference.partition("/")[0]]) == (rules(response), places(response))
+    assert HAL == (await lead(here, day(5)))["lead"]
