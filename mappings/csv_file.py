@@ -103,7 +103,8 @@ def _header(table: Table, fields: Sequence[str], line: int) -> list[str]:
 
 def _row(table: Table, names: Sequence[str], fields: Sequence[str], line: int) -> Row:
     given = dict(zip(names, map(plain, fields), strict=False))
-    values = {column.name: given.get(column.name, "") or column.default for column in table.columns}
+    there = (column for column in table.columns if column.name in names or column.default)
+    values = {column.name: given.get(column.name, "") or column.default for column in there}
     if len(fields) != len(names):
         return Row(line, values, (Wrong(line, "", f"it has {len(fields)} fields; the first line names {len(names)}"),))
     return Row(line, values, tuple(Wrong(line, column, why) for column, why in table.wrong(values)))

@@ -18,11 +18,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mappings import template
+from mappings import status_history, template
 from mappings.template import Values
 
 FILES = Path(__file__).parent
 NAMESPACE = uuid.UUID("5b0c2e0e-7a53-5d7e-9b49-0d6f4f7d8e21")  # of the names that entries have within a Bundle
+GENERATED = frozenset({"generated", "extensions"})  # narratives that say what the elements said before
 LONGEST = 200  # characters of a value, where its column does not say
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -30,7 +31,10 @@ Resource = dict[str, Any]
 
 
 class Column(NamedTuple):
-    """A column. `type` is string, id, date or code; `codes` what a code may be, with what it means."""
+    """A column. `type` is string, id, date or code; `codes` what a code may be, with what it means.
+
+    `clears`: an empty cell takes away what is stored. Where it does not, and in a file without the column, that stays.
+    """
 
     name: str
     type: str
@@ -38,6 +42,7 @@ class Column(NamedTuple):
     codes: Mapping[str, str] = {}
     default: str = ""
     description: str = ""
+    clears: bool = False
 
     def wrong(self, value: str) -> str | None:
         """Why a value is none of this column's, and what is."""
@@ -64,6 +69,14 @@ class Wrong(NamedTuple):
     why: str
 
 
+class Stored(NamedTuple):
+    """What is stored already of what rows are about: by the condition that finds it, and what it refers to."""
+
+    found: Mapping[str, list[Resource]]
+    others: Mapping[str, Resource]
+    today: str  # as 2026-01-31
+
+
 @dataclass(frozen=True)
 class Table:
     """What a table's file says."""
@@ -88,16 +101,58 @@ class Table:
         for check in self.checks:
             yield from _check(check, values)
 
-    def bundle(self, values: Values, line: int) -> list[Resource]:
-        """The entries that a row becomes."""
-        return [
-            {
-                "fullUrl": self._full_url(entry["name"], line),
-                "request": {name: template.criteria(text, values) for name, text in entry["request"].items()},
-                "resource": template.fill(entry["resource"], values, lambda name: self._full_url(name, line)),
-            }
-            for entry in self.entries
-        ]
+    def bundle(self, values: Values, line: int, stored: Stored | None = None) -> list[Resource]:
+        """The entries that a row becomes: of what is stored, each changes no more than the row tells of."""
+        return [self._entry_of(entry, values, line, stored) for entry in self.entries]
+
+    def _entry_of(self, entry: Mapping[str, Any], values: Values, line: int, stored: Stored | None) -> Resource:
+        def link(name: str) -> str:
+            return self._full_url(name, line)
+
+        request = {name: template.criteria(text, values) for name, text in entry["request"].items()}
+        there = stored.found.get(request["url"], []) if stored else []
+        if stored and len(there) == 1:
+            resource = self._merged(entry["resource"], there[0], values, link, stored)
+            request["url"] = f"{resource['resourceType']}/{resource['id']}"
+            request["ifMatch"] = f'W/"{there[0]["meta"]["versionId"]}"'
+        else:
+            resource = template.fill(entry["resource"], values, link)
+            if stored and not there and request["method"] == "PUT":
+                request["ifNoneMatch"] = "*"
+        return {"fullUrl": link(entry["name"]), "request": request, "resource": resource}
+
+    def _merged(
+        self, node: Mapping[str, Any], there: Resource, values: Values, link: template.Link, stored: Stored
+    ) -> Resource:
+        """What is there as the row has it. One that says what the row says is left as it is."""
+        identify = _identified(stored.others)
+        values = {**values, **self._kept(node, there, values, identify)}
+        told = template.read(node, there, identify)
+        if told is not None and all(
+            (told.get(name) or self._default(name)) == values[name] for name in template.columns(node)
+        ):
+            return there
+        made: Resource = template.merge(node, there, values, link, identify)
+        if made["resourceType"] == "EpisodeOfCare" and (history := status_history.kept(there, made, stored.today)):
+            made["statusHistory"] = history
+        elif made["resourceType"] == "EpisodeOfCare":
+            made.pop("statusHistory", None)
+        if made != there and made.get("text", {}).get("status") in GENERATED:
+            del made["text"]
+        return made
+
+    def _kept(
+        self, node: Mapping[str, Any], there: Resource, values: Values, identify: template.Identify
+    ) -> dict[str, str]:
+        """What is there in the columns that the row leaves as they are."""
+        told: dict[str, str] = {}
+        for name, part in node.items():
+            told |= template.read(part, there.get(name, template.MISSING), identify) or {}
+        left = (one for one in self.columns if not (values.get(one.name) or (one.clears and one.name in values)))
+        return {one.name: told.get(one.name, "") for one in left}
+
+    def _default(self, name: str) -> str:
+        return next(column.default for column in self.columns if column.name == name)
 
     def _full_url(self, entry: str, line: int) -> str:
         return f"urn:uuid:{uuid.uuid5(NAMESPACE, f'{self.name} {line} {entry}')}"
@@ -132,11 +187,7 @@ class Table:
 
     def values(self, resource: Resource, others: Mapping[str, Resource]) -> dict[str, str] | None:
         """The row that a resource was made from, with those that it refers to, by their references; None of no row."""
-
-        def identify(reference: str, system: str) -> str | None:
-            found = others.get(reference, {}).get("identifier", ())
-            return next((one.get("value") for one in found if one.get("system") == system), None)
-
+        identify = _identified(others)
         read = template.read(self._entry(self.rows["entry"])["resource"], resource, identify)
         if read is None:
             return None
@@ -148,6 +199,16 @@ class Table:
 
     def _entry(self, name: str) -> Mapping[str, Any]:
         return next(entry for entry in self.entries if entry["name"] == name)
+
+
+def _identified(others: Mapping[str, Resource]) -> template.Identify:
+    """How the value of a system's identifier is found in these, by their references."""
+
+    def identify(reference: str, system: str) -> str | None:
+        found = others.get(reference, {}).get("identifier", ())
+        return next((one.get("value") for one in found if one.get("system") == system), None)
+
+    return identify
 
 
 def _is_date(value: str) -> bool:

@@ -4,7 +4,8 @@
     {"$": "cin"}                    a column's value; with "codes" a code of the column stands for a template each
     {"$ref": "Patient", "system": S, "value": "cin"}   a reference by an identifier; with "entry" to one of the row
     {"$if": "end_code", "then": T}  there only where the column has a value
-    {"$choose": [{"if": {"record": "D"}, "value": T}, {"value": T}]}   the first whose columns are so ("*": any value)
+    {"$choose": [{"if": {"record": "D"}, "value": T}, {"value": T}]}   the first whose columns are so ("*": any value);
+                                    with "keeps" the values that no row changes once they are there
 
 What has no value is left out, and so is what would be empty then. Whatever else a resource has is not looked at when it
 is read; a constant that differs means that it is none of these.
@@ -136,7 +137,7 @@ def read(node: Any, found: Any, identify: Identify) -> dict[str, str] | None:
         )
         return {node["value"]: value} if value else {}
     if "$if" in node:
-        return {} if found is MISSING else read(node["then"], found, identify) or {}
+        return {} if found is MISSING else read(node["then"], found, identify)
     if "$choose" in node:
         return _read_choice(node["$choose"], found, identify)
     inside = found if isinstance(found, dict) else {}
@@ -165,16 +166,21 @@ def _read_text(node: str, found: Any) -> dict[str, str] | None:
 
 
 def _read_list(node: list[Any], found: Any, identify: Identify) -> dict[str, str] | None:
-    """Each of the template's elements is the first one left that it can be."""
+    """Each of the template's elements is the one left that tells most of it."""
     left = list(found) if isinstance(found, list) else []
     parts = []
     for one in node:
-        matching = ((index, part) for index, item in enumerate(left) if (part := read(one, item, identify)) is not None)
-        index, part = next(matching, (None, None))
-        parts.append(read(one, MISSING, identify) if index is None else part)
-        if index is not None:
-            del left[index]
+        index = _nearest(one, left, identify)
+        parts.append(read(one, MISSING if index is None else left.pop(index), identify))
     return _together(parts)
+
+
+def _nearest(node: Any, found: list[Any], identify: Identify, values: Values | None = None) -> int | None:
+    """Which of these the template's element is: the one that says the row's values, or else the most; None of none."""
+    parts = {index: read(node, item, identify) for index, item in enumerate(found) if item is not MISSING}
+    told = {index: part for index, part in parts.items() if part or (part is not None and not columns(node))}
+    given = _given(node, values or {})
+    return max(told, key=lambda index: (told[index] == given, len(told[index] or ()), -index), default=None)
 
 
 def _read_value(node: Mapping[str, Any], found: Any, identify: Identify) -> dict[str, str] | None:
@@ -192,3 +198,50 @@ def _read_choice(choices: list[Mapping[str, Any]], found: Any, identify: Identif
         if part is not None:
             return part | {name: value for name, value in one.get("if", {}).items() if value != "*"}
     return None
+
+
+# Into what is there
+
+WHOLE = frozenset({"$", "$ref", "$if", "coding"})  # what is replaced as a whole: its display is of what it was
+
+
+def merge(node: Any, found: Any, values: Values, link: Link, identify: Identify) -> Any:
+    """What is there with the row's values in the template's places; all else, and what says the same, as it is."""
+    if found is MISSING:
+        return fill(node, values, link)
+    if isinstance(node, list) and isinstance(found, list):
+        return _merge_list(node, found, values, link, identify)
+    if isinstance(node, dict) and "$choose" in node:
+        return _merge_choice(node, found, values, link, identify)
+    if isinstance(node, dict) and isinstance(found, dict) and WHOLE.isdisjoint(node):
+        made = {name: merge(one, found.get(name, MISSING), values, link, identify) for name, one in node.items()}
+        return {name: value for name, value in (found | made).items() if value is not MISSING} or MISSING
+    return found if read(node, found, identify) == _given(node, values) else fill(node, values, link)
+
+
+def _given(node: Any, values: Values) -> dict[str, str]:
+    """The values that a row has for a template."""
+    return {name: values[name] for name in columns(node) if values.get(name)}
+
+
+def _merge_list(node: list[Any], found: list[Any], values: Values, link: Link, identify: Identify) -> Any:
+    """Each of the template's elements in its place, new ones at the end; the elements of others stay where they are."""
+    left, placed, added = list(found), {}, []
+    for one in node:
+        index = _nearest(one, left, identify, values)
+        if index is None:
+            added.append(fill(one, values, link))
+        else:
+            placed[index] = merge(one, left[index], values, link, identify)
+            left[index] = MISSING
+    return _full([placed.get(index, item) for index, item in enumerate(left)] + added)
+
+
+def _merge_choice(node: Mapping[str, Any], found: Any, values: Values, link: Link, identify: Identify) -> Any:
+    """What is there, where the row says no other than it: one of several for the same columns."""
+    chosen = next((one for one in node["$choose"] if _holds(one.get("if", {}), values)), None)
+    if chosen is None or found in node.get("keeps", ()):
+        return found
+    same = [one for one in node["$choose"] if one.get("if") == chosen.get("if")]
+    fits = any(read(one["value"], found, identify) is not None for one in same)
+    return found if fits else fill(chosen["value"], values, link)

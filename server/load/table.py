@@ -14,7 +14,6 @@ from server.fhir import body
 from server.fhir.reference import own
 from server.interactions.exchange import Request, Server, locate
 from server.load.load import overriding
-from server.load.source import digest
 from server.operations.tabular import Application, Applied, groups, told, transaction
 from server.outcome import Problem
 
@@ -56,7 +55,7 @@ async def load_table(
     watch: Callable[[int], None],
     override: Mapping[str, Any] | None = None,
 ) -> Applied:
-    """Apply a file's rows. Each group is remembered by the file's content: what was broken off goes on from there."""
+    """Apply a file's rows. What was broken off is applied again: rows that are there already write nothing."""
     if override is not None:
         server = overriding(server, override)
 
@@ -67,8 +66,8 @@ async def load_table(
         return found
 
     start = await server.repository.head(SYSTEM)
-    key = f"table/{table.name}/{digest(path)}"
-    return await Application(table, perform, refuse, start, key, watch).apply(read(table, path))
+    application = Application(table, server.repository, SYSTEM, perform, refuse, start, watch)
+    return await application.apply(read(table, path))
 
 
 class Rejections:

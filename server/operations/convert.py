@@ -31,7 +31,8 @@ async def convert(call: Call) -> Answer:
         raise Problem.of("not_supported", "Rows are applied by a request of their own, not within a transaction")
     refused: list[Row] = []
     start = await call.repository.head(call.caller)
-    application = Application(table, call.perform, refused.append, start, call.key, _telling(call, len(found)))
+    watch = _telling(call, len(found))
+    application = Application(table, call.repository, call.caller, call.perform, refused.append, start, watch)
     applied = await application.apply(found)
     counts: list[Output] = [("rows", len(found)), ("taken", applied.taken), ("written", applied.written)]
     return Answer([*counts, *_rejection(table, refused)])

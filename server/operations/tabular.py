@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import unquote
 
 from mappings.csv_file import Row
-from mappings.table import Table, Wrong, references
+from mappings.table import Stored, Table, Wrong, references
+from mappings.template import criteria
 from server.auth.access import Caller
 from server.fhir import body
 from server.ledger import Position, Resource, Version
@@ -46,10 +49,11 @@ class Application:
     """Rows of a table on their way into the store. `start` is the ledger's head before them."""
 
     table: Table
+    repository: Repository
+    caller: Caller
     perform: Perform
     reject: Reject
     start: Position
-    key: str | None = None
     watch: Callable[[int], None] = lambda rows: None
 
     async def apply(self, rows: Iterable[Row]) -> Applied:
@@ -68,9 +72,8 @@ class Application:
 
     async def _take(self, rows: Sequence[Row], applied: Applied) -> list[Row]:
         """Apply the rows; those that are refused, with why."""
-        key = f"{self.key}/{rows[0].line}-{rows[-1].line}" if self.key else None
         try:
-            answer = await self.perform(await asyncio.to_thread(transaction, self.table, rows), key)
+            answer = await self._performed(rows)
         except Problem as problem:
             if problem.kind in PASSING:
                 raise
@@ -81,6 +84,19 @@ class Application:
         applied.taken += len(rows)
         applied.written += self._written(answer, len(self.table.entries))
         return []
+
+    async def _performed(self, rows: Sequence[Row]) -> Resource:
+        """The answer to the rows' transaction, which is made again where somebody else has written meanwhile."""
+        before: Resource = {}
+        while True:
+            there = await stored(self.repository, self.caller, self.table, rows)
+            bundle = await asyncio.to_thread(transaction, self.table, rows, there)
+            try:
+                return await self.perform(bundle, None)
+            except Problem as problem:
+                if problem.kind != "precondition_failed" or bundle == before:
+                    raise
+                before = bundle
 
     def _written(self, answer: Resource, width: int) -> int:
         """How many rows wrote something: the entries of each stand together."""
@@ -106,10 +122,44 @@ def groups(table: Table, rows: Iterable[Row], size: int) -> Iterable[list[Row]]:
         yield group
 
 
-def transaction(table: Table, rows: Iterable[Row]) -> Resource:
-    """The transaction that takes these rows."""
-    entries = [entry for row in rows for entry in table.bundle(row.values, row.line)]
+def transaction(table: Table, rows: Iterable[Row], there: Stored | None = None) -> Resource:
+    """The transaction that takes these rows, into what is there; without it, as if nothing were."""
+    entries = [entry for row in rows for entry in table.bundle(row.values, row.line, there)]
     return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+
+
+async def stored(repository: Repository, caller: Caller, table: Table, rows: Sequence[Row]) -> Stored:
+    """What is stored of what the rows change: a search for each type of resource, and one look for what these name."""
+    view = await repository.view(caller)
+    found: dict[str, list[Resource]] = {}
+    links: set[str] = set()
+    for type, conditions in _conditions(table, rows):
+        sought = ",".join(value for _, value in conditions)
+        query = await repository.parsed(type, [("identifier", sought)], base_url="", lenient=False)
+        versions = await view.search(type, query.filter, 2 * len(conditions))
+        resources, more = await asyncio.to_thread(_parsed, versions)
+        links |= more
+        by_value = _by_identifier(resources)
+        found |= {url: by_value[value] for url, value in conditions if value in by_value}
+    others = await view.read_many(links) if links else {}
+    today = datetime.now(UTC).date().isoformat()
+    return Stored(found, {link: body.loads(one.body) for link, one in others.items() if one.body}, today)
+
+
+def _conditions(table: Table, rows: Sequence[Row]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """For each conditional update: its type, and of each row (its URL, the identifier that it seeks)."""
+    for entry in table.entries:
+        if entry["request"]["method"] == "PUT":
+            urls = [criteria(entry["request"]["url"], row.values) for row in rows]
+            yield entry["resource"]["resourceType"], [(url, unquote(url.partition("=")[2])) for url in urls]
+
+
+def _by_identifier(resources: Iterable[Resource]) -> dict[str, list[Resource]]:
+    found: dict[str, list[Resource]] = {}
+    for one in resources:
+        for identifier in one.get("identifier", ()):
+            found.setdefault(f"{identifier.get('system')}|{identifier.get('value')}", []).append(one)
+    return found
 
 
 def refused(table: Table, row: Row, issues: Sequence[Issue]) -> list[Wrong]:

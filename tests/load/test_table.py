@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mappings.table import tables
+from server.app import opened
+from server.auth.access import SYSTEM
 from server.fhir.body import dumps
+from server.settings import Settings
 from tests.load.test_command import careplan
 
 BASE = "https://careplan-server.org/fhir"
 NAMES = ",".join(tables()["ny-roster"].names)
 ROWS = 130
+
+
+async def stored_in(tmp_path: Path, type: str, id: str) -> dict[str, Any]:
+    async with opened(Settings(store=f"sqlite:///{tmp_path / 'careplan.db'}")) as server:
+        version = await server.repository.read(SYSTEM, type, id)
+        return dict(json.loads(version.body or b""))
 
 
 def organization(path: Path) -> Path:
@@ -43,6 +54,30 @@ def test_rows_are_taken_but_for_those_that_are_refused_and_come_out_again(tmp_pa
     assert (0, f"{ROWS} rows taken, 0 of them written; 0 rejected\n") == (again.returncode, again.stdout)
     assert 0 == careplan(tmp_path, "export", "--table", "ny-roster", "--out", out).returncode
     assert sorted(out.read_text().splitlines()) == sorted(file.read_text("utf-8-sig").replace("P9", "P1").splitlines())
+
+
+@pytest.mark.requirement("ADJ-06")
+def test_row_applied_again_keeps_what_others_have_put_there(tmp_path: Path) -> None:
+    member, stored = tmp_path / "member.json", {"system": f"{BASE}/sid/ny-cin", "value": "C1"}
+    member.write_bytes(dumps({"resourceType": "Patient", "id": "m1", "identifier": [stored]}))
+    there = {
+        "resourceType": "EpisodeOfCare",
+        "id": "e1",
+        "identifier": [{"system": f"{BASE}/sid/ny-enrollment", "value": "E1"}],
+        "status": "onhold",
+        "patient": {"reference": "Patient/m1", "display": "Ann"},
+        "team": [{"display": "The team"}],
+    }
+    beside = tmp_path / "episode.json"
+    beside.write_bytes(dumps(there))
+    assert 0 == careplan(tmp_path, "load", organization(tmp_path / "plan.json"), member, beside).returncode
+    file = tmp_path / "roster.csv"
+    file.write_text(f"{NAMES}\nE1,P1,C1,Lee,Ann,,F,map,2026-01-01,\n")
+    for expected in ("1 rows taken, 1 of them written; 0 rejected\n", "1 rows taken, 0 of them written; 0 rejected\n"):
+        assert expected == careplan(tmp_path, "load", "--table", "ny-roster", file).stdout
+    found = asyncio.run(stored_in(tmp_path, "EpisodeOfCare", "e1"))
+    assert there == {name: found[name] for name in there}
+    assert {"start": "2026-01-01"} == found["period"]
 
 
 @pytest.mark.requirement("ADJ-06")

@@ -7,6 +7,7 @@ import base64
 import csv
 import io
 import json
+from typing import Any
 
 import httpx
 import pytest
@@ -277,3 +278,115 @@ async def test_long_file_is_applied_later_and_tells_how_far_it_is(here: httpx.As
     answer = json.loads((await here.get(response.json()["output"][0]["url"])).text)
     assert [450, 450, 450] == [one["valueInteger"] for one in answer["parameter"]]
     assert "200 of 450" in told
+
+
+TYPE_BESIDE = {"coding": [{"system": "urn:grouping", "code": "pilot"}]}
+BESIDE: Json = {
+    "team": [{"display": "The team"}],
+    "diagnosis": [{"condition": {"display": "Asthma"}}],
+    "careManager": {"display": "Hal"},
+    "account": [{"display": "One"}],
+}
+
+
+async def episode(client: httpx.AsyncClient) -> Json:
+    (entry,) = (await client.get("EpisodeOfCare")).json()["entry"]
+    found: Json = entry["resource"]
+    return found
+
+
+async def enriched(client: httpx.AsyncClient, **more: Any) -> Json:
+    """The one episode with what somebody else puts there."""
+    found = await episode(client)
+    found |= BESIDE | more
+    found["identifier"] = [{"system": "urn:own", "value": "7"}, *found["identifier"]]
+    found["extension"] = [{"url": "urn:own", "valueString": "kept"}, *found.get("extension", [])]
+    found["type"] = [TYPE_BESIDE, *found["type"]]
+    found["period"]["extension"] = [{"url": "urn:own", "valueString": "kept"}]
+    found["managingOrganization"]["display"] = "The one"
+    assert 200 == (await client.put(f"EpisodeOfCare/{found['id']}", json=found)).status_code
+    return await episode(client)
+
+
+def without(found: Json, *names: str) -> Json:
+    return {name: value for name, value in found.items() if name not in {"meta", *names}}
+
+
+@pytest.mark.requirement("ADJ-05", "ADJ-06")
+async def test_row_changes_its_own_elements_and_keeps_what_others_have_put_there(here: httpx.AsyncClient) -> None:
+    await applied(here, "ny-roster", ANN)
+    (before,) = [one["resource"] for one in (await here.get("Coverage")).json()["entry"]]
+    await kept(here, before | {"subscriberId": "77", "order": 1})
+    first = await enriched(
+        here, text={"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml">x</div>'}
+    )
+    assert (1, 0, []) == await applied(here, "ny-roster", ANN)
+    assert first == await episode(here)
+    assert (1, 1, []) == await applied(here, "ny-roster", ANN | {"end": "2026-03-31"})
+    ended = await episode(here)
+    changed = {"status", "period", "statusHistory", "text"}
+    assert without(first, *changed) == without(ended, *changed)
+    assert first["period"] | {"end": "2026-03-31"} == ended["period"]
+    past = {"status": "active", "period": {"start": "2026-01-01", "end": "2026-03-31"}}
+    assert ("finished", [past], False) == (ended["status"], ended["statusHistory"], "text" in ended)
+    (coverage,) = [one["resource"] for one in (await here.get("Coverage")).json()["entry"]]
+    assert ("77", 1, "2026-03-31") == (coverage["subscriberId"], coverage["order"], coverage["period"]["end"])
+    assert (1, 1, []) == await applied(here, "ny-roster", ANN)
+    assert without(first, "text") == without(await episode(here))
+
+
+@pytest.mark.requirement("ADJ-05", "ADJ-06")
+async def test_segment_that_is_changed_ended_and_deleted_keeps_what_is_beside_it(here: httpx.AsyncClient) -> None:
+    await applied(here, "ny-roster", ANN)
+    (coverage,) = (await here.get("EpisodeOfCare")).json()["entry"]
+    assert 204 == (await here.delete(f"EpisodeOfCare/{coverage['resource']['id']}")).status_code
+    await applied(here, "ny-tracking", SEGMENT | {"segment_type": "O"})
+    await enriched(here, status="onhold")
+    for row in (SEGMENT, SEGMENT | END, SEGMENT | END | {"health_home": "H2"}, SEGMENT | {"record": "D"}):
+        assert (1, 1, []) == await applied(here, "ny-tracking", row)
+        found = await episode(here)
+        assert BESIDE == {name: found[name] for name in BESIDE}
+        assert ["urn:own", f"{BASE}/sid/ny-segment"] == [one["system"] for one in found["identifier"]]
+        assert TYPE_BESIDE == found["type"][0]
+        assert {"url": "urn:own", "valueString": "kept"} == found["extension"][0]
+        expected = [row] if row["record"] == "A" else []
+        assert expected == await out(here, "ny-tracking")
+    assert "entered-in-error" == found["status"]
+
+
+@pytest.mark.requirement("ADJ-06")
+async def test_file_without_a_column_and_status_of_others_leave_them_as_they_are(here: httpx.AsyncClient) -> None:
+    await applied(here, "ny-roster", ANN)
+    await applied(here, "ny-tracking", SEGMENT | END)
+    names = [name for name in TRACKING if not name.startswith(("end", "new"))]
+    response = await convert(here, "ny-tracking", text(names, SEGMENT | {"start": "2026-01-15"}))
+    assert [1, 1, 1] == [one["valueInteger"] for one in response.json()["parameter"]]
+    assert [SEGMENT | END | {"start": "2026-01-15"}] == await out(here, "ny-tracking")
+    row = {"assignment": "A1", "kind": "M", "cin": "C1", "plan": "P1", "health_home": "H1", "start": "2026-01-15"}
+    await applied(here, "ny-assignment", row)
+    (task,) = [one["resource"] for one in (await here.get("Task")).json()["entry"]]
+    for status in ("accepted", "rejected"):
+        note = [{"text": "Ours"}]
+        assert 200 == (await here.put(f"Task/{task['id']}", json=task | {"status": status, "note": note})).status_code
+        assert (1, 1, []) == await applied(here, "ny-assignment", row | {"kind": "F" if status == "accepted" else "H"})
+        (found,) = [one["resource"] for one in (await here.get("Task")).json()["entry"]]
+        assert (status, note) == (found["status"], found["note"])
+
+
+@pytest.mark.requirement("ADJ-06")
+async def test_rows_and_others_who_write_at_once_lose_nothing_of_each_other(here: httpx.AsyncClient) -> None:
+    await applied(here, "ny-roster", ANN)
+    found = await enriched(here)
+
+    async def added(number: int) -> None:
+        change = [{"op": "add", "path": "/account/-", "value": {"display": str(number)}}]
+        headers = {"Content-Type": "application/json-patch+json"}
+        response = await here.patch(f"EpisodeOfCare/{found['id']}", content=json.dumps(change), headers=headers)
+        assert 200 == response.status_code, response.text
+
+    async def told(number: int) -> None:
+        taken, _, rejected = await applied(here, "ny-roster", ANN | {"start": f"2026-01-{number + 2:02}"})
+        assert (1, []) == (taken, rejected)
+
+    await asyncio.gather(*(one(number) for number in range(8) for one in (added, told)))
+    assert {"One", *map(str, range(8))} == {one["display"] for one in (await episode(here))["account"]}
