@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.answers import places, refusal, rules
+from tests.answers import ids, places, refusal, rules
 from tests.coordination.memory import BASE, coding, patient, team
 from tests.scenarios.iowa import Json, kept, parameters, put, puts
 from tests.scenarios.new_york import (
@@ -580,3 +580,15 @@ async def test_nothing_that_a_lead_rests_on_is_deleted(here: httpx.AsyncClient) 
         assert (422, ["business-rule"]) == refusal(response), reference
         assert ({"NY-20"}, [reference.partition("/")[0]]) == (rules(response), places(response))
     assert HAL == (await lead(here, day(5)))["lead"]
+
+
+@pytest.mark.requirement("NY-14")
+@pytest.mark.parametrize("actor", [PLAN, HOME])
+async def test_lead_who_has_left_and_member_who_has_died_are_found_by_both(here: httpx.AsyncClient, actor: str) -> None:
+    asked = "CareTeam?status=active&participant:PractitionerRole.active=false", "CareTeam?patient.deceased=true"
+    await named(here)
+    assert [[], []] == [ids(await here.get(one, headers=acting(actor))) for one in asked]
+    role, member = (await here.get(HAL)).json(), (await here.get(MEMBER)).json()
+    await kept(here, role | {"active": False}, member | {"deceasedDateTime": day(-1)})
+    assert [2, 2] == [len(ids(await here.get(one, headers=acting(actor)))) for one in asked]
+    assert HAL == (await lead(here))["lead"]
