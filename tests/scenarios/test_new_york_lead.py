@@ -582,7 +582,7 @@ async def test_nothing_that_a_lead_rests_on_is_deleted(here: httpx.AsyncClient) 
     assert HAL == (await lead(here, day(5)))["lead"]
 
 
-@pytest.mark.requirement("NY-14")
+@pytest.mark.requirement("NY-20")
 @pytest.mark.parametrize("actor", [PLAN, HOME])
 async def test_lead_who_has_left_and_member_who_has_died_are_found_by_both(here: httpx.AsyncClient, actor: str) -> None:
     asked = "CareTeam?status=active&participant:PractitionerRole.active=false", "CareTeam?patient.deceased=true"
