@@ -1,7 +1,8 @@
 """Template: JSON with places for a row's values, which is filled by a row, and read back from what it was filled into.
 
     "{segment}"                     a string that holds one column's value
-    {"$": "cin"}                    a column's value; with "codes" a code of the column stands for a template each
+    {"$": "cin"}                    a column's value; with "codes" a code of the column stands for a template each,
+                                    and "reads" are other ones that are read as the code
     {"$ref": "Patient", "system": S, "value": "cin"}   a reference by an identifier; with "entry" to one of the row
     {"$if": "end_code", "then": T}  there only where the column has a value
     {"$choose": [{"if": {"record": "D"}, "value": T}, {"value": T}]}   the first whose columns are so ("*": any value);
@@ -166,12 +167,13 @@ def _read_text(node: str, found: Any) -> dict[str, str] | None:
 
 
 def _read_list(node: list[Any], found: Any, identify: Identify) -> dict[str, str] | None:
-    """Each of the template's elements is the one left that tells most of it."""
+    """Each of the template's elements is the one left that tells most of it; of one with columns there may be none."""
     left = list(found) if isinstance(found, list) else []
     parts = []
     for one in node:
         index = _nearest(one, left, identify)
-        parts.append(read(one, MISSING if index is None else left.pop(index), identify))
+        if index is not None or not columns(one):
+            parts.append(read(one, MISSING if index is None else left.pop(index), identify))
     return _together(parts)
 
 
@@ -188,7 +190,8 @@ def _read_value(node: Mapping[str, Any], found: Any, identify: Identify) -> dict
         return {}
     if "codes" not in node:
         return {node["$"]: found} if isinstance(found, str) else None
-    code = next((code for code, one in node["codes"].items() if read(one, found, identify) is not None), None)
+    known = (*node["codes"].items(), *node.get("reads", {}).items())
+    code = next((code for code, one in known if read(one, found, identify) is not None), None)
     return None if code is None else {node["$"]: code}
 
 

@@ -256,7 +256,7 @@ async def test_lead_lapses_with_the_segment_that_a_tracking_file_ends(client: ht
     await kept(client, enrolled(MEMBER, "ny-health-home", HOME, **segment))
     await named(client)
     going = SEGMENT | {"start": "2025-01-01"}
-    assert (1, 1, []) == await applied(client, "ny-tracking", going)
+    assert (1, 0, []) == await applied(client, "ny-tracking", going), "it is what the episode says"
     assert HAL == (await lead(client))["lead"]
     assert (1, 1, []) == await applied(
         client, "ny-tracking", going | END | {"end": day(0), "end_kind": "D", "end_code": "4"}
@@ -390,3 +390,23 @@ async def test_rows_and_others_who_write_at_once_lose_nothing_of_each_other(here
 
     await asyncio.gather(*(one(number) for number in range(8) for one in (added, told)))
     assert {"One", *map(str, range(8))} == {one["display"] for one in (await episode(here))["account"]}
+
+
+@pytest.mark.requirement("ADJ-06")
+async def test_enrolment_that_no_table_made_comes_out_with_what_it_says(client: httpx.AsyncClient) -> None:
+    member = patient("m1", identifier=[{"system": f"{BASE}/sid/ny-cin", "value": "C1"}])
+    await new_york(client)
+    await kept(client, member, number(PLAN, "P1"), number(HOME, "H1"))
+    numbered = {"identifier": [{"system": f"{BASE}/sid/ny-segment", "value": "S1"}]}
+    home = enrolled(MEMBER, "ny-health-home", HOME)
+    await kept(client, enrolled(MEMBER, "ny-map", PLAN), home)
+    (row,) = await out(client, "ny-roster", organization=PLAN)
+    assert ("P1", "C1", "map", False) == (row["plan"], row["cin"], row["plan_type"], "enrollment" in row)
+    (row,) = await out(client, "ny-tracking", organization=HOME)
+    assert ("H1", "C1", "E", False) == (row["health_home"], row["cin"], row["segment_type"], "segment" in row)
+    await kept(client, home | numbered)
+    assert (1, 1, []) == await applied(client, "ny-tracking", row | {"segment": "S1", "segment_type": "O"})
+    (row,) = await out(client, "ny-tracking")
+    assert ("S1", "O") == (row["segment"], row["segment_type"])
+    (found,) = [one["resource"] for one in (await client.get("EpisodeOfCare")).json()["entry"] if HOME in str(one)]
+    assert "ny-health-home" not in str(found["type"]), "outreach alone enrols nobody"
