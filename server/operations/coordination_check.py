@@ -11,7 +11,7 @@ from server.coordination import period
 from server.coordination.facts import BASE, ISSUE
 from server.coordination.lead.opening import organizations
 from server.coordination.responsibility.check import When
-from server.coordination.responsibility.detected_issue import Judged, due, issues_of, judged
+from server.coordination.responsibility.detected_issue import Judged, as_kept, due, issues_of, judged
 from server.coordination.write import Place, refusal
 from server.ledger import Plan, Resource, View, instant, micros
 from server.operations import roster
@@ -48,7 +48,8 @@ def _answer(call: Call, found: list[Resource]) -> Answer:
 async def _read(call: Call) -> list[Resource]:
     view, now = await call.view()
     await call.here(view)
-    return issues_of(await _agreed(call, view, await judged(view, [call.reference], _when(call, now)), now))
+    found = await _agreed(call, view, await judged(view, [call.reference], _when(call, now)), now)
+    return issues_of(await as_kept(view, found))
 
 
 async def _agreed(call: Call, view: View, found: list[Judged], now: int) -> list[Judged]:
@@ -72,7 +73,8 @@ async def _kept(call: Call) -> list[Resource]:
     async def decide(view: View) -> Plan:
         await call.here(view)
         found = await _agreed(call, view, await judged(view, [call.reference], When(micros(now))), micros(now))
-        return Plan(await due(view, [call.reference], found, micros(now)), issues_of(found))
+        changes = await due(view, [call.reference], found, micros(now))
+        return Plan(changes, issues_of(await as_kept(view, found)))
 
     output: list[Resource] = (await call.commit(decide, now)).output
     return output

@@ -18,7 +18,7 @@ from server.auth.access import Caller
 from server.coordination.lead.terms import Terms, of
 from server.coordination.program.programs import Programs, active
 from server.coordination.responsibility.check import When, is_checked
-from server.coordination.responsibility.detected_issue import Judged, agreed, due, judged
+from server.coordination.responsibility.detected_issue import Judged, agreed, as_kept, due, judged
 from server.ledger import Change, Plan, Position, Resource, View, micros
 from server.operations.call import aside
 from server.repository import Repository
@@ -69,7 +69,7 @@ async def read(repository: Repository, caller: Caller, asked: Asked, when: When,
     async for page in _pages(repository, caller, asked, watch):
         view = await repository.view(caller, page.position)
         own = await aside(view, partial(_judged, page=page, when=when))
-        _count(found, asked, page, await told(view, caller, own, when.now))
+        _count(found, asked, page, await as_kept(view, await told(view, caller, own, when.now)))
     return found
 
 
@@ -82,7 +82,7 @@ async def kept(
         now = at or datetime.now(UTC)
         view = await repository.view(caller)
         own, changes = await aside(view, partial(_due, page=page, now=micros(now)))
-        _count(found, asked, page, await told(view, caller, own, micros(now)))
+        _count(found, asked, page, await as_kept(view, await told(view, caller, own, micros(now))))
         found.written += await _written(repository, caller, sorted(_members(changes)), now)
     return found
 

@@ -269,6 +269,30 @@ async def test_appendix_of_the_agreement_decides_alone(here: httpx.AsyncClient) 
 
 
 @pytest.mark.requirement("NY-12")
+async def test_service_for_which_a_third_one_is_responsible_is_outside_both(here: httpx.AsyncClient) -> None:
+    await kept(here, asa(term=appendix(("transportation", "out-of-plan", "Organization/broker"))))
+    await kept(here, ordered("r", "transportation", HAL))
+    assert [("outside-both", ["ServiceRequest/r"], HOME)] == told(await check(here))
+
+
+@pytest.mark.requirement("NY-19")
+async def test_check_answers_what_somebody_resolved_as_resolved(here: httpx.AsyncClient) -> None:
+    await kept(here, visit("v", PLAN, noon(-9)), visit("w", HOME, noon(-2)))
+    (issue,) = await look(here)
+    task = await task_of(here, issue)
+    await kept(here, task | {"status": "completed"})
+    stored = (await here.get(f"DetectedIssue/{issue['id']}")).json()["mitigation"]
+    assert "settled" == stored[0]["action"]["coding"][0]["code"]
+    assert [[stored]] * 2 == [
+        [one.get("mitigation") for one in found] for found in (await check(here), await look(here))
+    ]
+    roster = (await here.get(f"{PLAN}/$coordination-check")).json()["entry"]
+    assert [stored] == [one["resource"]["mitigation"] for one in roster[1:]]
+    await kept(here, visit("x", HOME, noon(-1)))
+    assert [None] == [one.get("mitigation") for one in await check(here)]
+
+
+@pytest.mark.requirement("NY-12")
 async def test_other_appendix_and_other_times_leave_the_programs_table(here: httpx.AsyncClient) -> None:
     await kept(here, ordered("r", "personal-care", PAT))
     await kept(here, asa(term=appendix(("personal-care", "in-plan", HOME), code="appendix-a")))

@@ -56,6 +56,24 @@ async def agreed(view: View, found: Sequence[Judged], at: int) -> list[Judged]:
     return [one for one in found if known[one.asked.terms.program.canonical, one.asked.pair.organizations]]
 
 
+async def as_kept(view: View, found: Sequence[Judged]) -> list[Judged]:
+    """The same, each issue that somebody resolved with what was done about it: one of no more items than then."""
+    records = {one for each in found if each.issues for one in each.asked.member.patients}
+    rows = (await view.facts("issue", records)).values() if records else ()
+    settled = [one.issue for some in rows for one in map(Found.of, some) if one.state == SETTLED]
+    stored = await read_many(view, settled) if settled else {}
+    return [
+        each._replace(issues=[_as_kept(one, stored.get(f"DetectedIssue/{one['id']}")) for one in each.issues])
+        for each in found
+    ]
+
+
+def _as_kept(issue: Resource, stored: Resource | None) -> Resource:
+    if stored is None or not _items(issue) <= _items(stored):
+        return issue
+    return issue | {name: stored[name] for name in ("status", "identifiedDateTime", "mitigation") if name in stored}
+
+
 def issue(asked: Check, found: Finding, now: int) -> Resource:
     """A finding as a DetectedIssue."""
     program = asked.terms.program

@@ -73,7 +73,8 @@ def _appendix(contract: Resource, terms: Terms, pair: Pair) -> Iterator[Allocati
 
 
 def _asset(asset: Resource, applies: Interval, contract: Resource, terms: Terms, pair: Pair) -> Iterator[Allocation]:
-    named = {literal(item.get("responsible")) for item in asset.get("valuedItem", ())}
+    responsible = [item["responsible"] for item in asset.get("valuedItem", ()) if "responsible" in item]
+    named = set(map(literal, responsible))
     parties = [name for name, one in (("plan", pair.plan), ("partner", pair.partner)) if one in named]
     scopes = [one.rpartition("|")[2] for one in tokens(asset.get("subtype")) if one.startswith(f"{SCOPE}|")]
     times = [_interval(one, terms.zone) for one in asset.get("period", ())] or [
@@ -85,7 +86,7 @@ def _asset(asset: Resource, applies: Interval, contract: Resource, terms: Terms,
                 service,
                 asset.get("text") or service.rpartition("|")[2],
                 next(iter(scopes), None),
-                BOTH if len(parties) == 2 else parties[0] if parties else None,
+                BOTH if len(parties) == 2 else parties[0] if parties else NEITHER if responsible else None,
                 f"Contract/{contract['id']}",
                 terms.agreement.id,
                 when,
