@@ -14,6 +14,7 @@ from tests.scenarios.new_york import (
     HAL,
     HOME,
     MEMBER,
+    NY_MLTCP,
     OLA,
     OTHER,
     PAT,
@@ -381,6 +382,36 @@ async def test_new_segment_at_the_same_health_home_ends_nothing(here: httpx.Asyn
     again = enrolled(MEMBER, "ny-health-home", HOME, start=day(5)) | {"id": "m1-segment-2"}
     await kept(here, enrolled(MEMBER, "ny-health-home", HOME, end=day(4), **closed_for("3")), again)
     assert [HAL, HAL] == [(await lead(here, day(at))).get("lead") for at in (4, 500)]
+
+
+@pytest.mark.requirement("NY-01", "NY-20")
+async def test_another_program_of_the_same_plan_ends_nothing(here: httpx.AsyncClient) -> None:
+    """From MAP to partial capitation at the same plan: the same two have the member, and one lead at a time."""
+    await named(here, effective=("valueDate", day(-30)))
+    ended = enrolled(MEMBER, "ny-map", PLAN, end=day(-1), status="finished")
+    await kept(here, ended, enrolled(MEMBER, "ny-mltcp", PLAN, start=day(0)))
+    assert [HAL, HAL] == [(await lead(here, day(at))).get("lead") for at in (-1, 500)]
+    told = (await here.get("Communication", params={"subject": MEMBER})).json()["entry"]
+    assert not [one for one in told if "no longer" in one["resource"]["payload"][0]["contentString"]]
+    stored = (await here.get("CareTeam", params={"patient": MEMBER})).json()["entry"][0]["resource"]
+    del stored["participant"]
+    assert (422, ["business-rule"]) == refusal(await put(here, stored))
+    assert NY_MLTCP in (await named(here, lead=PAT))["instantiatesCanonical"]
+    assert [HAL, PAT] == [(await lead(here, day(at))).get("lead") for at in (-1, 500)]
+    assert {(HAL, midnight(-30)), (PAT, (await lead(here))["since"])} == {
+        (who, start) for found in (await teams(here)).values() for who, start, _ in found
+    }
+    await kept(here, enrolled(MEMBER, "ny-mltcp", PLAN, start=day(0), end=day(4), status="finished"))
+    assert [PAT, None] == [(await lead(here, day(at))).get("lead") for at in (4, 5)]
+
+
+@pytest.mark.requirement("NY-20")
+async def test_another_program_of_another_plan_is_another_pair(here: httpx.AsyncClient) -> None:
+    await named(here, effective=("valueDate", day(-30)))
+    ended = enrolled(MEMBER, "ny-map", PLAN, end=day(-1), status="finished")
+    moved = enrolled(MEMBER, "ny-mltcp", "Organization/plan-2", start=day(0))
+    await kept(here, organization("Organization/plan-2"), ended, moved)
+    assert {} == await lead(here)
 
 
 @pytest.mark.requirement("ADJ-05")

@@ -16,7 +16,7 @@ from server.coordination.facts import Assignment, Designation, literal, tokens
 from server.coordination.lead.agency import closed as closed_at
 from server.coordination.lead.form import refused, wrong
 from server.coordination.lead.naming import closed, notices, written
-from server.coordination.lead.terms import SINGLE, Terms, every, is_enrolled, leading, leads, pairs
+from server.coordination.lead.terms import SINGLE, Terms, alike, every, is_enrolled, leading, leads, pairs
 from server.coordination.period import Interval
 from server.coordination.program.programs import Programs
 from server.coordination.stored import read
@@ -37,7 +37,7 @@ async def kept(write: Write) -> list[Issue]:
         for change in own:
             issues += await _changed(write, terms, change)
         issues += _together(write, terms)
-    return issues
+    return list({(one.resources, one.expression): one for one in issues}.values())
 
 
 async def _changed(write: Write, terms: Terms, change: Change) -> list[Issue]:
@@ -166,6 +166,8 @@ async def _lapsed(
     for one in coming:
         low, high = leading(one, terms.zone)
         found = _agreed(one, named, terms)
+        if found and found.program != terms.program.url and found.program in write.programs:
+            continue  # which is looked at by the program in which both agreed on it
         if found is None and not write.of_type("EpisodeOfCare"):
             continue  # taken over as recorded: a closing organization does not wait for it
         if found is None:
@@ -176,7 +178,9 @@ async def _lapsed(
             place = Place(one.team, f"CareTeam.participant[{one.place}]")
             raise Problem.with_issues("business_rule", [refusal(terms.program, terms.rule, why, place)])
         parties = {str(found.proposer), str(found.answerer)}
-        times = [times for pair in pairs(member, terms) if set(pair.organizations) == parties for times in pair.times]
+        types = alike(terms, write.programs, write.now)
+        both = [pair for pair in pairs(member, terms, types) if set(pair.organizations) == parties]
+        times = [times for pair in both for times in pair.times]
         end = next((until for since, until in times if since <= low < until), max(low, write.now))
         if await closed_at(write.after, parties):
             end = min(end, max(low, write.now))

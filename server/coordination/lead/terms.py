@@ -67,9 +67,16 @@ def every(programs: Programs, now: int) -> Iterator[Terms]:
             yield terms
 
 
-def pairs(member: Member, terms: Terms) -> list[Pair]:
-    """Whoever has the member together, ever."""
-    plans = _enrolled(member, terms.program.types, terms)
+def alike(terms: Terms, programs: Programs, now: int) -> frozenset[str]:
+    """The types of episode of each program with such a lead, named with such a partner: one goes on in another."""
+    kin = [one for one in every(programs, now) if one.role == terms.role]
+    found = (one.program.types for one in kin if one.rule.parameters["partner"] == terms.rule.parameters["partner"])
+    return terms.program.types.union(*found)
+
+
+def pairs(member: Member, terms: Terms, types: Collection[str] = ()) -> list[Pair]:
+    """Whoever has the member together, ever; the plan by episodes of the program, or of these types."""
+    plans = _enrolled(member, types or terms.program.types, terms)
     partners = _enrolled(member, {terms.rule.parameters["partner"]}, terms)
     found = [
         Pair(plan, partner, period.intersection(times, others))
@@ -105,12 +112,8 @@ def is_enrolled(member: Member, terms: Terms) -> bool:
 
 
 def leads(member: Member, terms: Terms) -> list[Assignment]:
-    """What CareTeams say about the member's leads in the program."""
-    return [
-        one
-        for one in member.assignments
-        if terms.role in one.roles and (not one.programs or terms.program.url in one.programs)
-    ]
+    """What CareTeams say about the member's leads, whatever program they are for: there is one lead at a time."""
+    return [one for one in member.assignments if terms.role in one.roles]
 
 
 def leading(one: Assignment, zone: str) -> Interval:
