@@ -302,8 +302,13 @@ def copy_command(
         with _refusals_told():
             source, into = _store(partition), _store(partition, store=target)
             _check_other(settings_of_environment().store, target)
-            with steps("steps") as watch:
-                copied = asyncio.run(copy(source, into, watch))
+            try:
+                with steps("steps") as watch:
+                    copied = asyncio.run(copy(source, into, watch))
+            except Problem as problem:
+                if problem.kind == "unavailable":
+                    typer.echo("Broken off: the same command goes on from here, once both answer again", err=True)
+                raise
     except KeyboardInterrupt:
         typer.echo("Broken off: the same command goes on from here", err=True)
         raise typer.Exit(130) from None

@@ -572,6 +572,16 @@ async def test_one_process_leads(database: str, monkeypatch: pytest.MonkeyPatch)
     await second.close()
 
 
+async def test_leads_taken_while_it_beats_are_kept(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leads, "BEAT", 0.0)
+    store = MongodbStore(database, PROJECTIONS, follows=False)
+    await store.open()
+    assert all([await store.leads(f"task {each}") for each in range(20)])
+    assert store.leading._beating is not None
+    assert not store.leading._beating.done()
+    await store.close()
+
+
 # -- what the guide tells ----------------------------------------------------------------------------------------------
 
 

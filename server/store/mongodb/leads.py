@@ -59,7 +59,7 @@ class Leads:
             with suppress(asyncio.CancelledError):
                 await self._beating
         with suppress(PyMongoError):
-            for what, term in self._terms.items():
+            for what, term in [*self._terms.items()]:
                 await self.leads_of.update_one({"_id": f"{what} {term}"}, {"$set": {"over": True}})
 
     async def _last(self, what: str) -> tuple[int, int, bool]:
@@ -76,7 +76,7 @@ class Leads:
         while not self._is_closing:  # a cancellation may end in the driver, as an error of its own
             await asyncio.sleep(BEAT)
             with suppress(PyMongoError):
-                for what, term in self._terms.items():
+                for what, term in [*self._terms.items()]:  # another may take a term while this waits
                     await self.leads_of.update_one({"_id": f"{what} {term}"}, {"$inc": {"beat": 1}})
 
 
