@@ -8,7 +8,7 @@ import pytest
 from server.fhir import body
 from server.validation.element import validate
 from tests.answers import places, refusal
-from tests.coordination.memory import patient
+from tests.coordination.memory import patient, practitioner
 from tests.scenarios.iowa import Json, kept, put, puts
 from tests.scenarios.new_york import (
     HAL,
@@ -80,6 +80,31 @@ async def test_second_active_plan_that_names_nobody_is_refused(
     assert 201 == (await here.put("CarePlan/part", json=part, headers=acting(actor))).status_code
     draft = unnamed("draft", status="draft")
     assert 201 == (await here.put("CarePlan/draft", json=draft, headers=acting(actor))).status_code
+
+
+@pytest.mark.requirement("NY-11")
+@pytest.mark.parametrize("actor", [HOME, HAL])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"author": {"reference": MEMBER}},
+        {"author": {"reference": "Practitioner/of-nobody"}},
+        {"author": {"display": "The Health Home"}},
+        {
+            "contributor": [{"reference": "#o"}],
+            "contained": [{"resourceType": "Organization", "id": "o", "name": "The Health Home"}],
+        },
+    ],
+)
+async def test_plan_that_names_no_organization_is_whose_it_is_that_writes_it(
+    here: httpx.AsyncClient, actor: str, more: Json
+) -> None:
+    await kept(here, practitioner("of-nobody"), shared("one"))
+    second = unnamed("two") | more
+    response = await here.put("CarePlan/two", json=second, headers=acting(actor))
+    assert (422, {"business-rule"}) == (response.status_code, {*refusal(response)[1]})
+    hospital = planned("hospital", "Organization/hospital", "personal-care")
+    assert 201 == (await put(here, hospital)).status_code
 
 
 @pytest.mark.requirement("NY-11")

@@ -4,8 +4,9 @@ https://hl7.org/fhir/R4/careplan.html
 
 In MAP since behavioral health is in its package (NY-11): what counts is the time that a plan is for (period), as far as
 both have the member in it. A plan that is part of another one is no second plan, and what names others than the two as
-author or contributor is none of theirs. What names nobody is whose it is that writes it, and where that is nobody in
-particular, a second plan all the same. In other programs each has its plan, and they are linked.
+author or contributor is none of theirs. What names no organization, nor anybody of one, is whose it is that writes it;
+what names nobody at all and is written by nobody in particular, a second plan all the same. In other programs each has
+its plan, and they are linked.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from server.coordination.period import Interval
 from server.coordination.plan.content import content
 from server.coordination.program.program import Rule
 from server.coordination.program.programs import Programs
-from server.coordination.responsibility.item import acting_for
+from server.coordination.responsibility.item import Acting, acting_for
 from server.coordination.stored import read
 from server.coordination.write import AS_RECORDED, Place, refusal
 from server.fhir.body import Body
@@ -77,13 +78,24 @@ async def standing(
         reference: frozenset(of for link in one.keepers for of in known.get(link, ())) & set(pair.organizations)
         for reference, one in found.items()
     }
-    taken = {reference: of for reference, of in unnamed.items() if reference in found and not found[reference].keepers}
+    taken = {
+        reference: of
+        for reference, of in unnamed.items()
+        if reference in found and not _names_somebody(found[reference].keepers, known if of else None)
+    }
     theirs = {reference: found[reference] for reference, of in whose.items() if of or reference in taken}
     return {
         reference: Standing(taken.get(reference, whose[reference]), period.between(one.start, one.end, zone))
         for reference, one in theirs.items()
         if not _is_part(reference, theirs)
     }
+
+
+def _names_somebody(keepers: Sequence[str], known: Acting | None) -> bool:
+    """Whether these say whose a plan is: as far as it is known, an organization by them; where nobody asks, anybody."""
+    if known is None:
+        return bool(keepers)
+    return any(of.startswith("Organization/") for link in keepers for of in known.get(link, ()))
 
 
 def _is_part(plan: str, found: Mapping[str, Followed]) -> bool:
