@@ -23,7 +23,7 @@ from server.coordination.plan import acceptance
 from server.coordination.plan import shared as shared_plan
 from server.coordination.program import amendment
 from server.coordination.program.programs import Programs, active
-from server.coordination.responsibility import consequence
+from server.coordination.responsibility import attribution, consequence
 from server.ledger import Change, Context, View
 from server.outcome import Issue, Problem
 
@@ -55,6 +55,7 @@ async def rules(context: Context, before: View, changes: Sequence[Change], after
         concerning = [one for one in changes if _concerns(one)]
         further = await _judged(context, before, await _concerned(before, concerning), after)
     if context.actor is not None:
+        further = [*further, *await attribution.attributed(context, changes, after)]
         latest = {change.reference: change for change in (*changes, *further)}
         further = [*further, *await notification.told(context, before, list(latest.values()), after)]
     return further or await consequence.coordinated(context, before, changes, after)

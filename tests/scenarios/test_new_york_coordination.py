@@ -292,6 +292,22 @@ async def test_check_answers_what_somebody_resolved_as_resolved(here: httpx.Asyn
     assert [None] == [one.get("mitigation") for one in await check(here)]
 
 
+@pytest.mark.requirement("NY-05", "NY-19")
+async def test_contact_that_names_nobody_is_of_whom_its_writer_acts_for(here: httpx.AsyncClient) -> None:
+    await kept(here, visit("v", PLAN, noon(-9)))
+    unnamed = {name: value for name, value in visit("w", HOME, noon(-2)).items() if name != "serviceProvider"}
+    await kept(here, unnamed)
+    assert [] == await check(here)
+    for actor in (HAL, HOME):
+        response = await here.put("Encounter/w", json=unnamed, headers={"X-Acting-As": actor})
+        assert response.status_code == 200, response.text
+        (tag,) = response.json()["meta"]["tag"]
+        assert "health-home" == tag["code"]
+        assert ["duplicate-coordination"] == [code(one) for one in await check(here)]
+    made = await here.post("Encounter", json=unnamed, headers={"X-Acting-As": PLAN})
+    assert (201, "plan") == (made.status_code, made.json()["meta"]["tag"][0]["code"])
+
+
 @pytest.mark.requirement("NY-12")
 async def test_other_appendix_and_other_times_leave_the_programs_table(here: httpx.AsyncClient) -> None:
     await kept(here, ordered("r", "personal-care", PAT))
