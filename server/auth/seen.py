@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from server.auth.owner import check_owned
 from server.auth.sight import Sight, patients
 from server.fhir import body
 from server.fhir.reference import local
@@ -130,7 +131,8 @@ class SeenView:
 async def check_writes(seen: Seen, after: Seen, changes: Sequence[Change]) -> None:
     """Refuse changes of what the caller does not see, or that it would not see; their rows are filled.
 
-    Problem conflict (409) for an id that is not free, forbidden (403) for what is about a patient whom it does not see.
+    Problem conflict (409) for an id that is not free, forbidden (403) for what is about a patient whom it does not see,
+    and for what is another's.
     """
     there = await seen.view.read_many([change.reference for change in changes])
     standing = {reference for reference, version in there.items() if version.body is not None}
@@ -138,11 +140,26 @@ async def check_writes(seen: Seen, after: Seen, changes: Sequence[Change]) -> No
     for change in changes:
         if change.reference in hidden:
             raise Problem.conflict(f"{change.type} takes no resource by the id {change.id!r}: POST gives one an id")
+        await _check_owner(seen, there.get(change.reference), change)
     met = {change.reference for change in changes} - standing
     met |= await _enrolled(seen, [change for change in changes if change.type == "EpisodeOfCare" and change.resource])
     for change in changes:
         if change.resource is not None:
             await _check_written(seen, after, change, met)
+
+
+async def _check_owner(seen: Seen, version: Version | None, change: Change) -> None:
+    """Problem forbidden (403) for what is another's, or kept by a partner alone. `version` is what stands."""
+    sight = seen.sight
+    before = body.loads(version.body) if version and version.body else None
+    check_owned(sight.actor, sight.organizations, before, change)
+    if version and before and (kept := sight.partners(change.type)) and await seen.judge.version(kept, version):
+        raise Problem.of(
+            "forbidden",
+            f"{change.reference} is kept by a partner of {sight.actor} alone, who writes it: a Task or a "
+            "Communication asks for it",
+            change.type,
+        )
 
 
 async def _enrolled(seen: Seen, episodes: Iterable[Change]) -> set[str]:

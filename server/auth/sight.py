@@ -42,6 +42,8 @@ OF_MANY: Mapping[str, tuple[str, ...]] = {
 }
 # What is found by laying what both keep side by side
 OF_BOTH = frozenset({"DetectedIssue"})
+# Who keeps those of a shared member alone writes them alone
+KEPT_APART = frozenset({"CarePlan", "CareTeam", "Encounter", "ServiceRequest"})
 # That two organizations have the member, both know: without that they could make no agreement
 UNGATED = frozenset({PATIENT, "EpisodeOfCare"})
 
@@ -57,7 +59,7 @@ class Sight:
 
     def __init__(self, acting: Acting) -> None:
         self.actor = acting.actor
-        self._organizations = acting.organizations
+        self.organizations = acting.organizations
         self._persons = acting.persons
         self._gates = acting.gates
         self._is_patient = self.actor.startswith(f"{PATIENT}/")
@@ -85,7 +87,7 @@ class Sight:
     def _of_others(self, types: frozenset[str]) -> Filter:
         """The Patients that other organizations have enrolled in what is shared with whoever has them by such types."""
         shared = _of_types({one for gate in self._gates if gate.types & types for one in gate.others})
-        theirs = And((_asked("EpisodeOfCare", ENROLLED), Not(Equal("EpisodeOfCare.organization", self._organizations))))
+        theirs = And((_asked("EpisodeOfCare", ENROLLED), Not(Equal("EpisodeOfCare.organization", self.organizations))))
         among, beside = (
             Has("EpisodeOfCare", "EpisodeOfCare.patient", And((theirs, one))) for one in (shared, Not(shared))
         )
@@ -125,8 +127,7 @@ class Sight:
         if type in UNGATED or closed is None:
             return of_members
         is_open = And((self.members, Not(closed)))
-        partners = sorted({partner for gate in self._gates for partner in gate.partners})
-        kept = [one for index in _parties(type) for one in _naming(index, partners)] if partners else []
+        kept = self._partners(type)
         nobodys = NOBODY if type in OF_BOTH else Not(Or(tuple(Present(index.name) for index in _parties(type))))
         return Or(
             (
@@ -134,6 +135,16 @@ class Sight:
                 And((of_members, Or((*kept, nobodys)))),
             )
         )
+
+    def partners(self, type: str) -> Filter | None:
+        """What a partner keeps of a shared member, and the actor does not; None where anybody writes what there is."""
+        kept = self._partners(type) if type in KEPT_APART else []
+        return And((Or(tuple(kept)), Not(Or(tuple(self._us(_parties(type))))))) if kept else None
+
+    def _partners(self, type: str) -> list[Filter]:
+        """What names an organization that there is an agreement in force with."""
+        partners = sorted({partner for gate in self._gates for partner in gate.partners})
+        return [one for index in _parties(type) for one in _naming(index, partners)] if partners else []
 
     def _own(self, type: str) -> Iterator[Filter]:
         """What names the actor or its organizations, by who keeps it where that is said."""
@@ -147,7 +158,7 @@ class Sight:
 
     def _us(self, indexes: Sequence[Named]) -> Iterator[Filter]:
         for index in indexes:
-            yield from _naming(index, self._organizations, self._persons)
+            yield from _naming(index, self.organizations, self._persons)
 
     def _members(self) -> Filter:
         """The Patients that are the actor's own."""
@@ -157,10 +168,10 @@ class Sight:
         teams = self._us([_index("CareTeam", "participant")])
         on_a_team = Has("CareTeam", "CareTeam.patient", And((_asked("CareTeam", _NO_MISTAKE), Or(tuple(teams)))))
         enrolled = Has("EpisodeOfCare", "EpisodeOfCare.patient", self._episodes())
-        return Or((*((enrolled,) if self._organizations else ()), *us, on_a_team))
+        return Or((*((enrolled,) if self.organizations else ()), *us, on_a_team))
 
     def _episodes(self) -> Filter:
-        return And((Equal("EpisodeOfCare.organization", self._organizations), _asked("EpisodeOfCare", ENROLLED)))
+        return And((Equal("EpisodeOfCare.organization", self.organizations), _asked("EpisodeOfCare", ENROLLED)))
 
     def _addressed(self) -> Iterator[Filter]:
         if not self._is_patient:
@@ -169,12 +180,12 @@ class Sight:
 
     def _closed(self) -> Filter | None:
         """The members that another organization has too, and may keep to itself what it keeps of them."""
-        if not self._organizations or not self._gates:
+        if not self.organizations or not self._gates:
             return None
         return Or(tuple(map(self._closed_by, self._gates)))
 
     def _closed_by(self, gate: Gate) -> Filter:
-        with_us = tuple(sorted({*self._organizations, *gate.partners}))
+        with_us = tuple(sorted({*self.organizations, *gate.partners}))
         ours = And((_of_types(gate.types), self._episodes()))
         theirs = (_of_types(gate.others), _asked("EpisodeOfCare", ENROLLED))
         other = And((*theirs, Not(Equal("EpisodeOfCare.organization", with_us))))

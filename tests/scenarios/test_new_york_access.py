@@ -618,3 +618,100 @@ async def test_write_beside_the_end_of_an_enrolment_counts_only_if_it_came_first
             assert (403, ["forbidden"]) == refusal(answer)
     late = await here.put("Observation/race-x", json=observation("race-x", MEMBER), headers=acting(PLAN))
     assert (403, ["forbidden"]) == refusal(late)
+
+
+@pytest.mark.requirement("NY-06")
+async def test_agreement_is_written_by_its_parties(here: httpx.AsyncClient) -> None:
+    ended = asa(end=day(30))
+    patch = [{"op": "replace", "path": "/status", "value": "terminated"}]
+    json_patch = {"Content-Type": "application/json-patch+json"}
+    for actor in (OTHER, OLA, MEMBER, "Organization/nobody"):
+        headers = acting(actor)
+        refused = [
+            await here.put("Contract/asa", json=ended, headers=headers),
+            await here.put("Contract/asa", json=asa(parties=(PLAN, OTHER)), headers=headers),
+            await here.patch("Contract/asa", json=patch, headers=headers | json_patch),
+            await here.delete("Contract/asa", headers=headers),
+            await here.post("", json=transaction(entry("DELETE", "Contract/asa")), headers=headers),
+            await here.post("Contract", json=asa(), headers=headers),
+        ]
+        assert [(403, ["forbidden"])] * 6 == [refusal(one) for one in refused]
+    assert "end" not in (await here.get("Contract/asa")).json()["applies"]
+    assert 201 == (await here.put("Contract/two", json=asa("two", (PLAN, OTHER)), headers=acting(OLA))).status_code
+    assert 200 == (await here.put("Contract/asa", json=ended, headers=acting(HAL))).status_code
+    assert 204 == (await here.delete("Contract/asa", headers=acting(PLAN))).status_code
+
+
+@pytest.mark.requirement("NY-14")
+async def test_enrollment_is_ended_by_who_manages_it(here: httpx.AsyncClient) -> None:
+    home = enrolled(MEMBER, "ny-health-home", HOME)
+    place = f"EpisodeOfCare/{home['id']}"
+    ended = home | {"status": "finished", "period": {"start": "2025-01-01", "end": day(0)}}
+    taken = home | {"managingOrganization": {"reference": PLAN}}
+    for one in (ended, taken):
+        assert (403, ["forbidden"]) == refusal(await here.put(place, json=one, headers=acting(PLAN)))
+    assert (403, ["forbidden"]) == refusal(await here.delete(place, headers=acting(PAT)))
+    assert (403, ["forbidden"]) == refusal(await here.put(place, json=taken, headers=acting(HOME)))
+    assert "active" == (await here.get(place)).json()["status"]
+    named = home | {"careManager": {"reference": "Practitioner/hal"}}
+    assert 200 == (await here.put(place, json=named, headers=acting(PLAN))).status_code
+    assert 200 == (await here.put(place, json=ended, headers=acting(HAL))).status_code
+    assert 204 == (await here.delete(place)).status_code
+
+
+@pytest.mark.requirement("NY-14")
+async def test_organization_is_closed_by_itself_or_who_it_is_part_of(here: httpx.AsyncClient) -> None:
+    home = (await here.get(HOME)).json()
+    closed = home | {"active": False}
+    for actor in (PLAN, PAT, MEMBER):
+        assert (403, ["forbidden"]) == refusal(await here.put(HOME, json=closed, headers=acting(actor)))
+        assert (403, ["forbidden"]) == refusal(await here.delete(HOME, headers=acting(actor)))
+        moved = home | {"partOf": {"reference": PLAN}}
+        assert (403, ["forbidden"]) == refusal(await here.put(HOME, json=moved, headers=acting(actor)))
+    called = home | {"telecom": [{"system": "phone", "value": "1-212-555-0199"}]}
+    assert 200 == (await here.put(HOME, json=called, headers=acting(PLAN))).status_code
+    site = {"resourceType": "Organization", "id": "site", "name": "A site", "partOf": {"reference": HOME}}
+    assert 201 == (await here.put("Organization/site", json=site, headers=acting(OTHER))).status_code
+    assert 200 == (await here.put("Organization/site", json=site | {"active": False}, headers=acting(HAL))).status_code
+    assert 200 == (await here.put(HOME, json=closed, headers=acting(HOME))).status_code
+
+
+@pytest.mark.parametrize("name", ["ny-mltcp", "ny-map"])
+async def test_program_is_written_by_the_local_system(here: httpx.AsyncClient, name: str) -> None:
+    place = f"PlanDefinition/{name}"
+    program = (await here.get(place)).json()
+    copy = program | {"id": "mine", "url": f"{program['url']}-mine"}
+    for actor in (PLAN, HAL, MEMBER):
+        headers = acting(actor)
+        for one in (program | {"status": "retired"}, program | {"title": "Mine"}):
+            assert (403, ["forbidden"]) == refusal(await here.put(place, json=one, headers=headers))
+        assert (403, ["forbidden"]) == refusal(await here.delete(place, headers=headers))
+        assert (403, ["forbidden"]) == refusal(await here.put("PlanDefinition/mine", json=copy, headers=headers))
+    draft = copy | {"status": "draft"}
+    assert 201 == (await here.put("PlanDefinition/mine", json=draft, headers=acting(PLAN))).status_code
+    assert (403, ["forbidden"]) == refusal(await here.put("PlanDefinition/mine", json=copy, headers=acting(PLAN)))
+    assert 200 == (await here.put(place, json=program | {"status": "retired"})).status_code
+
+
+@pytest.mark.requirement("NY-19")
+async def test_what_a_partner_keeps_alone_is_written_by_it(here: httpx.AsyncClient) -> None:
+    visit = {
+        "resourceType": "Encounter",
+        "id": "visit",
+        "status": "finished",
+        "class": {"code": "HH"},
+        "subject": {"reference": MEMBER},
+        "serviceProvider": {"reference": HOME},
+    }
+    theirs = [visit, plan("draft", MEMBER, HAL, status="draft"), care_team("team", MEMBER, HOME)]
+    both = {**plan("both", MEMBER, HAL, contributor=[{"reference": PAT}]), "status": "draft"}
+    await kept(here, *theirs, both, observation("nobodys", MEMBER))
+    for one in theirs:
+        place = f"{one['resourceType']}/{one['id']}"
+        assert 200 == (await here.get(place, headers=acting(PLAN))).status_code
+        mistaken = one | {"status": "entered-in-error"}
+        assert (403, ["forbidden"]) == refusal(await here.put(place, json=mistaken, headers=acting(PLAN)))
+        assert (403, ["forbidden"]) == refusal(await here.delete(place, headers=acting(PAT)))
+        assert 204 == (await here.delete(place, headers=acting(HAL))).status_code
+    for shared in ("CarePlan/both", "Observation/nobodys"):
+        assert 204 == (await here.delete(shared, headers=acting(PLAN))).status_code

@@ -1,0 +1,83 @@
+"""Owner: what is written by those alone whose it is, whoever else sees it.
+
+An enrollment is its managing organization's, an organization its own, an agreement its parties', and a program of the
+server the local system's. https://hl7.org/fhir/R4/security.html#access
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from server.coordination.facts import is_program
+from server.fhir.reference import local
+from server.ledger import Change, Resource
+from server.outcome import Problem
+
+# What an owner alone writes of a type; all that there is of one that has no row
+ELEMENTS: Mapping[str, tuple[str, ...]] = {
+    "EpisodeOfCare": ("status", "period", "managingOrganization", "patient", "type"),
+    "Organization": ("active", "identifier", "name", "alias", "type", "partOf"),
+}
+PARTIES = 2  # organizations, from which on a Contract is an agreement between them
+
+
+class Owned(NamedTuple):
+    """Whose a resource is: any of these organizations may write it; nobody's without them."""
+
+    owners: frozenset[str]
+    element: str  # that says so
+
+
+def check_owned(actor: str, organizations: Collection[str], before: Resource | None, change: Change) -> None:
+    """Problem forbidden (403) for a change of what is another's, before it or after it."""
+    after = change.resource
+    if change.type == "PlanDefinition":
+        _check_program(actor, before, after)
+    if not _touches(change.type, before, after):
+        return
+    for said in (before, after):
+        found = _owned(said) if said and not (said is after and change.type == "Organization") else None
+        if found and found.owners and found.owners.isdisjoint(organizations):
+            raise Problem.of(
+                "forbidden",
+                f"{change.reference} is written by who acts for {' or '.join(sorted(found.owners))} alone, and "
+                f"{actor} does not",
+                found.element,
+            )
+
+
+def _check_program(actor: str, before: Resource | None, after: Resource | None) -> None:
+    if any(said and said.get("status") == "active" and is_program(said) for said in (before, after)):
+        raise Problem.of(
+            "forbidden",
+            f"A program's rules hold for all organizations: the local system writes one that is active, {actor} may "
+            "write a draft",
+            "PlanDefinition.status",
+        )
+
+
+def _touches(type: str, before: Resource | None, after: Resource | None) -> bool:
+    """Whether a change is of what an owner alone writes."""
+    elements = ELEMENTS.get(type)
+    if elements is None or before is None or after is None:
+        return True
+    return any(before.get(element) != after.get(element) for element in elements)
+
+
+def _owned(resource: Resource) -> Owned | None:
+    type = resource["resourceType"]
+    if type == "Contract":
+        parties = _organizations(*resource.get("subject", ()))
+        return Owned(parties, "Contract.subject") if len(parties) >= PARTIES else None
+    if type == "EpisodeOfCare":
+        return Owned(_organizations(resource.get("managingOrganization", {})), "EpisodeOfCare.managingOrganization")
+    if type == "Organization":
+        above = _organizations(resource.get("partOf", {}))
+        return Owned(above | {f"Organization/{resource['id']}"}, "Organization.partOf")
+    return None
+
+
+def _organizations(*links: Resource) -> frozenset[str]:
+    found = (local(link.get("reference", "")) for link in links)
+    return frozenset(f"{one.type}/{one.id}" for one in found if one and one.type == "Organization")

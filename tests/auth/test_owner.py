@@ -1,0 +1,71 @@
+"""Whose a resource is, and who therefore writes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from server.auth.owner import check_owned
+from server.ledger import Change
+from server.outcome import Problem
+
+Json = dict[str, Any]
+HOME, PLAN = "Organization/home", "Organization/plan"
+
+
+def episode(at: str | None, **more: Any) -> Json:
+    managed = {"managingOrganization": {"reference": at}} if at else {}
+    return {"resourceType": "EpisodeOfCare", "id": "1", "status": "active", **managed, **more}
+
+
+def contract(*parties: str) -> Json:
+    return {"resourceType": "Contract", "id": "1", "subject": [{"reference": party} for party in parties]}
+
+
+def organization(above: str | None = None, **more: Any) -> Json:
+    return {"resourceType": "Organization", "id": "home", **({"partOf": {"reference": above}} if above else {}), **more}
+
+
+def change(before: Json | None, after: Json | None) -> Change:
+    stated: Json = after or before or {}
+    return Change("PUT" if after else "DELETE", stated["resourceType"], stated["id"], after)
+
+
+FREE = [
+    (None, episode(PLAN)),
+    (None, episode(None)),
+    (episode(None), None),
+    (episode(PLAN), episode(PLAN, status="finished")),
+    (episode(HOME), episode(HOME, careManager={"reference": "Practitioner/1"})),
+    (contract(PLAN, HOME), None),
+    (contract(HOME), contract()),
+    (None, organization()),
+    (organization(PLAN), None),
+    (organization(), organization(telecom=[{"value": "1"}])),
+]
+REFUSED = [
+    (None, episode(HOME)),
+    (episode(HOME), None),
+    (episode(HOME), episode(PLAN)),
+    (episode(PLAN), episode(HOME)),
+    (episode(HOME), episode(HOME, status="finished")),
+    (contract(HOME, "Organization/other"), None),
+    (contract(HOME, "Organization/other"), contract(HOME, PLAN)),
+    (None, contract(HOME, "Organization/other")),
+    (organization(), None),
+    (organization(), organization(PLAN)),
+    (organization(), organization(active=False)),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), FREE)
+def test_owner_writes_and_anybody_what_is_nobodys(before: Json | None, after: Json | None) -> None:
+    check_owned(PLAN, (PLAN,), before, change(before, after))
+
+
+@pytest.mark.parametrize(("before", "after"), REFUSED)
+def test_what_is_anothers_is_forbidden(before: Json | None, after: Json | None) -> None:
+    with pytest.raises(Problem) as caught:
+        check_owned(PLAN, (PLAN,), before, change(before, after))
+    assert 403 == caught.value.status
