@@ -30,6 +30,7 @@ class _Missing:
 
 MISSING = _Missing()
 _PLACE = re.compile(r"\{(\w+)\}")
+_RESERVED = re.compile(r"([\\|,$])")
 
 
 def columns(node: Any) -> set[str]:
@@ -92,8 +93,7 @@ def text(node: str, values: Values) -> Any:
 
 def criteria(node: str, values: Values) -> str:
     """A search with a column's value, escaped as search and URLs ask for it."""
-    escaped = {name: quote(re.sub(r"([\\|,$])", r"\\\1", value), safe="") for name, value in values.items()}
-    return _PLACE.sub(lambda place: escaped.get(place[1], ""), node)
+    return _PLACE.sub(lambda place: quote(_RESERVED.sub(r"\\\1", values.get(place[1], "")), safe=""), node)
 
 
 def _full(found: list[Any]) -> Any:
