@@ -261,6 +261,7 @@ async def _local(view: View, references: Iterable[str], base_url: str) -> dict[s
 
 
 async def _is_agreed(view: View, asked: Check) -> bool:
-    """True where there is one active plan, which is of both."""
-    plans = await shared_plan.plans(view, asked.member, asked.pair)
-    return [set(asked.pair.organizations)] == list(plans.values())
+    """True where there is one active plan for the time that is asked about, which is of both."""
+    plans = await shared_plan.standing(view, asked.member, asked.pair, asked.terms.zone)
+    then = [one.of for one in plans.values() if period.holds([one.when], asked.at)]
+    return then == [frozenset(asked.pair.organizations)]

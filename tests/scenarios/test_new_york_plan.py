@@ -368,6 +368,25 @@ async def test_shared_plan_is_the_one_plan_and_has_the_form_of_the_lead(here: ht
     assert "Manager hal (1-212-555-0100) leads since" in composition["section"][0]["text"]["div"]
 
 
+@pytest.mark.requirement("NY-11")
+async def test_one_plan_is_that_of_the_day_that_is_asked_about(client: httpx.AsyncClient) -> None:
+    """Before 2023 each had its own; on a day for which no plan is, nothing is agreed on; nor where one is over."""
+    await new_york(client)
+    since = {"start": "2022-01-01"}
+    await kept(client, asa(start="2022-01-01"), enrolled(MEMBER, "ny-map", PLAN, start="2022-01-01"))
+    await kept(client, enrolled(MEMBER, "ny-health-home", HOME, start="2022-01-01"))
+    await kept(client, planned("p", PLAN, "chha", period=since | {"end": "2022-06-30"}))
+    await kept(client, planned("h", HOME, "pers", period=since | {"end": "2022-06-30"}))
+    await kept(client, shared("former", period={"start": day(-60), "end": day(-31)}))
+    await kept(client, shared("one", period={"start": day(-10)}))
+    told = []
+    for at in ("2022-06-01", "2022-12-01", day(-40), day(-20), day(0)):
+        composition, plan = (entry["resource"] for entry in (await read(client, asOf=at))["entry"][:2])
+        told.append((composition["status"], plan["status"], len(plan.get("activity", ()))))
+    nothing, agreed = ("preliminary", "draft", 0), ("final", "active", 1)
+    assert [("preliminary", "draft", 2), nothing, agreed, nothing, agreed] == told
+
+
 @pytest.mark.requirement("NY-06")
 async def test_plan_is_shared_under_an_agreement_and_with_those_two(here: httpx.AsyncClient) -> None:
     await kept(here, shared("one"))

@@ -140,7 +140,7 @@ def _composition(plan: Plan, whole: Resource) -> Resource:
         f"{TITLE} of {called}",
         f"As of {period.text(plan.at, plan.zone)}; position {plan.position} of the ledger.",
         f"Of {' and '.join(map(_name(plan), plan.asked.pair.organizations))}.",
-        "Agreed on as one plan." if plan.is_agreed else "Put together of what each of both has; not agreed on yet.",
+        "Agreed on as one plan." if plan.is_agreed else "Put together of what each of both has; not agreed on as one.",
     ]
     return {
         "resourceType": "Composition",
