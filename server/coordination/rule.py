@@ -74,8 +74,8 @@ def _concerns(change: Change) -> bool:
         return change.resource is None or any(kind == "closure" for kind, _, _ in change.facts or ())
     if change.type in {"QuestionnaireResponse", *KEPT}:
         return change.method != "POST"
-    if change.type == "Contract" or (change.type == "Task" and change.method == "POST"):
-        return bool(change.facts) or change.resource is None
+    if change.type in {"Contract", "Task"} and change.method == "POST":
+        return bool(change.facts)
     return change.type in WATCHED - enrolment.TOLD
 
 

@@ -86,6 +86,21 @@ async def test_agreement_is_in_force_when_the_proposal_is_accepted(here: httpx.A
     assert "Contract/asa-new" == (await lead(here))["agreement"]
 
 
+@pytest.mark.requirement("NY-06")
+async def test_lead_of_a_day_that_is_past_is_named_under_an_agreement_of_today_too(here: httpx.AsyncClient) -> None:
+    task = await proposed(here, effective=("valueDate", day(-30)))
+    await kept(here, asa(end=day(-1)))
+    assert (422, ["business-rule"]) == refusal(await respond(here, task))
+    assert {} == await lead(here)
+    assert 200 == (await respond(here, task, "withdraw", actor=PLAN)).status_code
+    response = await propose(here, effective=("valueDate", day(-30)))
+    assert ((422, ["business-rule"]), {"NY-06"}) == (refusal(response), rules(response))
+    await kept(here, asa("asa-2", start=day(-5)))
+    task = await proposed(here, effective=("valueDate", day(-30)))
+    assert 200 == (await respond(here, task)).status_code
+    assert "Contract/asa" == (await lead(here))["agreement"]
+
+
 @pytest.mark.requirement("NY-03", "NY-04", "NY-06")
 async def test_enrolling_in_the_health_home_waits_for_no_agreement(here: httpx.AsyncClient) -> None:
     await kept(here, asa(status="cancelled"))
@@ -202,6 +217,24 @@ async def test_agreement_that_a_lead_rests_on_is_ended_and_not_deleted(here: htt
     assert (422, ["business-rule"]) == refusal(await here.delete("Contract/asa"))
     assert 200 == (await put(here, asa(end=day(30)))).status_code
     assert HAL == (await lead(here, day(60)))["lead"]
+
+
+@pytest.mark.requirement("NY-06")
+async def test_agreement_was_in_force_as_a_lead_began_who_rests_on_it(here: httpx.AsyncClient) -> None:
+    await named(here, effective=("valueDate", day(-100)))
+    for undone in (
+        asa(start=day(-10)),
+        asa(end=day(-101)),
+        asa(start=day(-10), status="terminated"),
+        asa(parties=(PLAN, OTHER)),
+        {name: value for name, value in asa().items() if name != "type"},
+    ):
+        response = await put(here, undone)
+        assert ((422, ["business-rule"]), {"NY-06"}) == (refusal(response), rules(response))
+        assert ["Contract.applies"] == places(response)
+    for changed in (asa(end=day(0)), asa(end=day(30)), asa(title="The same"), asa(status="terminated")):
+        assert 200 == (await put(here, changed)).status_code
+    assert "Contract/asa" == (await lead(here))["agreement"]
 
 
 @pytest.mark.requirement("NY-07")

@@ -97,7 +97,7 @@ async def _of(view: View, program: Program, organizations: Sequence[str], at: in
 async def sound(
     context: Context, before: View, changes: Sequence[Change], after: View, programs: Programs
 ) -> list[Issue]:
-    """Refuse an executed agreement that is not as the program demands, and the deletion of one that a lead rests on."""
+    """Refuse an executed agreement that is not as the program demands, and the undoing of one that a lead rests on."""
     if context.override is AS_RECORDED:
         return []
     rules = _rules(context, programs)
@@ -106,7 +106,9 @@ async def sound(
         own = change.reference
         if change.resource is None:
             issues += await _rested_on(before, change, rules)
-        elif change.resource.get("status") == EXECUTED:
+            continue
+        issues += await _undone(before, change, rules, micros(context.now))
+        if change.resource.get("status") == EXECUTED:
             rows = [Fact(*row, own) for row in change.facts or () if row[:2] == ("agreement", own)]
             issues += await _executed(context, change.resource, rows, after, rules, own)
     return issues
@@ -143,6 +145,38 @@ async def _rested_on(before: View, change: Change, rules: Sequence[tuple[Program
         "status)."
     )
     return [refusal(*rules[0], why, Place(change.reference, "Contract"))]
+
+
+async def _undone(before: View, change: Change, rules: Sequence[tuple[Program, Rule]], now: int) -> list[Issue]:
+    """An agreement that would not have been in force when a lead began who rests on it."""
+    own = change.reference
+    resting = map(Designation.of, (await before.facts("designation", [own]))[own])
+    was = next(map(Agreement.of, (await before.facts("agreement", [own]))[own]), None)
+    is_now = next((Agreement.of(Fact(*row, own)) for row in change.facts or () if row[:2] == ("agreement", own)), None)
+    known = {program.url: (program, rule) for program, rule in rules}
+    for one in resting:
+        if one.status != "completed" or one.program not in known or was is None:
+            continue
+        program, rule = known[one.program]
+        at = period.starts(one.since, program.zone)
+        if (
+            at <= now
+            and _covers(was, one, at, program, rule)
+            and not (is_now and _covers(is_now, one, at, program, rule))
+        ):
+            why = (
+                f"{own} is what {one.task} rests on, by which {one.lead} leads from {one.since} on: it was in force "
+                "then, between these two. It may end today or later (applies.end, or another status)."
+            )
+            return [refusal(program, rule, why, Place(own, "Contract.applies"))]
+    return []
+
+
+def _covers(one: Agreement, found: Designation, at: int, program: Program, rule: Rule) -> bool:
+    """True of an agreement of the two who named a lead, whose time holds an instant."""
+    parties = {found.proposer, found.answerer}
+    is_theirs = rule.parameters["type"] in one.types and set(one.organizations) == parties
+    return is_theirs and period.holds([period.between(one.start, one.end, program.zone)], at)
 
 
 async def _executed(

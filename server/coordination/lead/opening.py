@@ -1,11 +1,11 @@
 """Opening: one organization proposes a member's lead to the other; and what has to hold for that, then and at the end.
 
-The gate (NY-06) is the agreement in force at the instant from which on the lead is to lead.
+The gate (NY-06) is the agreement in force at the instant from which on the lead is to lead, and now, if later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from server.coordination import period
@@ -114,16 +114,24 @@ async def judged(context: Context, after: View, programs: Programs, found: Desig
         issues.append(refusal(meant.program, meant.rule, why, Place(found.task, "Task.for")))
     _check_order(member, meant, found, start, now)
     contract = await agreement.in_force(after, meant.program, pair.organizations, start)
-    if contract is None and period.holds([meant.agreement.period], start):
-        why = (
-            f"{' and '.join(pair.organizations)} have no agreement in force on {period.day(start, meant.zone)}: a "
-            "Contract, executed, of both, on the program's template, whose time (applies) holds that day."
-            f"{await agreement.lacking(after, meant.program, pair.organizations, start)}"
-        )
-        issues.append(refusal(meant.program, meant.agreement, why, Place(found.task, given("effective"))))
+    issues += await _unagreed(after, meant, pair, found, sorted({start, max(start, now)}))
     if issues or role is None:
         raise Problem.with_issues("business_rule", issues)
     return Proposal(found, meant, member, pair, start, role, contract)
+
+
+async def _unagreed(after: View, meant: Terms, pair: Pair, found: Designation, instants: Sequence[int]) -> list[Issue]:
+    """Refused where the two have no agreement in force as the lead begins, or as they name one for a time before."""
+    for at in instants:
+        asks = period.holds([meant.agreement.period], at)
+        if asks and await agreement.in_force(after, meant.program, pair.organizations, at) is None:
+            why = (
+                f"{' and '.join(pair.organizations)} have no agreement in force on {period.day(at, meant.zone)}: a "
+                "Contract, executed, of both, on the program's template, whose time (applies) holds that day."
+                f"{await agreement.lacking(after, meant.program, pair.organizations, at)}"
+            )
+            return [refusal(meant.program, meant.agreement, why, Place(found.task, given("effective")))]
+    return []
 
 
 def _terms(programs: Programs, member: Member, found: Designation, now: int) -> Terms:
