@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -102,8 +102,20 @@ class Table:
             yield from _check(check, values)
 
     def bundle(self, values: Values, line: int, stored: Stored | None = None) -> list[Resource]:
-        """The entries that a row becomes: of what is stored, each changes no more than the row tells of."""
-        return [self._entry_of(entry, values, line, stored) for entry in self.entries]
+        """The entries that a row becomes: of what is stored, each changes no more than the row tells of.
+
+        None where all of it is stored already.
+        """
+        made = [self._entry_of(entry, values, line, stored) for entry in self.entries]
+        return [] if stored and self._stands(made, values, stored) else made
+
+    def _stands(self, made: Sequence[Resource], values: Values, stored: Stored) -> bool:
+        """Whether each resource that the row changes is there as the row has it, and so are those that it refers to."""
+        changes = [
+            (entry, one) for entry, one in zip(self.entries, made, strict=True) if "ifNoneExist" not in one["request"]
+        ]
+        urls = [template.criteria(entry["request"]["url"], values) for entry, _ in changes]
+        return all(stored.found.get(url) == [one["resource"]] for url, (_, one) in zip(urls, changes, strict=True))
 
     def _entry_of(self, entry: Mapping[str, Any], values: Values, line: int, stored: Stored | None) -> Resource:
         def link(name: str) -> str:

@@ -91,6 +91,8 @@ class Application:
         while True:
             there = await stored(self.repository, self.caller, self.table, rows)
             bundle = await asyncio.to_thread(transaction, self.table, rows, there)
+            if not bundle["entry"]:
+                return {}
             try:
                 return await self.perform(bundle, None)
             except Problem as problem:
