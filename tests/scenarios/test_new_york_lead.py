@@ -414,6 +414,12 @@ async def test_another_program_of_another_plan_is_another_pair(here: httpx.Async
     assert {} == await lead(here)
 
 
+@pytest.mark.requirement("NY-20")
+async def test_nobody_is_named_for_who_has_left_since(here: httpx.AsyncClient) -> None:
+    await kept(here, enrolled(MEMBER, "ny-health-home", HOME, end=day(-5), status="finished"))
+    assert (422, ["business-rule"]) == refusal(await propose(here, effective=("valueDate", day(-30))))
+
+
 @pytest.mark.requirement("ADJ-05")
 async def test_new_number_ends_nothing(here: httpx.AsyncClient) -> None:
     """Segment end code 5: the next segment is of another record, which replaces the former."""

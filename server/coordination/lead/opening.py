@@ -112,6 +112,12 @@ async def judged(context: Context, after: View, programs: Programs, found: Desig
     if over := await agency.closed(after, pair.organizations):
         why = f"{' and '.join(over)} is closed (Organization.active is false)."
         issues.append(refusal(meant.program, meant.rule, why, Place(found.task, "Task.for")))
+    both = terms.pairs(member, meant, terms.alike(meant, programs, now))
+    if start < now and not any(
+        one.organizations == pair.organizations and period.holds(one.times, now) for one in both
+    ):
+        why = f"{member.patient} is with {' and '.join(pair.organizations)} no more: nobody is named for a time before."
+        issues.append(refusal(meant.program, meant.rule, why, Place(found.task, given("effective"))))
     _check_order(member, meant, found, start, now)
     contract = await agreement.in_force(after, meant.program, pair.organizations, start)
     issues += await _unagreed(after, meant, pair, found, sorted({start, max(start, now)}))
