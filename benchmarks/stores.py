@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -34,16 +35,18 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=50)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 16])
+    parser.add_argument("--workers", type=int, default=cores())
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
     asked = parser.parse_args()
     if not shutil.which("wrk"):
         sys.exit("wrk drives the workload and is not on the PATH: on Debian and Ubuntu, apt-get install wrk")
     with ExitStack() as kept:
-        servers = {name: kept.enter_context(served) for name, served in stores(asked.mongodb).items()}
+        servers = {name: kept.enter_context(served) for name, served in stores(asked.mongodb, asked.workers).items()}
         keys = {name: Path(kept.enter_context(TemporaryDirectory())) / "keys" for name in servers}
         with httpx.Client(headers={"Content-Type": "application/fhir+json"}, timeout=120) as client:
             for name, base in servers.items():
                 seed(client, base, asked.members, keys[name])
+                settle(client, base)
         print(f"{machine()}; {asked.members} members; requests a second, and each store's as a share of the first\n")
         print(f"| interaction | clients | {' | '.join(servers)} |\n| --- | --- |{' --- |' * len(servers)}")
         for mode in asked.modes:
@@ -61,26 +64,33 @@ def told(found: dict[str, Any], first: dict[str, Any]) -> str:
     return f"{found['rate']:,.0f}{share}" + (f", {failed} failed" if failed else "")
 
 
-def stores(mongodb: str | None) -> dict[str, AbstractContextManager[str]]:
+def settle(client: httpx.Client, base: str) -> None:
+    """Wait for what is made after a commit, so that it takes nothing from what is measured."""
+    while client.get(f"{base}/Goal", params={"_content": "settled"}).status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        time.sleep(1)
+
+
+def stores(mongodb: str | None, workers: int) -> dict[str, AbstractContextManager[str]]:
     """By what each is called, the service base of a server on it."""
-    return {"SQLite": in_a_file(), **({"MongoDB": on_mongodb(mongodb)} if mongodb else {"FerretDB": on_ferretdb()})}
+    other = {"MongoDB": on_mongodb(mongodb, workers)} if mongodb else {"FerretDB": on_ferretdb(workers)}
+    return {"SQLite": in_a_file(workers), **other}
 
 
 @contextmanager
-def in_a_file() -> Iterator[str]:
-    with TemporaryDirectory() as folder, serving(store=f"sqlite:///{folder}/bench.db", workers=cores()) as base:
+def in_a_file(workers: int) -> Iterator[str]:
+    with TemporaryDirectory() as folder, serving(store=f"sqlite:///{folder}/bench.db", workers=workers) as base:
         yield base
 
 
 @contextmanager
-def on_mongodb(uri: str) -> Iterator[str]:
-    with database_of(uri) as store, serving(store=store, workers=cores()) as base:
+def on_mongodb(uri: str, workers: int) -> Iterator[str]:
+    with database_of(uri) as store, serving(store=store, workers=workers) as base:
         yield base
 
 
 @contextmanager
-def on_ferretdb() -> Iterator[str]:
-    with TemporaryDirectory() as folder, running(folder) as (uri, _), on_mongodb(uri) as base:
+def on_ferretdb(workers: int) -> Iterator[str]:
+    with TemporaryDirectory() as folder, running(folder) as (uri, _), on_mongodb(uri, workers) as base:
         yield base
 
 
