@@ -6,8 +6,9 @@ Every write comes here, whatever door it came through; one that concerns no rule
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from server.coordination import modifier, write
+from server.coordination import modifier, proposal, write
 from server.coordination.agreement import agreement, expiry
 from server.coordination.agreement.document import KEPT
 from server.coordination.assignment import episode, staff, team
@@ -16,11 +17,11 @@ from server.coordination.communication import notification
 from server.coordination.enrolment import judgement as enrolment
 from server.coordination.enrolment import segment
 from server.coordination.handoff import hold, judgement
-from server.coordination.lead import judgement as designation
 from server.coordination.lead import kept as lead
 from server.coordination.lead import person
-from server.coordination.plan import acceptance
+from server.coordination.lead.designation import LEAD
 from server.coordination.plan import shared as shared_plan
+from server.coordination.plan.acceptance import PLAN
 from server.coordination.program import amendment
 from server.coordination.program.programs import Programs, active
 from server.coordination.responsibility import attribution, consequence
@@ -31,6 +32,7 @@ ASSIGNING = frozenset({"CareTeam", "EpisodeOfCare", "Patient", "Practitioner", "
 DOCUMENTS = frozenset({"CarePlan", "Contract", "PlanDefinition", "QuestionnaireResponse", "Task"})
 WATCHED = ASSIGNING | DOCUMENTS | enrolment.TOLD | {"Organization"} | {*KEPT}
 
+PROPOSED: tuple[proposal.Kind[Any, Any], ...] = (PLAN, LEAD)  # what two organizations agree on
 DESIGNED = "designation"  # the kind of fact that is kept under a form, too
 
 # What a commit must be for its assignments to be counted, what counting them then refuses, and what stays as it was.
@@ -116,10 +118,9 @@ async def _judged(context: Context, before: View, changes: Sequence[Change], aft
     tasks = [change for change in changes if change.type == "Task"]
     opened: list[Change] = []
     if tasks:
-        plans, tasks = await acceptance.told_apart(before, tasks)
-        further = [*further, *await acceptance.judged(context, before, plans, after, programs)]
-        proposals, tasks = await designation.told_apart(before, tasks)
-        further = [*further, *await designation.judged(context, before, proposals, after, programs)]
+        for kind in PROPOSED:
+            proposals, tasks = await proposal.told_apart(kind, before, tasks)
+            further = [*further, *await proposal.judged(kind, context, before, proposals, after, programs)]
         transfers = await judgement.judged(context, before, tasks, after, programs)
         further, opened = [*further, *transfers.further], transfers.opened
     assigning = [change for change in changes if change.type in ASSIGNING] + opened

@@ -9,14 +9,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from server.coordination import period, stored
+from server.coordination.actor import organizations
 from server.coordination.agreement import agreement
 from server.coordination.facts import literal
-from server.coordination.lead.opening import conflict, organizations
 from server.coordination.lead.who import Lead, lead
 from server.coordination.plan import shared as shared_plan
 from server.coordination.plan.acceptance import proposed
 from server.coordination.plan.comprehensive import LISTS, Plan, document, one_plan
 from server.coordination.plan.conflict import conflicts, detail_of
+from server.coordination.proposal import conflict
 from server.coordination.responsibility.check import Check, When, check
 from server.coordination.responsibility.detected_issue import issue
 from server.coordination.responsibility.finding import findings, services

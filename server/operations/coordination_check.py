@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from server.coordination import period
+from server.coordination.actor import organizations
 from server.coordination.facts import BASE, ISSUE
-from server.coordination.lead.opening import organizations
 from server.coordination.responsibility.check import When
 from server.coordination.responsibility.detected_issue import Judged, as_kept, due, issues_of, judged
 from server.coordination.write import Place, refusal

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 
 from server.coordination.facts import Acceptance, Designation
 from server.coordination.lead.request import RESPONSES, Wanted, answered, open_proposal, proposed
-from server.coordination.plan import acceptance
+from server.coordination.plan.acceptance import PLAN
+from server.coordination.plan.acceptance import proposed as proposed_plan
+from server.coordination.proposal import waiting
 from server.coordination.stored import read
 from server.ledger import Change, Plan, View
 from server.operations.call import Answer, Call
@@ -31,7 +33,7 @@ async def respond(call: Call) -> Answer:
 
     async def decide(view: View) -> Plan:
         await call.here(view)
-        if of_plan := await acceptance.open_proposal(view, call.reference):
+        if of_plan := await waiting(PLAN, view, call.reference):
             answer = answered(await read(view, call.reference) or {}, response, call.inputs.one("reason"))
             return Plan([_other_plan(call, of_plan, plan, id), answer, *plans] if counters else [answer])
         task, found = await open_proposal(view, call.reference)
@@ -64,7 +66,7 @@ def _check_has(call: Call, own: Sequence[str], others: Sequence[str]) -> None:
 
 def _other_plan(call: Call, found: Acceptance, plan: str, id: str) -> Change:
     _check_has(call, ("plan",), ("lead", "form"))
-    return acceptance.proposed(found.patient, plan, id, found.program, found.answerer, found.task)
+    return proposed_plan(found.patient, plan, id, found.program, found.answerer, found.task)
 
 
 def _counter(call: Call, found: Designation, form: str) -> Wanted:

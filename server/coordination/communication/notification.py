@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from server.coordination import period
+from server.coordination.actor import organizations
 from server.coordination.agreement import agreement
 from server.coordination.assignment import assignment, directory
 from server.coordination.assignment.assignment import Member
 from server.coordination.communication import demographics, template
 from server.coordination.communication.letter import CATEGORY, MODE, post
 from server.coordination.facts import literal
-from server.coordination.lead.opening import organizations
 from server.coordination.lead.terms import Pair, Terms, every, pair_at
 from server.coordination.program.program import Rule
 from server.coordination.program.programs import active

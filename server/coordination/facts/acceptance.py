@@ -39,6 +39,10 @@ class Acceptance(NamedTuple):
         """What was proposed, to whom."""
         return (*self[1:6], self.content)
 
+    def is_kept(self, later: Acceptance) -> bool:
+        """True where a later version of the Task proposes the same."""
+        return self.terms == later.terms
+
     @classmethod
     def of(cls, fact: Fact) -> Acceptance:
         return cls(fact.source, *fact.data)

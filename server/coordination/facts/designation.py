@@ -46,6 +46,11 @@ class Designation(NamedTuple):
         """What was proposed, to whom."""
         return self[1:5] + self[6:9] + (self.effective, self.needs)
 
+    def is_kept(self, later: Designation) -> bool:
+        """True where a later version of the Task proposes the same; once it is answered, with what came of it."""
+        same = (self.agreement, self.since) == (later.agreement, later.since)
+        return self.terms == later.terms and (self.is_open or same)
+
     @classmethod
     def of(cls, fact: Fact) -> Designation:
         return cls(fact.source, *fact.data)

@@ -13,8 +13,9 @@ from server.coordination.assignment import directory
 from server.coordination.communication import demographics, letter, notice, template
 from server.coordination.facts import DESIGNATION_TERM, PROGRAM_EXTENSION, Designation, Team
 from server.coordination.handoff.transfer import concept, put
-from server.coordination.lead.opening import STATE, Proposal, term
+from server.coordination.lead.opening import Proposal, term
 from server.coordination.lead.terms import Terms, leading, leads
+from server.coordination.proposal import STATE
 from server.coordination.stored import read
 from server.fhir.body import Body
 from server.ledger import Change, Context, Resource, View, micros

@@ -1,4 +1,4 @@
-"""Opening: one organization proposes a member's lead to the other; and what has to hold for that, then and at the end.
+"""Opening: what has to hold where one organization proposes a member's lead to the other, then and at the end.
 
 The gate (NY-06) is the agreement in force at the instant from which on the lead is to lead, and now, if later.
 """
@@ -13,16 +13,15 @@ from server.coordination.agreement import agreement
 from server.coordination.assignment import assignment
 from server.coordination.assignment.assignment import Member
 from server.coordination.facts import DESIGNATION_TERM, Designation, Role
-from server.coordination.handoff.transfer import concept, put
+from server.coordination.handoff.transfer import concept
 from server.coordination.lead import agency, form, terms
 from server.coordination.lead.terms import Pair, Terms
 from server.coordination.program.programs import Programs
+from server.coordination.proposal import conflict, refused, terms_of, unprocessable
 from server.coordination.stored import read
 from server.coordination.write import Place, refusal
-from server.ledger import Change, Context, Resource, View, micros
+from server.ledger import Context, Resource, View, micros
 from server.outcome import Issue, Problem
-
-STATE = DESIGNATION_TERM + "-state"
 
 
 class Proposal(NamedTuple):
@@ -36,47 +35,10 @@ class Proposal(NamedTuple):
     lead: Role
     agreement: str | None  # None where the program asks for none on that day
 
-    def refused(self, why: str, path: str) -> Problem:
-        return refused(self.terms, why, self.found.task, path)
-
-
-def refused(found: Terms, why: str, task: str, path: str) -> Problem:
-    """Refused by the program's rule about leads."""
-    return Problem.with_issues("business_rule", [refusal(found.program, found.rule, why, Place(task, path))])
-
-
-def conflict(why: str, task: str, path: str = "Task.status") -> Problem:
-    """Not possible as things stand."""
-    return Problem.with_issues("conflict", [Issue("conflict", why, (path,), resources=(task,))])
-
-
-def unprocessable(why: str, task: str, path: str) -> Problem:
-    return Problem.with_issues("unprocessable", [Issue("required", why, (path,), resources=(task,))])
-
 
 def given(name: str) -> str:
     """Where a term stands in the Task."""
     return f"Task.input.where(type.coding.code = '{name}')"
-
-
-async def opened(context: Context, after: View, programs: Programs, task: Resource, found: Designation) -> list[Change]:
-    """The proposal with all that it says by itself. Problem where it may not be made."""
-    if found.status != "requested":
-        raise unprocessable(f"A proposal begins as requested, not as {found.status}", found.task, "Task.status")
-    proposal = await judged(context, after, programs, found)
-    await _check_alone(after, proposal)
-    proposer = await _proposer(context, after, proposal)
-    for named, wanted, path in (
-        (found.proposer, proposer, "Task.requester"),
-        (found.answerer, proposal.pair.other(proposer), "Task.owner"),
-    ):
-        if named not in (None, wanted):
-            why = (
-                f"{found.patient}'s lead is agreed on by {' and '.join(proposal.pair.organizations)}: here is {wanted}."
-            )
-            raise proposal.refused(why, path)
-    whole = _whole(context, task, proposal, proposer)
-    return [] if whole == task else [put(whole)]
 
 
 async def judged(context: Context, after: View, programs: Programs, found: Designation) -> Proposal:
@@ -93,7 +55,7 @@ async def judged(context: Context, after: View, programs: Programs, found: Desig
     meant = terms.of(programs.near(meant.program.url, start)) or meant
     pair = terms.pair_at(member, meant, start)
     if pair is None:
-        raise refused(meant, _apart(member, meant, start), found.task, "Task.for")
+        raise refused(meant, meant.rule, _apart(member, meant, start), found.task, "Task.for")
     role = await _role(after, str(found.lead), pair, start, meant.zone)
     issues = [
         refusal(meant.program, meant.rule, why, Place(found.task, path))
@@ -152,15 +114,6 @@ def _terms(programs: Programs, member: Member, found: Designation, now: int) -> 
         why = f"{found.patient} is in {'several programs' if meant else 'no program'} with leads; there are {names}"
         raise unprocessable(why, found.task, "Task.instantiatesCanonical")
     return meant[0]
-
-
-def terms_of(programs: Programs, found: Designation, now: int) -> Terms:
-    """Those that a designation names."""
-    known = {one.program.url: one for one in terms.every(programs, now)}
-    if found.program not in known:
-        why = f"{found.program} names no leads; that do {', '.join(known) or 'none'}"
-        raise unprocessable(why, found.task, "Task.instantiatesCanonical")
-    return known[found.program]
 
 
 def starting(meant: Terms, found: Designation, now: int) -> int:
@@ -227,64 +180,13 @@ def _needs(meant: Terms, found: Designation) -> Iterator[tuple[str, str]]:
         )
 
 
-async def _check_alone(after: View, proposal: Proposal) -> None:
-    """One proposal at a time."""
-    found = await after.facts("designation", proposal.member.patients)
-    others = [one for rows in found.values() for one in map(Designation.of, rows)]
-    waiting = sorted(one.task for one in others if one.is_open and one.task != proposal.found.task)
-    if waiting:
-        raise conflict(
-            f"{proposal.found.patient}'s lead is proposed already: answer {waiting[0]} first (accept, decline or "
-            "counter), or let who proposed it withdraw it.",
-            proposal.found.task,
-            "Task.for",
-        )
-
-
-# By whom
-
-
-async def _proposer(context: Context, after: View, proposal: Proposal) -> str:
-    """The organization that is named, or of who acts; of the local system, the lead's own."""
-    if context.actor is None:
-        return proposal.found.proposer or proposal.lead.organization or ""
-    own = [one for one in proposal.pair.organizations if one in await organizations(after, context.actor)]
-    named = [one for one in own if proposal.found.proposer in (None, one)]
-    if not named:
-        who = proposal.found.proposer or " or ".join(proposal.pair.organizations)
-        raise proposal.refused(
-            f"{context.actor} does not act for {who}, which is whose it is to propose.", "Task.requester"
-        )
-    return named[0]
-
-
-async def organizations(view: View, actor: str) -> set[str]:
-    """For whom somebody acts: an organization for itself, a person for where they are active in a role."""
-    if actor.startswith("Organization/"):
-        return {actor}
-    if not actor.startswith(("PractitionerRole/", "Practitioner/")):
-        return set()
-    roles = map(Role.of, (await view.facts("role", [actor]))[actor])
-    return {role.organization for role in roles if role.active and role.organization}
-
-
 # What is written
 
 
-def _whole(context: Context, task: Resource, proposal: Proposal, proposer: str) -> Resource:
-    """The Task with what follows from what was proposed; what a client wrote beside it stays."""
-    program, now = proposal.terms.program, micros(context.now)
-    needs = proposal.found.needs
+def told(task: Resource, proposal: Proposal) -> Resource:
+    """What the Task says of what follows from what was proposed."""
     return {
-        **task,
-        "instantiatesCanonical": program.canonical,
-        "status": "requested",
-        "businessStatus": concept(f"{STATE}|proposed"),
-        "intent": "proposal",
-        "authoredOn": period.text(now, program.zone),
-        "requester": {"reference": proposer},
-        "owner": {"reference": proposal.pair.other(proposer)},
-        "reasonCode": task.get("reasonCode") or concept(needs[0]),
+        "reasonCode": task.get("reasonCode") or concept(proposal.found.needs[0]),
         "input": [*_others(task), term("organization", {"reference": proposal.lead.organization})],
     }
 

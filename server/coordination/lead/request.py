@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.coordination import facts
-from server.coordination.facts import Designation
-from server.coordination.handoff.transfer import concept, put
-from server.coordination.lead.opening import conflict, term
+from server.coordination.facts import DESIGNATION, Designation
+from server.coordination.handoff.transfer import put
+from server.coordination.lead.designation import LEAD
+from server.coordination.lead.opening import term
+from server.coordination.proposal import waiting, written
 from server.coordination.stored import read
 from server.ledger import Change, Resource, View
 from server.outcome import Issue, Problem
@@ -37,33 +38,17 @@ def proposed(wanted: Wanted, id: str) -> Change:
         given.append(
             term("effective", wanted.effective, "valueDate" if len(wanted.effective) <= 10 else "valueDateTime")
         )
-    return put(
-        {
-            "resourceType": "Task",
-            "id": id,
-            **({"instantiatesCanonical": wanted.program} if wanted.program else {}),
-            **({"basedOn": [{"reference": wanted.counters}]} if wanted.counters else {}),
-            "status": "requested",
-            "intent": "proposal",
-            "code": concept(facts.DESIGNATION),
-            "for": {"reference": wanted.patient},
-            **({"requester": {"reference": wanted.requester}} if wanted.requester else {}),
-            "input": given,
-        }
-    )
+    task = written(id, DESIGNATION, wanted.patient, wanted.program, wanted.requester, wanted.counters)
+    return put({**task, "input": given})
 
 
 async def open_proposal(view: View, task: str) -> tuple[Resource, Designation]:
     """What is to be answered. Problem unprocessable where it is no proposal, conflict where it is answered."""
-    rows = (await view.facts("designation", [task]))[task]
-    found = next((one for one in map(Designation.of, rows) if one.task == task), None)
-    stored = await read(view, task)
+    found, stored = await waiting(LEAD, view, task), await read(view, task)
     if found is None or stored is None:
         raise Problem.with_issues(
             "unprocessable", [Issue("not-supported", f"{task} is no proposal of a member's lead")]
         )
-    if not found.is_open:
-        raise conflict(f"{task} is {found.status} already.", task)
     return stored, found
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from server.coordination.actor import organizations
 from server.coordination.facts import token
 from server.coordination.facts.item import PARTY
 from server.coordination.handoff.transfer import coding
-from server.coordination.lead.opening import organizations
 from server.coordination.program.programs import active
 from server.coordination.responsibility.check import When, are_checked, checks
 from server.coordination.write import AS_RECORDED
