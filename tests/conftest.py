@@ -18,6 +18,8 @@ from server.app import create_app
 from server.settings import Settings
 from tests.mongodb import database_of, mongodb
 
+pytest.register_assert_rewrite("tests.store.contract", "tests.store.properties")  # so that they say what is wrong
+
 # A machine that is busy with other tests draws slowly: that is no fault of what is drawn
 hypothesis.settings.register_profile(
     "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest.register_assert_rewrite("tests.store.contract", "tests.store.properties")  # so that they say what is wrong
-
-from tests.mongodb import database_of, mongodb  # noqa: E402
+from tests.mongodb import database_of, mongodb
 
 
 @pytest.fixture(scope="session")
