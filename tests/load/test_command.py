@@ -71,6 +71,11 @@ def test_as_recorded_takes_what_breaks_a_cap(tmp_path: Path) -> None:
     assert 0 == careplan(tmp_path, "load", path, "--as-recorded").returncode
 
 
+def heeding() -> None:
+    """Heed Ctrl-C, which a shell makes its background jobs ignore, and all that they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_breaks_off_in_peace(tmp_path: Path) -> None:
     path = ndjson(tmp_path / "a.ndjson", [40] * 60)
     load = subprocess.Popen(
@@ -80,6 +85,7 @@ def test_ctrl_c_breaks_off_in_peace(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=heeding,
     )
     wait_for(tmp_path / "careplan.db", load)
     time.sleep(1)
