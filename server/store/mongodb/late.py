@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, UpdateOne
+from pymongo.errors import DuplicateKeyError
 
 from server.fhir import body
 from server.ledger import LateIndex, Position
@@ -117,8 +118,12 @@ class Late:
                     asked = [UpdateOne({"_id": seq}, each) for seq, each in updates.items()]
                     await insert_and_update(self.versions, (), asked)
             updates = await self._undone(updates)
+        mark: tuple[Document, Document] = {"_id": name}, {"$max": {"followed": done}}
         with answering():
-            await self.marks.update_one({"_id": name}, {"$max": {"followed": done}}, upsert=True)
+            try:
+                await self.marks.update_one(*mark, upsert=True)
+            except DuplicateKeyError:  # another process made the mark first
+                await self.marks.update_one(*mark)
 
     async def _undone(self, updates: Mapping[int, Document]) -> dict[int, Document]:
         """What is to be written again, by seq: a version's own update, or its end.

@@ -16,7 +16,7 @@ from server.search.filter import MARK
 from server.store import chain
 from server.store.engine import WORDS, Finding, Named, Projections
 from server.store.mongodb.append import Entry, entries_of, recorded_of
-from server.store.mongodb.document import Document, Standing, document_of, keys, said
+from server.store.mongodb.document import OPEN, Document, Standing, document_of, keys, said
 from server.store.mongodb.failure import answering
 from server.store.mongodb.late import Late
 from server.store.mongodb.reads import Mark, Reads, named
@@ -168,7 +168,9 @@ class _Checked:
             async for reference, position, until, next in spans:
                 count += 1
                 is_open = until > self.mark.applied
-                if until != next and not (next is None and is_open) and reference not in self.torn:
+                if is_open and until != OPEN and not await self._is_written(until):
+                    yield Finding(reference, f"version {position} ends at {until}, where the ledger has no commit")
+                elif until != next and not (next is None and is_open) and reference not in self.torn:
                     place = "there is no later one" if next is None else f"the next one is {next}"
                     yield Finding(
                         reference, f"version {position} ends at {'no position' if is_open else until}; {place}"
@@ -196,6 +198,10 @@ class _Checked:
             below["$or"] = [{"reference": {"$lt": last["reference"]}}, same]
         if held is not None:
             yield *held, None
+
+    async def _is_written(self, position: Position) -> bool:
+        """Whether the ledger has a commit there: it goes on while this is looked at."""
+        return await one(self.reads.collections.commits, {"_id": position}, {"_id": 1}) is not None
 
     async def _is_behind(self) -> bool:
         """Whether nobody brings the projection on to the ledger's end; who writes does so within a moment."""
