@@ -60,8 +60,8 @@ def main() -> None:
 def told(found: dict[str, Any], first: dict[str, Any]) -> str:
     """Requests a second, as a share of the first store's, and what was refused or broken."""
     failed = found["refused"] + found["broken"]
-    share = "" if found is first else f" ({found['rate'] / first['rate']:.2f})"
-    return f"{found['rate']:,.0f}{share}" + (f", {failed} failed" if failed else "")
+    share = "" if found is first else f" ({found['rate'] / first['rate']:.4f})"
+    return f"{found['rate']:,.1f}{share}" + (f", {failed} failed" if failed else "")
 
 
 def settle(client: httpx.Client, base: str) -> None:
