@@ -47,6 +47,7 @@ BACKLOG = 2048  # connections that wait for a worker
 SLOW = 60.0  # seconds in which a store that is slow is tried again before the server gives up
 PASSING = {"timeout", "throttled"}  # kinds that say that a store is there and slow
 GRACE = 30  # seconds that requests in hand have, once the server is told to stop
+BROKEN_OFF = "Broken off: the same command goes on from here"
 
 Partition = Annotated[
     str, typer.Option(help="One that CAREPLAN_PARTITIONS names; else that of /fhir itself: docs/partitions.md.")
@@ -117,15 +118,11 @@ def load_command(
     if table is not None:
         _load_tables(settings, partition, table, paths, report, AS_RECORDED if as_recorded else None)
         return
-    try:
-        with _refusals_told():
-            if report is not None:
-                report.write_bytes(b"")  # so that a long load does not end without one
-            override = AS_RECORDED if as_recorded else None
-            loaded = asyncio.run(_load(settings, partition, paths, workers, examples, override))
-    except KeyboardInterrupt:
-        typer.echo("Broken off: the same command goes on from here", err=True)
-        raise typer.Exit(130) from None
+    with _breaks_off_in_peace(), _refusals_told():
+        if report is not None:
+            report.write_bytes(b"")  # so that a long load does not end without one
+        override = AS_RECORDED if as_recorded else None
+        loaded = asyncio.run(_load(settings, partition, paths, workers, examples, override))
     for line in loaded.told():
         typer.echo(line)
     for words in loaded.absent:
@@ -179,12 +176,8 @@ def _load_tables(
     report: Path | None,
     override: Mapping[str, Any] | None,
 ) -> None:
-    try:
-        with _refusals_told():
-            applied = asyncio.run(_tables_loaded(settings, partition, named(name), paths, report, override))
-    except KeyboardInterrupt:
-        typer.echo("Broken off: the same command goes on from here", err=True)
-        raise typer.Exit(130) from None
+    with _breaks_off_in_peace(), _refusals_told():
+        applied = asyncio.run(_tables_loaded(settings, partition, named(name), paths, report, override))
     typer.echo(f"{applied.taken:,} rows taken, {applied.written:,} of them written; {applied.rejected:,} rejected")
     raise typer.Exit(1 if applied.rejected else 0)
 
@@ -298,20 +291,16 @@ def copy_command(
     The whole history goes along, with its positions and its hash chain. The source may be in use. Broken off, or with
     more written meanwhile, the same command goes on from where the copy is.
     """
-    try:
-        with _refusals_told():
-            source, into = _store(partition), _store(partition, store=target)
-            _check_other(settings_of_environment().store, target)
-            try:
-                with steps("steps") as watch:
-                    copied = asyncio.run(copy(source, into, watch))
-            except Problem as problem:
-                if problem.kind == "unavailable":
-                    typer.echo("Broken off: the same command goes on from here, once both answer again", err=True)
-                raise
-    except KeyboardInterrupt:
-        typer.echo("Broken off: the same command goes on from here", err=True)
-        raise typer.Exit(130) from None
+    with _breaks_off_in_peace(), _refusals_told():
+        source, into = _store(partition), _store(partition, store=target)
+        _check_other(settings_of_environment().store, target)
+        try:
+            with steps("steps") as watch:
+                copied = asyncio.run(copy(source, into, watch))
+        except Problem as problem:
+            if problem.kind == "unavailable":
+                typer.echo(f"{BROKEN_OFF}, once both answer again", err=True)
+            raise
     for line in _told(copied):
         typer.echo(line)
 
@@ -344,6 +333,16 @@ async def _verified(store: Store, watch: Callable[[int, int], None]) -> int:
 
 def _store(partition: str, **instead: Any) -> Store:
     return server_of(settings_of_environment(**instead), partition).repository.store
+
+
+@contextmanager
+def _breaks_off_in_peace() -> Iterator[None]:
+    """Ctrl-C ends a command that goes on from where it was, and says so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(BROKEN_OFF, err=True)
+        raise typer.Exit(130) from None
 
 
 @contextmanager

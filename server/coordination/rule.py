@@ -33,7 +33,6 @@ DOCUMENTS = frozenset({"CarePlan", "Contract", "PlanDefinition", "QuestionnaireR
 WATCHED = ASSIGNING | DOCUMENTS | enrolment.TOLD | {"Organization"} | {*KEPT}
 
 PROPOSED: tuple[proposal.Kind[Any, Any], ...] = (PLAN, LEAD)  # what two organizations agree on
-DESIGNED = "designation"  # the kind of fact that is kept under a form, too
 
 # What a commit must be for its assignments to be counted, what counting them then refuses, and what stays as it was.
 SOUND = (
@@ -92,11 +91,11 @@ async def _concerned(before: View, changes: list[Change]) -> list[Change]:
     loose = [change.reference for change in changes if change.type == "Task" and not change.facts]
     apart: set[str] = set()
     forms = [change.reference for change in changes if change.type == "QuestionnaireResponse" and not change.facts]
-    for kind, references in (("member", unlinked), ("subject", loose), (DESIGNED, forms)):
+    for kind, references in (("member", unlinked), ("subject", loose), (LEAD.fact, forms)):
         if references:
             found = await before.facts(kind, references)
             apart |= {
-                one for one in references if not any(kind == "designation" or fact.source == one for fact in found[one])
+                one for one in references if not any(kind == LEAD.fact or fact.source == one for fact in found[one])
             }
     return [change for change in changes if change.reference not in apart] if apart else changes
 
