@@ -36,7 +36,6 @@ ANSWERS = {  # what an open proposal may become -> whose word that is
 }
 GIVEN_UP = frozenset({"cancelled", "entered-in-error"})
 LEGAL = "accepted or rejected (by who is asked), cancelled (by who proposed it)"
-TASKS = frozenset({"transfer", "step", "designation", "acceptance"})  # the kinds of fact of which a Task has one
 
 
 class Proposed(Protocol):
@@ -79,6 +78,9 @@ class Kind(Generic[F, J]):
     """What two organizations agree on, and what holds for that alone."""
 
     noun: str
+    code: str  # of its Tasks, a token
+    dispute: str  # of the liaisons' Tasks where it is not settled in time, a token
+    unsettled: str  # what those say is not settled
     fact: str  # the kind of fact that its Tasks make
     of: Callable[[Fact], F]
     rule: Callable[[Terms], Rule]  # by which it is refused
@@ -152,31 +154,42 @@ async def waiting(kind: Kind[F, J], view: View, task: str) -> F | None:
     return found
 
 
-async def told_apart(kind: Kind[F, J], before: View, changes: Sequence[Change]) -> tuple[list[Change], list[Change]]:
-    """(the Tasks that are proposals of the kind or were, the others)."""
-    loose = [change.reference for change in changes if change.method != "POST" and not _is_of_a_kind(change)]
-    found = await before.facts(kind.fact, loose) if loose else {}
-    own = {one for one, rows in found.items() if rows} | {one.reference for one in changes if kind.found(one)}
-    return [one for one in changes if one.reference in own], [one for one in changes if one.reference not in own]
+async def concerned(
+    kind: Kind[F, J], context: Context, before: View, changes: Sequence[Change]
+) -> list[tuple[Change, F | None]]:
+    """The Tasks that are proposals of the kind or were, each with what it was: one stays what it is.
+
+    Problem conflict where one is changed, or is none any more. What a load takes over as recorded is let be.
+    """
+    given = [change for change in changes if not change.is_derived and context.override is not AS_RECORDED]
+    stored = [change.reference for change in given if change.method != "POST"]
+    rows = await before.facts(kind.fact, stored) if stored else {}
+    found = []
+    for change in given:
+        own = (kind.of(row) for row in rows.get(change.reference, ()) if row.source == change.reference)
+        was, now = next(own, None), kind.found(change)
+        if was and was.status != "draft":
+            _check_kept(was, now)
+        if was or now:
+            found.append((change, was))
+    return found
 
 
-def _is_of_a_kind(change: Change) -> bool:
-    return any(kind in TASKS for kind, _, _ in change.facts or ())
+def _check_kept(was: F, now: F | None) -> None:
+    """What was proposed stays as it was, for whoever reads it later."""
+    if now is None:
+        why = f"{was.task} is kept as it was proposed: to withdraw a proposal set it to cancelled."
+        raise conflict(why, was.task, "Task")
+    if not was.is_kept(now):
+        why = f"What {was.task} proposes stays as it was: counter it, or withdraw it and propose anew."
+        raise conflict(why, was.task, "Task")
 
 
 async def judged(
-    kind: Kind[F, J], context: Context, before: View, changes: Sequence[Change], after: View, programs: Programs
+    kind: Kind[F, J], context: Context, found: Sequence[tuple[Change, F | None]], after: View, programs: Programs
 ) -> list[Change]:
-    """Further changes of the Tasks that stand apart. What a load takes over as recorded is let be."""
-    if context.override is AS_RECORDED:
-        return []
-    given = [change for change in changes if not change.is_derived]
-    stored = [change.reference for change in given if change.method != "POST"]
-    rows = await before.facts(kind.fact, stored) if stored else {}
-    further: list[Change] = []
-    for change in given:
-        own = (kind.of(row) for row in rows.get(change.reference, ()) if row.source == change.reference)
-        further += await _judged(kind, context, after, programs, change, next(own, None))
+    """Further changes of the proposals, each with what it was. Problem where one may not be made, or so answered."""
+    further = [made for one in found for made in await _judged(kind, context, after, programs, *one)]
     for change in further:
         change.is_derived = True
     return further
@@ -190,7 +203,6 @@ async def _judged(
         if task is None or now is None or now.status == "draft" or (was and now.status in GIVEN_UP):
             return []
         return await _opened(kind, context, after, programs, task, now)
-    _check_kept(was, now)
     if task is None or now is None or was.status == now.status:
         return []
     if not was.is_open:
@@ -201,15 +213,6 @@ async def _judged(
     if now.status in ACCEPTING:
         return await kind.accepted(context, after, programs, task, was)
     return await _put_down(kind, context, after, programs, task, was, now.status)
-
-
-def _check_kept(was: F, now: F | None) -> None:
-    """What was proposed stays as it was, for whoever reads it later."""
-    if now is None:
-        raise conflict(f"{was.task} is kept: to withdraw a proposal set it to cancelled.", was.task, "Task")
-    if not was.is_kept(now):
-        why = f"What {was.task} proposes stays as it was: counter it, or withdraw it and propose anew."
-        raise conflict(why, was.task, "Task")
 
 
 # Proposed

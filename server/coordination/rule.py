@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from server.coordination import modifier, proposal, write
+from server.coordination import escalation, modifier, proposal, write
 from server.coordination.agreement import agreement, expiry
 from server.coordination.agreement.document import KEPT
 from server.coordination.assignment import episode, staff, team
@@ -117,9 +117,10 @@ async def _judged(context: Context, before: View, changes: Sequence[Change], aft
     tasks = [change for change in changes if change.type == "Task"]
     opened: list[Change] = []
     if tasks:
-        for kind in PROPOSED:
-            proposals, tasks = await proposal.told_apart(kind, before, tasks)
-            further = [*further, *await proposal.judged(kind, context, before, proposals, after, programs)]
+        proposed = [(kind, await proposal.concerned(kind, context, before, tasks)) for kind in PROPOSED]
+        for kind, found in proposed:
+            further += await proposal.judged(kind, context, found, after, programs)
+            further += await escalation.answered(kind, found, after)
         transfers = await judgement.judged(context, before, tasks, after, programs)
         further, opened = [*further, *transfers.further], transfers.opened
     assigning = [change for change in changes if change.type in ASSIGNING] + opened

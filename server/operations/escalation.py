@@ -1,39 +1,67 @@
-"""Escalation: bring the liaisons' Tasks about leads that are not settled up to date, by the background look."""
+"""Escalation: bring the liaisons' Tasks about what is not settled up to date, by the background look.
+
+A page of Tasks is in memory at a time, and a commit writes what one page calls for.
+"""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 from server.auth.access import Caller
-from server.coordination.facts import DESIGNATION
-from server.coordination.lead.escalation import DISPUTE, due, settled
+from server.coordination.escalation import due, settled
 from server.coordination.program.programs import active
-from server.fhir import body
-from server.ledger import Change, Plan, Version, View, micros
+from server.coordination.proposal import Kind
+from server.coordination.rule import PROPOSED
+from server.coordination.stored import read_many
+from server.ledger import Change, Plan, View, micros
 from server.repository import Repository
-from server.search.query import parse
 
-MOST = 10_000  # Tasks of one look
-OPEN = "requested,received"
+PAGE = "500"  # Tasks that are looked at together
+OPEN = "requested,received,accepted,ready,in-progress,on-hold"
+
+Due = Callable[[View, Sequence[str]], Any]  # (the Tasks of a page) -> what they call for
 
 
 async def look(repository: Repository, caller: Caller, now: datetime) -> int:
     """How many Tasks were written; nothing is asked of the ledger where nothing is due."""
-    if not await _due(await repository.view(caller), now):
-        return 0
+    return sum([await _looked(repository, caller, kind, now) for kind in PROPOSED])
+
+
+async def _looked(repository: Repository, caller: Caller, kind: Kind[Any, Any], now: datetime) -> int:
+    async def over(view: View, disputes: Sequence[str]) -> list[Change]:
+        return await settled(kind, view, (await read_many(view, disputes)).values())
+
+    async def late(view: View, waiting: Sequence[str]) -> list[Change]:
+        return await due(kind, view, waiting, await active(view), micros(now))
+
+    count = 0
+    for code, called_for in ((kind.dispute, over), (kind.code, late)):
+        async for tasks in waiting(repository, caller, code):
+            count += await written(repository, caller, tasks, called_for)
+    return count
+
+
+async def waiting(repository: Repository, caller: Caller, code: str) -> AsyncIterator[list[str]]:
+    """The open Tasks of a code, a page of them at a time."""
+    query = await repository.parsed(
+        "Task", [("code", code), ("status", OPEN), ("_count", PAGE)], base_url="", lenient=False
+    )
+    token = None
+    while True:
+        page = await repository.search(caller, query, token)
+        yield [version.reference for version in page.matches]
+        if (token := page.next) is None:
+            return
+
+
+async def written(repository: Repository, caller: Caller, given: Sequence[str], called_for: Due) -> int:
+    """Write what is called for, decided at the head; no commit where that is nothing."""
 
     async def decide(view: View) -> Plan:
-        return Plan(await _due(view, now))
+        return Plan(await called_for(view, given))
 
+    if not given or not (await decide(await repository.view(caller))).changes:
+        return 0
     return len((await repository.commit(caller, decide, by_rule=True)).versions)
-
-
-async def _due(view: View, now: datetime) -> list[Change]:
-    disputes = [body.loads(version.body or b"") for version in await _open(view, DISPUTE)]
-    waiting = [version.reference for version in await _open(view, DESIGNATION)]
-    return await settled(view, disputes) + await due(view, waiting, await active(view), micros(now))
-
-
-async def _open(view: View, code: str) -> list[Version]:
-    query = parse("Task", [("code", code), ("status", OPEN)], base_url="", lenient=False)
-    return await view.search("Task", query.filter, MOST)

@@ -32,6 +32,8 @@ async def judged(context: Context, before: View, changes: Sequence[Change], afte
     if context.override is AS_RECORDED or settled.issuperset(map(_transfer, changes)):
         return Judged([], opened)
     references, was, now = await sides(before, after, changes)
+    if not references:
+        return Judged([], opened)
     people = await party.people(after, [*was.transfers.values(), *now.transfers.values()], context.actor)
     further: list[Change] = []
     for reference in references:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.coordination.facts import Designation
+from server.coordination.facts import DESIGNATION, TASK, Designation
 from server.coordination.lead.naming import named
 from server.coordination.lead.opening import Proposal, judged, told
 from server.coordination.program.programs import Programs
@@ -18,6 +18,9 @@ async def _accepted(
 
 LEAD: Kind[Designation, Proposal] = Kind(
     noun="lead",
+    code=DESIGNATION,
+    dispute=f"{TASK}|lead-dispute",
+    unsettled="Who leads",
     fact="designation",
     of=Designation.of,
     rule=lambda terms: terms.rule,

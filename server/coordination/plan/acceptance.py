@@ -16,7 +16,7 @@ from server.coordination import period
 from server.coordination.agreement import agreement
 from server.coordination.assignment import assignment
 from server.coordination.assignment.assignment import Member
-from server.coordination.facts import ACCEPTANCE, ACCEPTANCE_TERM, Acceptance, literal
+from server.coordination.facts import ACCEPTANCE, ACCEPTANCE_TERM, TASK, Acceptance, literal
 from server.coordination.handoff.transfer import concept, put
 from server.coordination.lead.terms import Pair, Terms, every, pair_at
 from server.coordination.plan import shared
@@ -184,6 +184,9 @@ def _plan(plan: Resource) -> Change:
 
 PLAN: Kind[Acceptance, Proposal] = Kind(
     noun="plan",
+    code=ACCEPTANCE,
+    dispute=f"{TASK}|plan-dispute",
+    unsettled="The plan of both",
     fact="acceptance",
     of=Acceptance.of,
     rule=_rule,

@@ -182,7 +182,10 @@ KINDS: Mapping[str, Kind] = {
     "coverage": Kind({"type": Parameter("Coding", required=True, repeats=True)}, ("block",), once=True),
     "single-enrollment": Kind({"type": Parameter("Coding", required=True, repeats=True)}, ("block", "task")),
     "shared-plan": Kind(
-        {"plans": Parameter("code", codes=("one", "linked"), default="one")},
+        {
+            "plans": Parameter("code", codes=("one", "linked"), default="one"),
+            "answer-days": Parameter("integer"),
+        },
         ("block",),
         once=True,
     ),
