@@ -49,7 +49,7 @@ from server.validation.policy import Policy
 from server.validation.terminology import relation
 
 SQLITE = "sqlite:///"
-PROJECTIONS = "5"  # to be raised with every change to what the index or the facts hold: a store then asks for a rebuild
+PROJECTIONS = "6"  # to be raised with every change to what the index or the facts hold: a store then asks for a rebuild
 READY_WITHIN = 2.0  # seconds in which a store that is ready says its position
 PLACES = {
     "FHIR R4": PATH,

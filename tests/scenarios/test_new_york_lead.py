@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ from tests.answers import ids, places, refusal, rules
 from tests.coordination.memory import BASE, coding, patient, team
 from tests.scenarios.iowa import Json, kept, parameters, put, puts
 from tests.scenarios.new_york import (
+    FORM,
     HAL,
     HOME,
     MEMBER,
@@ -19,6 +21,7 @@ from tests.scenarios.new_york import (
     OTHER,
     PAT,
     PLAN,
+    ROOT,
     acting,
     asa,
     counter,
@@ -165,6 +168,17 @@ async def test_who_led_stays_in_the_record(here: httpx.AsyncClient) -> None:
     assert (409, ["conflict"]) == refusal(await propose(here, HAL, effective=("valueDate", day(-11))))
 
 
+@pytest.mark.requirement("NY-20")
+@pytest.mark.parametrize("offset", [-10, 0])
+async def test_who_led_is_not_replaced_from_their_first_instant_on(here: httpx.AsyncClient, offset: int) -> None:
+    await named(here, lead=HAL, effective=("valueDate", day(offset)))
+    response = await propose(here, PAT, effective=("valueDate", day(offset)))
+    assert (409, ["conflict"]) == refusal(response)
+    assert ["Parameters.parameter.where(name='effective')"] == places(response)
+    await named(here, lead=PAT)
+    assert [HAL, PAT] == [(await lead(here, at))["lead"] for at in (midnight(offset), None)]
+
+
 @pytest.mark.requirement("NY-14")
 async def test_proposal_is_declined_for_a_reason(here: httpx.AsyncClient) -> None:
     task = await proposed(here)
@@ -256,6 +270,8 @@ async def test_form_names_the_same_lead_or_nothing_is_written(here: httpx.AsyncC
         form(HAL, status="in-progress"),
         form(HAL, questionnaire="urn:example:another"),
         form(HAL, item=form()["item"][1:]),
+        form(HAL, item=form()["item"][:1]),
+        form(HAL, item=[form()["item"][0], {"linkId": "primary-need"}]),
     ):
         asked = parameters(lead=("valueReference", {"reference": HAL}), primaryNeed=need())
         asked["parameter"].append({"name": "form", "resource": wrong})
@@ -283,11 +299,26 @@ async def test_form_that_the_lead_stands_on_says_nothing_else_later(here: httpx.
     reference = about["valueReference"]["reference"]
     stored = (await here.get(reference)).json()
     for _ in range(2):
-        assert (422, ["business-rule"]) == refusal(await put(here, {**stored, "item": form(PAT)["item"]}))
+        for other in (form(PAT)["item"], form()["item"][:1]):
+            assert (422, ["business-rule"]) == refusal(await put(here, {**stored, "item": other}))
         assert (422, ["business-rule"]) == refusal(await here.delete(reference))
         assert 200 == (await put(here, {**stored, "status": "amended"})).status_code
         await respond(here, task)
     assert reference == (await lead(here))["form"]
+
+
+@pytest.mark.requirement("NY-13", "NY-16")
+async def test_form_answers_whatever_its_questionnaire_requires(here: httpx.AsyncClient) -> None:
+    ours = json.loads((ROOT / "profiles" / "Questionnaire-ny-care-planning-coordination.json").read_text())
+    asked = {"linkId": "why", "type": "text", "required": True}
+    await kept(here, ours, ours | {"id": "next", "version": "2.0.0", "item": [*ours["item"], asked]})
+    response = await propose(here)
+    assert (422, ["business-rule"]) == refusal(response)
+    assert ({"NY-16"}, ["QuestionnaireResponse.item.where(linkId='why')"]) == (rules(response), places(response))
+    told = form()["item"], {"linkId": "why", "answer": [{"valueString": "She knows him"}]}
+    for good in (form(questionnaire=f"{FORM}|1.0.0"), form(item=[*told[0], told[1]])):
+        task = await proposed(here, form=("resource", good))
+        assert 200 == (await respond(here, task, "withdraw", actor=PLAN)).status_code
 
 
 @pytest.mark.requirement("NY-15")
@@ -306,6 +337,11 @@ async def test_choice_rests_on_a_coded_primary_need(here: httpx.AsyncClient) -> 
 async def test_lead_is_an_active_care_manager_of_one_of_both(here: httpx.AsyncClient) -> None:
     assert (422, ["business-rule"]) == refusal(await propose(here, OLA))
     assert (422, ["business-rule"]) == refusal(await propose(here, "PractitionerRole/nobody"))
+    _, nowhere = manager(PAT, PLAN)
+    await kept(here, {**{name: nowhere[name] for name in nowhere if name != "organization"}, "id": "nowhere"})
+    response = await propose(here, "PractitionerRole/nowhere")
+    assert (422, ["business-rule"]) == refusal(response)
+    assert "None" not in response.text
     await kept(here, *manager(HAL, HOME, active=False))
     assert (422, ["business-rule"]) == refusal(await propose(here, HAL))
 

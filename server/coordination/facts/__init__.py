@@ -44,6 +44,7 @@ rows beside the search index, and `View.facts` finds them by kind and key.
     affiliation   Organization/3            for whom the organization works: what it is part of, or who engages it
     closure       Organization/3            that it is closed
     program       *                         an active program, by the digest of its content
+    questionnaire https://…/Questionnaire/1  a Questionnaire of that url: its version and status
 
 References are kept as "Patient/1" whatever form they came in: versioned and absolute ones are the same person.
 """
@@ -71,6 +72,7 @@ from server.coordination.facts import (
     patient,
     plan_definition,
     practitioner_role,
+    questionnaire,
     related_person,
     risk_assessment,
     service_request,
@@ -229,6 +231,7 @@ _FACTS: dict[str, Callable[[Resource, str], Iterator[FactRow]]] = {
     "Patient": patient.rows,
     "PlanDefinition": plan_definition.rows,
     "PractitionerRole": practitioner_role.rows,
+    "Questionnaire": questionnaire.rows,
     "QuestionnaireResponse": evidence.answers,
     "RelatedPerson": related_person.rows,
     "RiskAssessment": risk_assessment.rows,

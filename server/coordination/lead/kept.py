@@ -218,14 +218,16 @@ async def forms(
         for one in map(Designation.of, found[change.reference]):
             if one.is_open or one.status == "completed":
                 persons = await assignment.practitioners(after, [str(one.lead)])
-                issues += _form(one, change, programs, context, persons[str(one.lead)])
+                issues += await _form(after, one, change, programs, context, persons[str(one.lead)])
     return issues
 
 
-def _form(found: Designation, change: Change, programs: Programs, context: Context, person: str | None) -> list[Issue]:
+async def _form(
+    after: View, found: Designation, change: Change, programs: Programs, context: Context, person: str | None
+) -> list[Issue]:
     terms = next((one for one in every(programs, micros(context.now)) if one.program.url == found.program), None)
     if terms is None:
         return []
-    issues = wrong(change.resource, found, terms, [str(found.patient)], person, context.base_url)
+    issues = await wrong(after, change.resource, found, terms, [str(found.patient)], person, context.base_url)
     hint = f" {found.task} stands on it; write down another decision on another form."
     return [refused(terms, why + hint, Place(change.reference, path)) for path, why in issues]

@@ -67,9 +67,10 @@ async def judged(context: Context, after: View, programs: Programs, found: Desig
     ]
     written = await read(after, found.form) if found.form else None
     person = role.practitioner if role else None
+    wrong = await form.wrong(after, written, found, meant, member.patients, person, context.base_url)
     issues += [
         form.refused(meant, why, Place(found.form or found.task, path if found.form else given("form")))
-        for path, why in form.wrong(written, found, meant, member.patients, person, context.base_url)
+        for path, why in wrong
     ]
     if over := await agency.closed(after, pair.organizations):
         why = f"{' and '.join(over)} is closed (Organization.active is false)."
@@ -132,10 +133,10 @@ def _apart(member: Member, meant: Terms, start: int) -> str:
 
 
 def _check_order(member: Member, meant: Terms, found: Designation, start: int, now: int) -> None:
-    """Who led stays in the record: a lead begins after the present one did, and after what has ended."""
+    """Who led stays in the record: a lead begins later than the present one did, and after what has ended."""
     for one in terms.leads(member, meant):
         low, high = terms.leading(one, meant.zone)
-        if low <= now and max(low, start) < high and (start < low or high <= now):
+        if low < now and max(low, start) < high and (start <= low or high <= now):
             raise conflict(
                 f"{one.manager} led from {one.start} to {one.end or 'now'}: let it take effect after that.",
                 found.task,
@@ -164,7 +165,8 @@ def _lead(role: Role | None, pair: Pair, meant: Terms, found: Designation, start
     elif role.organization not in pair.organizations:
         yield (
             given("lead"),
-            f"{found.lead} is at {role.organization}; the lead is a care manager of {' or '.join(pair.organizations)}, "
+            f"{found.lead} is at {role.organization or 'no organization'}; the lead is a care manager of "
+            f"{' or '.join(pair.organizations)}, "
             "or of an agency that works for one of them (Organization.partOf, OrganizationAffiliation).",
         )
     elif not role.active or not period.holds([period.between(role.start, role.end, meant.zone)], start):
