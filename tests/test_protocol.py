@@ -23,8 +23,9 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 
 @pytest.fixture
-async def port() -> AsyncIterator[int]:
-    """Where a server listens that waits a tenth of a second for a head."""
+async def port(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
+    """Where a server listens that waits a tenth of a second for a head, or as long as the test says."""
+    monkeypatch.setattr(Impatient, "patience", getattr(request, "param", Impatient.patience))
     config = uvicorn.Config(app, http=Impatient, ws="none", lifespan="off", log_config=None, timeout_keep_alive=5)
     config.load()
     state = ServerState()
@@ -41,7 +42,7 @@ async def conversation(port: int, *parts: bytes) -> bytes:
     for part in parts:
         writer.write(part)
         await asyncio.sleep(0.02)
-    found = await asyncio.wait_for(reader.read(), 5)
+    found = await asyncio.wait_for(reader.read(), 60)
     writer.close()
     await writer.wait_closed()
     return found
@@ -66,6 +67,7 @@ async def test_second_head_that_is_not_finished_is_answered(port: int) -> None:
     assert (True, True) == (found.startswith(b"HTTP/1.1 200 "), b"HTTP/1.1 408 " in found)
 
 
+@pytest.mark.parametrize("port", [60.0], indirect=True)
 async def test_head_in_pieces_is_read(port: int) -> None:
     request = [b"GET / HTTP/1.1\r\n", b"Host: x\r\n", b"Connection: close\r\n\r\n"]
     assert (await conversation(port, *request)).startswith(b"HTTP/1.1 200 ")

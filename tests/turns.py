@@ -1,21 +1,36 @@
-"""How much of their time others have to wait while one request is answered."""
+"""How long others have to wait while one request is answered, in what the event loop does meanwhile, by no clock."""
 
 from __future__ import annotations
 
 import asyncio
-import time
+import sys
 from collections.abc import Coroutine
 from itertools import pairwise
+from types import FrameType
 from typing import Any
 
 import httpx
 
 
-async def longest_wait(asked: Coroutine[Any, Any, httpx.Response]) -> tuple[httpx.Response, float]:
-    """The answer, and the longest time in which nobody else had a turn, as a share of the whole."""
+async def longest_turn(asked: Coroutine[Any, Any, httpx.Response]) -> tuple[httpx.Response, int]:
+    """The answer, and the most functions of Python that the loop called before others had their turn.
+
+    What other threads call does not count.
+    """
+    calls = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
     answering = asyncio.create_task(asked)
-    turns = [time.perf_counter()]
-    while not answering.done():
-        await asyncio.sleep(0.001)
-        turns.append(time.perf_counter())
-    return await answering, max(after - before for before, after in pairwise(turns)) / (turns[-1] - turns[0])
+    turns = [0]
+    profile = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        while not answering.done():
+            await asyncio.sleep(0)
+            turns.append(calls)
+    finally:
+        sys.setprofile(profile)
+    return await answering, max(after - before for before, after in pairwise(turns))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from server.fhir import body
 from server.fhir.body import Body
 from server.fhir.bundle import Links, assembled, is_conditional, links_in, relinked
+from tests.steps import LINEAR, growth
 
 FULL = "urn:uuid:00000000-0000-4000-8000-000000000001"
 NEW = "Patient/7"
@@ -132,10 +132,14 @@ def test_relinked_writes_anew_what_has_no_plain_text(source: str) -> None:
 
 
 def test_relinked_takes_time_in_proportion() -> None:
-    attachments = [{"attachment": {"url": f"urn:uuid:{number}"}} for number in range(5_000)]
-    found = Body.of({"resourceType": "DocumentReference", "content": attachments})
-    links = {f"urn:uuid:{number}": f"Binary/{number}" for number in range(20_000)}
-    started = time.perf_counter()
-    resource, _ = relinked(found.resource, found.text("x"), "x", links)
-    assert "Binary/4999" == resource["content"][4_999]["attachment"]["url"]
-    assert time.perf_counter() - started < 2
+    def linking(count: int) -> Body:
+        attachments = [{"attachment": {"url": f"urn:uuid:{number}"}} for number in range(count)]
+        return Body.of({"resourceType": "DocumentReference", "content": attachments})
+
+    def relink(found: Body) -> None:
+        links = {f"urn:uuid:{number}": f"Binary/{number}" for number in range(4 * len(found.resource["content"]))}
+        resource, _ = relinked(found.resource, found.text("x"), "x", links)
+        assert f"Binary/{len(links) // 4 - 1}" == resource["content"][-1]["attachment"]["url"]
+
+    assert growth(linking, relink) < LINEAR
+    relink(linking(50_000))

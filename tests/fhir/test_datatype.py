@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
-from time import perf_counter
 
 import pytest
 from hypothesis import given
@@ -215,10 +214,11 @@ def test_primitive_conforms(type_name: str, accepted: list[object], refused: lis
 
 @pytest.mark.parametrize("type_name", sorted(PRIMITIVES))
 def test_primitive_is_checked_in_linear_time(type_name: str) -> None:
-    """HL7's pattern of base64Binary takes 12 s for 97 characters; a megabyte of anything takes milliseconds here."""
+    """HL7's pattern of base64Binary takes 12 s for 97 characters; a megabyte of anything takes milliseconds here.
+
+    In time that grows with the square of the text it would take hours, and not end in the suite's.
+    """
     conforms = PRIMITIVES[type_name].conforms
-    began = perf_counter()
     for piece in ("A", "A ", "A=", "1", "1.", "-", "a b", "urn:oid:1.", "2026-01-01T10:00:00.1", " ", "\n", "é"):
         conforms(piece * (1_000_000 // len(piece)) + "!")
-        conforms("2026-01-01T10:00:00." + piece * (100_000 // len(piece)))
-    assert perf_counter() - began < 5
+        conforms("2026-01-01T10:00:00." + piece * (1_000_000 // len(piece)))

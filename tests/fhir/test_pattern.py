@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from server.fhir.pattern import bounded
@@ -38,6 +36,5 @@ def test_pattern_that_could_run_away_is_refused(text: str) -> None:
 
 
 def test_what_is_taken_ends() -> None:
-    start = time.process_time()
-    bounded("a*a*b").fullmatch("a" * 4096)
-    assert time.process_time() - start < 2
+    """One more a* would take four thousand times as long, and not end in the suite's time."""
+    assert bounded("a*a*b").fullmatch("a" * 4096) is None

@@ -6,7 +6,6 @@ import asyncio
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -37,14 +36,15 @@ async def test_solved_answers_from_another_process() -> None:
 
 
 async def test_solved_ends_with_the_client() -> None:
-    async def gone() -> None:
-        await asyncio.sleep(0.05)
+    """Long before it would have an answer: that takes a process and a solver that loads."""
 
-    before, started = children(), time.monotonic()
+    async def gone() -> None:
+        await asyncio.sleep(0)
+
+    before = children()
     with pytest.raises(Problem) as refused:
         await solved(crowded(), gone=gone)
     assert ("timeout", before) == (refused.value.kind, children())
-    assert time.monotonic() - started < 2
 
 
 async def test_solved_ends_with_its_task() -> None:

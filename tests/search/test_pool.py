@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from server.search.filter import ALL, And, Chain, Equal, Filter, Not, Or, Present, Updated
 from server.search.pool import Pool
+from tests.steps import LINEAR, growth
 
 AT = 1_000
 
@@ -40,10 +39,12 @@ def test_matching(pool: Pool, expected: list[str], filter: Filter) -> None:
 
 
 def test_matching_takes_time_in_proportion() -> None:
-    pool = Pool("Patient", AT)
-    started = time.perf_counter()
-    for number in range(10_000):
-        key = str(number).encode()
-        assert [] == pool.matching(Equal("Patient.identifier", (key,)))
-        pool.add(str(number), [("Patient.identifier", key)])
-    assert time.perf_counter() - started < 5
+    def fill(count: int) -> None:
+        pool = Pool("Patient", AT)
+        for number in range(count):
+            key = str(number).encode()
+            assert [] == pool.matching(Equal("Patient.identifier", (key,)))
+            pool.add(str(number), [("Patient.identifier", key)])
+
+    assert growth(int, fill) < LINEAR
+    fill(100_000)

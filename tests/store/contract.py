@@ -186,19 +186,17 @@ def race(make: Callable[[], Store], process: int, rounds: int) -> list[str]:
     return asyncio.run(_race(make, process, rounds))
 
 
-async def _written_at(make: Callable[[], Store], id: str, after: float) -> float:
+async def _written(make: Callable[[], Store], id: str, after: float) -> None:
     store = make()
     await store.open()
     await asyncio.sleep(after)
     await write(store, patient(id))
-    instant = time.monotonic()
     await store.close()
-    return instant
 
 
-def written_at(make: Callable[[], Store], id: str, after: float) -> float:
-    """Commit in a process of its own; when that was answered, by the clock that all processes of a machine share."""
-    return asyncio.run(_written_at(make, id, after))
+def written(make: Callable[[], Store], id: str, after: float) -> None:
+    """Commit in a process of its own, after so many seconds."""
+    asyncio.run(_written(make, id, after))
 
 
 _X = Equal("Patient.identifier", (b"x",))
@@ -242,7 +240,6 @@ class StoreContract:
 
     WRITES = 400  # that others look on at
     ROUNDS = 10  # of a race of four processes
-    WOKEN = 0.1  # seconds after another process's commit, at best: the machine may be busy
     NUL = True  # whether a text may hold one
 
     @pytest.fixture
@@ -843,16 +840,13 @@ class StoreContract:
     async def test_waiting_for_the_head_ends_with_another_process_s_commit(
         self, store: Store, make: Callable[[], Store]
     ) -> None:
-        """Soon after it, also when nothing came for a while."""
+        """Also when nothing came for a while, and long before the time that it may take is over."""
         spawn = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-            head, waits = 0, []
-            while head < 6:
-                answered = asyncio.wrap_future(pool.submit(written_at, make, f"p{head}", 0.5))
-                head = await store.beyond(head, 60)
-                woken = time.monotonic()
-                waits.append(woken - await answered)
-        assert min(waits) < self.WOKEN
+            for head in range(3):
+                answered = asyncio.wrap_future(pool.submit(written, make, f"p{head}", 0.5))
+                assert head + 1 == await store.beyond(head, 3600)
+                await answered
 
     async def test_follower_sees_all_that_four_processes_write_once_and_in_order(
         self, store: Store, make: Callable[[], Store]

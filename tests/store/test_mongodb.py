@@ -77,7 +77,6 @@ async def store(database: str) -> AsyncIterator[MongodbStore]:
 class TestMongodbStore(StoreContract):
     WRITES = 40
     ROUNDS = 2
-    WOKEN = 0.3
     NUL = os.environ.get(OVER) != "postgresql"  # which FerretDB keeps texts in as they are, and it takes none
 
 

@@ -40,9 +40,7 @@ async def test_holder_of_a_turn_that_is_paused_and_wakes_late_does_no_harm(datab
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     await asyncio.wait_for(asyncio.to_thread(stopped, process.pid), 60)
     store.writer._has_met = True
-    since = time.monotonic()
     made = (await store.commit(create_once("one", "early"), context())).output
-    assert time.monotonic() - since < turnstile.LAPSE + 20
     for n in range(3):
         await write(store, patient("a", f"x{n}"), patient("late", f"one{n}"))
     process.send_signal(signal.SIGCONT)
