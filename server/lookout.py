@@ -20,7 +20,7 @@ from time import perf_counter
 from server.auth.access import SYSTEM
 from server.interactions.exchange import logged
 from server.ledger import Cursor, Position
-from server.operations import escalation, offering, oversight, roster
+from server.operations import escalation, offering, oversight, review, roster
 from server.repository import Repository
 from server.search.filter import ALL
 
@@ -101,14 +101,16 @@ class _Lookout:
         return True
 
     async def check(self, now: datetime) -> bool:
-        """Look at who does what for all whom two organizations have, and at what is offered; whether it was time to.
+        """Look at leads who left, at who does what for all whom two organizations have, and at offers, in their time.
 
-        Writes see to their own members: this is for what comes with time, and for what many members depend on.
+        Writes see to their own members: this is for what comes with time, and for what many members depend on. Answers
+        whether it was time to.
         """
         hour = now.replace(minute=0, second=0, microsecond=0)
         last = max([await self.repository.store.last(type) for type in SHARED])
         if self.checked == (hour, last):
             return False
+        await review.look(self.repository, SYSTEM, now)
         await roster.kept(self.repository, SYSTEM, roster.Asked(), at=now)
         await offering.look(self.repository, SYSTEM, now)
         self.checked = (hour, last)

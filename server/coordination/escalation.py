@@ -65,8 +65,9 @@ async def _of(kind: Kind[F, J], view: View, found: F, first: Resource, terms: Te
     days = kind.rule(terms).parameters["answer-days"]
     if days is None or period.starts(first.get("authoredOn"), terms.zone) + days * DAY > now:
         return []
-    made = []
-    for organization, other in ((found.proposer, found.answerer), (found.answerer, found.proposer)):
+    made, parties = [], (str(found.proposer), str(found.answerer))
+    owners = await liaisons(view, parties, now)
+    for organization, other in (parties, parties[::-1]):
         task = {
             "resourceType": "Task",
             "id": _id(kind, first, organization),
@@ -77,7 +78,7 @@ async def _of(kind: Kind[F, J], view: View, found: F, first: Resource, terms: Te
             "focus": {"reference": found.task},
             "for": {"reference": found.patient},
             "authoredOn": period.text(now, terms.zone),
-            "owner": {"reference": await liaison(view, str(organization), now, terms.zone)},
+            "owner": {"reference": owners[organization]},
         }
         made.append(put(task))
     return made
@@ -87,11 +88,12 @@ def _id(kind: Kind[F, J], first: Resource, organization: str | None) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{kind.dispute} {first['id']} {organization}"))
 
 
-async def liaison(view: View, organization: str, now: int, zone: str) -> str:
-    """The organization's liaison; itself, where it has none, or several."""
-    staff = map(Role.of, (await view.facts("staff", [organization]))[organization])
-    found = [one.reference for one in staff if LIAISON in one.codes and not assignment.left(one, now, now, zone)]
-    return found[0] if len(found) == 1 else organization
+async def liaisons(view: View, organizations: Collection[str], now: int) -> dict[str, str]:
+    """The liaison of each organization; itself, where it has none, or several."""
+    rows = await view.facts("staff", organizations)
+    staff = {one: [role for role in map(Role.of, some) if LIAISON in role.codes] for one, some in rows.items()}
+    there = {one: [role for role in some if not assignment.left(role, now, now, "UTC")] for one, some in staff.items()}
+    return {one: some[0].reference if len(some) == 1 else one for one, some in there.items()}
 
 
 async def settled(kind: Kind[F, J], view: View, disputes: Iterable[Resource]) -> list[Change]:

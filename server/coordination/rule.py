@@ -18,7 +18,7 @@ from server.coordination.enrolment import judgement as enrolment
 from server.coordination.enrolment import segment
 from server.coordination.handoff import hold, judgement
 from server.coordination.lead import kept as lead
-from server.coordination.lead import person
+from server.coordination.lead import person, review
 from server.coordination.lead.designation import LEAD
 from server.coordination.plan import shared as shared_plan
 from server.coordination.plan.acceptance import PLAN
@@ -59,7 +59,10 @@ async def rules(context: Context, before: View, changes: Sequence[Change], after
         further = [*further, *await attribution.attributed(context, changes, after)]
         latest = {change.reference: change for change in (*changes, *further)}
         further = [*further, *await notification.told(context, before, list(latest.values()), after)]
-    return further or await consequence.coordinated(context, before, changes, after)
+    if further:
+        return further
+    issues = await consequence.coordinated(context, before, changes, after)
+    return [*issues, *await review.reviewed(context, before, changes, after)]
 
 
 def _concerns(change: Change) -> bool:

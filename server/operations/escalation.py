@@ -38,16 +38,16 @@ async def _looked(repository: Repository, caller: Caller, kind: Kind[Any, Any], 
 
     count = 0
     for code, called_for in ((kind.dispute, over), (kind.code, late)):
-        async for tasks in waiting(repository, caller, code):
+        async for tasks in pages(repository, caller, "Task", [("code", code), ("status", OPEN)]):
             count += await written(repository, caller, tasks, called_for)
     return count
 
 
-async def waiting(repository: Repository, caller: Caller, code: str) -> AsyncIterator[list[str]]:
-    """The open Tasks of a code, a page of them at a time."""
-    query = await repository.parsed(
-        "Task", [("code", code), ("status", OPEN), ("_count", PAGE)], base_url="", lenient=False
-    )
+async def pages(
+    repository: Repository, caller: Caller, type: str, criteria: Sequence[tuple[str, str]]
+) -> AsyncIterator[list[str]]:
+    """The resources of a type that meet these, a page of them at a time."""
+    query = await repository.parsed(type, [*criteria, ("_count", PAGE)], base_url="", lenient=False)
     token = None
     while True:
         page = await repository.search(caller, query, token)

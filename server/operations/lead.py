@@ -20,5 +20,6 @@ async def lead(call: Call) -> Answer:
             ("since", found.since),
             ("form", found.form),
             ("agreement", found.agreement),
+            ("left", found.has_left or None),
         ]
     )

@@ -174,7 +174,7 @@ async def lead(client: httpx.AsyncClient, as_of: str | None = None, member: str 
     """What $lead answers, its references as strings."""
     response = await client.get(f"{member}/$lead", params={"asOf": as_of} if as_of else {})
     assert 200 == response.status_code, response.text
-    found = response.json().get("parameter", ())
+    found = [one for one in response.json().get("parameter", ()) if one["name"] != "left"]
     return {one["name"]: one.get("valueDateTime") or one["valueReference"]["reference"] for one in found}
 
 

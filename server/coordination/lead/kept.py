@@ -165,7 +165,7 @@ async def _lapsed(
     named = await accepted(write.after, member)
     for one in coming:
         low, high = leading(one, terms.zone)
-        found = _agreed(one, named, terms)
+        found = agreed(one, named, terms)
         if found and found.program != terms.program.url and found.program in write.programs:
             continue  # which is looked at by the program in which both agreed on it
         if found is None and not write.of_type("EpisodeOfCare"):
@@ -196,7 +196,7 @@ async def accepted(view: View, member: Member) -> list[Designation]:
     return [one for rows in found for one in map(Designation.of, rows) if one.status == "completed"]
 
 
-def _agreed(one: Assignment, named: Sequence[Designation], terms: Terms) -> Designation | None:
+def agreed(one: Assignment, named: Sequence[Designation], terms: Terms) -> Designation | None:
     """What the two organizations agreed on, by which somebody leads."""
     low = leading(one, terms.zone).low
     since = (found for found in named if found.lead == one.manager)

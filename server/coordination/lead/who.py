@@ -10,8 +10,10 @@ from server.coordination.assignment import assignment
 from server.coordination.assignment.assignment import Member
 from server.coordination.facts import Assignment, Designation, Role
 from server.coordination.lead.kept import accepted
+from server.coordination.lead.review import left
 from server.coordination.lead.terms import Terms, every, is_enrolled, leading, leads
 from server.coordination.program.programs import active
+from server.coordination.stored import read
 from server.ledger import Fact, View
 
 
@@ -23,6 +25,7 @@ class Lead(NamedTuple):
     since: str | None
     form: str | None
     agreement: str | None
+    has_left: bool  # is in the role no more, and leads until both name the next one
 
 
 async def lead(view: View, patient: str, as_of: str | None, now: int) -> Lead | None:
@@ -33,7 +36,7 @@ async def lead(view: View, patient: str, as_of: str | None, now: int) -> Lead | 
         at = programs.instant(terms.program.url, as_of, now)
         found = _at(member, terms, at) if is_enrolled(member, terms) else None
         if found:
-            return await _told(view, member, terms, found, at)
+            return await _told(view, member, terms, found, at, now)
     return None
 
 
@@ -58,7 +61,7 @@ def _at(member: Member, terms: Terms, at: int) -> Assignment | None:
     return min(holding, key=lambda one: (one.team, one.place), default=None)
 
 
-async def _told(view: View, member: Member, terms: Terms, found: Assignment, at: int) -> Lead:
+async def _told(view: View, member: Member, terms: Terms, found: Assignment, at: int, now: int) -> Lead:
     latest = _latest(await accepted(view, member), found, terms, at)
     roles = (await view.facts("role", [found.manager]))[found.manager]
     return Lead(
@@ -67,7 +70,13 @@ async def _told(view: View, member: Member, terms: Terms, found: Assignment, at:
         _since(member, terms, found, at),
         latest.form if latest else None,
         latest.agreement if latest else None,
+        await _has_left(view, [Role.of(row) for row in roles], at, now, terms.zone),
     )
+
+
+async def _has_left(view: View, roles: Sequence[Role], at: int, now: int, zone: str) -> bool:
+    persons = [await read(view, role.practitioner) if role.practitioner else None for role in roles]
+    return any(left(role, person, at, now, zone) for role, person in zip(roles, persons, strict=True))
 
 
 def _latest(named: Sequence[Designation], found: Assignment, terms: Terms, at: int) -> Designation | None:
