@@ -12,19 +12,19 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, Self, TypeVar
 
-from server.coordination import period
+from server.coordination import period, record
 from server.coordination.actor import organizations
 from server.coordination.assignment.assignment import Member
-from server.coordination.facts import DESIGNATION_TERM, tokens
+from server.coordination.facts import tokens
 from server.coordination.handoff.transfer import concept, put
 from server.coordination.lead.terms import Pair, Terms, every
 from server.coordination.program.program import Rule
 from server.coordination.program.programs import Programs
+from server.coordination.stored import read_many
 from server.coordination.write import AS_RECORDED, Place, refusal
 from server.ledger import Change, Context, Fact, Resource, View, micros
 from server.outcome import Issue, Problem
 
-STATE = DESIGNATION_TERM + "-state"  # Task.businessStatus
 ACCEPTING = frozenset({"accepted", "completed"})
 ANSWERS = {  # what an open proposal may become -> whose word that is
     "received": "answerer",
@@ -172,6 +172,11 @@ async def concerned(
             _check_kept(was, now)
         if was or now:
             found.append((change, was))
+    made = [change.reference for change, was in found if was and was.status != "draft"]
+    there = await read_many(before, made) if made else {}
+    for change, was in found:
+        if was and change.resource and change.reference in there:
+            _check_said(was, there[change.reference], change.resource)
     return found
 
 
@@ -183,6 +188,22 @@ def _check_kept(was: F, now: F | None) -> None:
     if not was.is_kept(now):
         why = f"What {was.task} proposes stays as it was: counter it, or withdraw it and propose anew."
         raise conflict(why, was.task, "Task")
+
+
+def _check_said(was: Proposed, stored: Resource, task: Resource) -> None:
+    """Nobody but the server says what became of it, and nobody says anew on what it was proposed."""
+    status = task.get("status")
+    is_answered = was.is_open and status != was.status and status in ANSWERS and status != "received"
+    elements = record.altered(
+        stored, task, is_open=was.is_open, is_answered=is_answered, is_accepted=is_answered and status in ACCEPTING
+    )
+    if elements:
+        paths = [f"Task.{element}" for element in elements]
+        why = (
+            f"{' and '.join(paths)} of {was.task} stays as it was. What becomes of a proposal is answered by "
+            "Task.status (Task/[id]/$respond), and the server says it in businessStatus and output."
+        )
+        raise Problem.with_issues("conflict", [Issue("conflict", why, tuple(paths), resources=(was.task,))])
 
 
 async def judged(
@@ -200,7 +221,10 @@ async def _judged(
 ) -> list[Change]:
     task, now = change.resource, kind.found(change)
     if was is None or was.status == "draft":
-        if task is None or now is None or now.status == "draft" or (was and now.status in GIVEN_UP):
+        if task is None or now is None:
+            return []
+        if now.status == "draft" or (was and now.status in GIVEN_UP):
+            _check_nothing_said(task, now)
             return []
         return await _opened(kind, context, after, programs, task, now)
     if task is None or now is None or was.status == now.status:
@@ -216,6 +240,13 @@ async def _judged(
 
 
 # Proposed
+
+
+def _check_nothing_said(task: Resource, found: Proposed) -> None:
+    """Of a draft nothing became yet."""
+    if record.states(task):
+        why = f"{found.task} is {found.status}: of what is not proposed nothing became yet."
+        raise unprocessable(why, found.task, "Task.businessStatus")
 
 
 async def _opened(
@@ -235,7 +266,10 @@ async def _opened(
             both = " and ".join(proposal.pair.organizations)
             why = f"{found.patient}'s {kind.noun} is agreed on by {both}: here is {wanted}."
             raise kind.refused(proposal.terms, why, found.task, path)
-    whole = {**task, **_said(context, proposal, proposer), **kind.told(task, proposal)}
+    given = record.others(task.get("output", ()))
+    rest = {name: value for name, value in task.items() if name != "output"}
+    output = {"output": given} if given else {}
+    whole = {**rest, **output, **_said(context, proposal, proposer), **kind.told(task, proposal)}
     return [] if whole == task else [put(whole)]
 
 
@@ -269,7 +303,7 @@ def _said(context: Context, proposal: Judged, proposer: str) -> Resource:
     return {
         "instantiatesCanonical": program.canonical,
         "status": "requested",
-        "businessStatus": concept(f"{STATE}|proposed"),
+        "businessStatus": concept(f"{record.STATE}|proposed"),
         "intent": "proposal",
         "authoredOn": period.text(micros(context.now), program.zone),
         "requester": {"reference": proposer},
@@ -300,7 +334,7 @@ async def _put_down(
         state = "countered" if any(one.proposer == was.answerer for one in others) else "declined"
     if state == "declined":
         _check_reason(kind, terms_of(programs, was, micros(context.now)), task, was)
-    whole = {**task, "businessStatus": concept(f"{STATE}|{state}")}
+    whole = {**task, "businessStatus": concept(f"{record.STATE}|{state}")}
     return [] if whole == task else [put(whole)]
 
 

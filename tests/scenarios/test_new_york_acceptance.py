@@ -91,6 +91,27 @@ async def test_merged_plan_is_proposed_by_one_and_active_as_the_other_accepts(he
     assert (409, ["conflict"]) == refusal(await propose(here))
 
 
+@pytest.mark.requirement("NY-11", "NY-14")
+async def test_what_became_of_a_proposed_plan_is_said_by_nobody_but_the_server(here: httpx.AsyncClient) -> None:
+    await kept(here, shared("one", status="draft"))
+    output = [{"type": coding("cm-acceptance", "since"), "valueDateTime": "2025-01-01T00:00:00Z"}]
+    task = await proposed(here, output=output)
+    assert "output" not in task
+    for element, other in (
+        ("businessStatus", coding("cm-designation-state", "accepted")),
+        ("output", output),
+        ("authoredOn", "2025-01-01T00:00:00Z"),
+    ):
+        response = await put(here, {**task, element: other}, headers=acting(PLAN))
+        assert (409, ["conflict"]) == refusal(response)
+        assert [f"Task.{element}"] == places(response)
+    done = {**task, "status": "accepted", "businessStatus": coding("cm-designation-state", "declined")}
+    response = await put(here, done, headers=acting(HOME))
+    assert (200, "accepted") == (response.status_code, response.json()["businessStatus"]["coding"][0]["code"])
+    without = {name: value for name, value in response.json().items() if name != "output"}
+    assert (409, ["conflict"]) == refusal(await put(here, without))
+
+
 @pytest.mark.requirement("NY-11")
 async def test_partial_capitation_may_agree_on_one_plan_too(client: httpx.AsyncClient) -> None:
     await new_york(client, "ny-mltcp")

@@ -238,6 +238,68 @@ async def test_plain_writes_of_the_task_are_judged_alike(here: httpx.AsyncClient
     assert (409, ["conflict"]) == refusal(await here.delete(f"Task/{task['id']}"))
 
 
+ALTERED: dict[str, Json] = {
+    "businessStatus": coding("cm-designation-state", "accepted"),
+    "output": [{"type": coding("cm-designation", "since"), "valueDateTime": "2025-01-01T00:00:00Z"}],
+    "authoredOn": "2025-01-01T00:00:00Z",
+    "basedOn": [{"reference": "Task/another"}],
+    "intent": "order",
+    "reasonCode": coding("ny-primary-need", "ltss"),
+}
+
+
+@pytest.mark.requirement("NY-14")
+@pytest.mark.parametrize("element", ALTERED)
+@pytest.mark.parametrize("actor", [PLAN, HOME, ""])
+async def test_what_became_of_a_proposal_is_said_by_nobody_but_the_server(
+    here: httpx.AsyncClient, element: str, actor: str
+) -> None:
+    task = await proposed(here)
+    for status in ("requested", "received"):
+        altered = {**task, element: ALTERED[element], "status": status}
+        response = await put(here, altered, headers=acting(actor))
+        assert (409, ["conflict"]) == refusal(response)
+        assert [f"Task.{element}"] == places(response)
+    patch = [{"op": "add", "path": f"/{element}", "value": ALTERED[element]}]
+    headers = {"Content-Type": "application/json-patch+json", **acting(actor)}
+    assert (409, ["conflict"]) == refusal(await here.patch(f"Task/{task['id']}", json=patch, headers=headers))
+    assert (409, ["conflict"]) == refusal(await here.post("", json=puts(altered), headers=acting(actor)))
+    assert 200 == (await put(here, {**task, "note": [{"text": "Whom to ask?"}]})).status_code
+
+
+@pytest.mark.requirement("NY-14")
+async def test_what_came_of_a_proposal_stays_as_the_server_said_it(here: httpx.AsyncClient) -> None:
+    declined = await respond(here, await proposed(here), "decline", reason=("valueCodeableConcept", {"text": "Away"}))
+    accepted = await named(here)
+    for task, element, other in (
+        (declined.json(), "statusReason", {"text": "She asked for another"}),
+        (declined.json(), "businessStatus", coding("cm-designation-state", "accepted")),
+        (accepted, "businessStatus", coding("cm-designation-state", "declined")),
+        (accepted, "output", accepted["output"][:-1]),
+    ):
+        response = await put(here, {**task, element: other})
+        assert (409, ["conflict"]) == refusal(response)
+        assert [f"Task.{element}"] == places(response)
+    theirs = {"type": {"text": "Call"}, "valueString": "made"}
+    assert 200 == (await put(here, {**accepted, "output": [*accepted["output"], theirs]})).status_code
+
+
+@pytest.mark.requirement("NY-14")
+async def test_draft_of_a_proposal_became_nothing_yet(here: httpx.AsyncClient) -> None:
+    draft = {
+        "resourceType": "Task",
+        "id": "draft",
+        "status": "draft",
+        "intent": "proposal",
+        "code": coding("cm-task", "lead-designation"),
+        "for": {"reference": MEMBER},
+    }
+    said = {**draft, "businessStatus": ALTERED["businessStatus"]}
+    assert (422, ["required"]) == refusal(await put(here, said))
+    assert 201 == (await put(here, {**draft, "businessStatus": {"text": "Being talked about"}})).status_code
+    assert (422, ["required"]) == refusal(await put(here, {**said, "status": "cancelled"}))
+
+
 @pytest.mark.requirement("NY-14")
 async def test_proposal_sent_as_a_plain_task_is_completed_by_the_server(here: httpx.AsyncClient) -> None:
     written = (await here.post("QuestionnaireResponse", json=form())).json()

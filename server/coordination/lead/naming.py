@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from server.coordination import period
 from server.coordination.assignment import directory
 from server.coordination.communication import demographics, letter, notice, template
-from server.coordination.facts import DESIGNATION_TERM, PROGRAM_EXTENSION, Designation, Team
+from server.coordination.facts import PROGRAM_EXTENSION, Designation, Team
 from server.coordination.handoff.transfer import concept, put
 from server.coordination.lead.opening import Proposal, term
 from server.coordination.lead.terms import Terms, leading, leads
-from server.coordination.proposal import STATE
+from server.coordination.record import STATE, others
 from server.coordination.stored import read
 from server.fhir.body import Body
 from server.ledger import Change, Context, Resource, View, micros
@@ -34,17 +34,13 @@ async def named(context: Context, after: View, task: Resource, proposal: Proposa
         "status": "completed",
         "businessStatus": concept(f"{STATE}|accepted"),
         "output": [
-            *(one for one in task.get("output", ()) if not _is_own(one)),
+            *others(task.get("output", ())),
             term("since", since, "valueDateTime"),
             *([term("agreement", {"reference": proposal.agreement})] if proposal.agreement else []),
             *(term("care-team", {"reference": reference}) for reference in own),
         ],
     }
     return [put(done), *map(written, teams.values()), *await _notices(context, after, proposal)]
-
-
-def _is_own(output: Resource) -> bool:
-    return any(coding.get("system") == DESIGNATION_TERM for coding in output["type"].get("coding", ()))
 
 
 def _text(proposal: Proposal, at: int) -> str:

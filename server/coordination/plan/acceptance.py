@@ -9,7 +9,6 @@ it replaces are over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from server.coordination import period
@@ -23,7 +22,8 @@ from server.coordination.plan import shared
 from server.coordination.plan.content import content
 from server.coordination.program.program import Rule
 from server.coordination.program.programs import Programs
-from server.coordination.proposal import STATE, Kind, conflict, refused, terms_of, unprocessable, written
+from server.coordination.proposal import Kind, conflict, refused, terms_of, unprocessable, written
+from server.coordination.record import STATE, others
 from server.coordination.responsibility.item import acting_for
 from server.coordination.stored import localized, read, read_many
 from server.coordination.write import Place, refusal
@@ -121,16 +121,7 @@ def _terms(programs: Programs, member: Member, found: Acceptance, now: int) -> T
 
 
 def _told(task: Resource, proposal: Proposal) -> Resource:
-    return {"input": [*_others(task.get("input", ())), _term("content", "valueString", content(proposal.plan))]}
-
-
-def _others(given: Iterable[Resource]) -> list[Resource]:
-    """Task.input or Task.output but for what the server says itself."""
-    return [
-        one
-        for one in given
-        if not any(coding.get("system") == ACCEPTANCE_TERM for coding in one["type"].get("coding", ()))
-    ]
+    return {"input": [*others(task.get("input", ())), _term("content", "valueString", content(proposal.plan))]}
 
 
 def _term(name: str, member: str, value: object) -> Resource:
@@ -150,7 +141,7 @@ async def _accepted(context: Context, after: View, programs: Programs, task: Res
         **task,
         "status": "completed",
         "businessStatus": concept(f"{STATE}|accepted"),
-        "output": [*_others(task.get("output", ())), since, *told],
+        "output": [*others(task.get("output", ())), since, *told],
     }
     active = _plan({**proposal.plan, "status": "active"})
     return [put(done), active, *await _replaced(after, proposal)]
