@@ -342,7 +342,7 @@ async def test_projection_that_the_database_refuses_is_told_and_carried_on_once_
         patched.setattr(append, "document_of", refused)
         for _ in range(2):
             with pytest.raises(Problem, match="commit 2") as told:
-                await asyncio.wait_for(write(store, patient("b", "x")), 10)
+                await asyncio.wait_for(write(store, patient("b", "x")), 60)
             assert ("unavailable", told.value.issues[0].diagnostics) == (told.value.kind, store.refusing)
         assert ["a"] == await ids(store, "Patient", Equal("Patient.identifier", (b"x",)))
     assert 3 == (await write(store, patient("c", "x"))).position
@@ -402,7 +402,7 @@ async def test_turn_of_a_process_that_is_gone_lapses(database: str, monkeypatch:
     commits = [await write(store, patient(f"p{n}")) for n in range(3)]
     assert [1, 2, 3] == [commit.position for commit in commits]
     store.writer._has_met = True  # as if it had lost a race
-    assert 4 == (await asyncio.wait_for(write(store, patient("p4")), 10)).position
+    assert 4 == (await asyncio.wait_for(write(store, patient("p4")), 60)).position
     over = [found["_id"] async for found in store.collections.turns.find({"_id": {"$lt": 0}})]
     assert {-1, -2} <= set(over)
     await store.close()
