@@ -26,7 +26,7 @@ import httpx
 
 from benchmarks.machine import children, machine, resident
 from examples.population import CAP, population, spread
-from server.app import opened
+from server.app.partition import opened
 from server.fhir.body import dumps
 from server.load import shipped
 from server.load.load import load

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from benchmarks.machine import machine
-from server.app import opened
+from server.app.partition import opened
 from server.coordination.write import AS_RECORDED
 from server.fhir.body import dumps
 from server.load import shipped

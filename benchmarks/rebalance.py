@@ -29,7 +29,7 @@ import httpx
 from benchmarks.caseload import PROGRAM, plan, row
 from benchmarks.machine import children, machine, resident
 from examples.population import COUNTIES, Resource, population
-from server.app import opened
+from server.app.partition import opened
 from server.coordination.write import AS_RECORDED
 from server.fhir.body import dumps
 from server.load import shipped

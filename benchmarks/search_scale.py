@@ -21,7 +21,7 @@ from statistics import quantiles
 from typing import Any
 
 from benchmarks.machine import machine
-from server.app import opened
+from server.app.partition import opened
 from server.auth.access import SYSTEM
 from server.fhir import body
 from server.fhir.body import Body

@@ -24,7 +24,8 @@ from uvicorn.supervisors.multiprocess import Multiprocess, Process
 from mappings.csv_file import Row
 from mappings.table import Table
 from server import log, metrics
-from server.app import opened, places, server_of
+from server.app.pages import places
+from server.app.partition import opened, server_of
 from server.auth.access import SYSTEM
 from server.coordination.responsibility.check import When
 from server.coordination.write import AS_RECORDED

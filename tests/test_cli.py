@@ -11,7 +11,7 @@ import apsw
 import pytest
 from typer.testing import CliRunner, Result
 
-from server.app import opened
+from server.app.partition import opened
 from server.auth.access import SYSTEM
 from server.cli import app
 from server.fhir.body import Body

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from server.app import opened
+from server.app.partition import opened
 from server.auth.access import SYSTEM
 from server.ledger import Plan, View
 from server.lookout import FEW, _is_small, _Lookout

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from server.app import PLACES
+from server.app.pages import PLACES
 from tests.process import STARTED, running, serving, start
 
 PATIENT = {"resourceType": "Patient", "identifier": [{"system": "urn:member", "value": "1"}]}

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.app import projections
+from server.app.partition import projections
 from server.auth.access import SYSTEM, Acting, Caller, acting
 from server.auth.sight import Sight, patients, sight
 from server.fhir.body import Body

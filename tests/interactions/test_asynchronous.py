@@ -167,7 +167,7 @@ async def test_more_than_a_worker_takes_is_refused(
 
 ASKED = """
 import asyncio, sys
-from server.app import server_of
+from server.app.partition import server_of
 from server.settings import Settings
 from server.store.mongodb import leads
 

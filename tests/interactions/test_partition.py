@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import ASGIApp
 
-from server.app import application, create_app, opened, servers_of
+from server.app import application, create_app
+from server.app.partition import opened, servers_of
 from server.auth.access import SYSTEM
 from server.fhir.reference import own
 from server.interactions.exchange import locate

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from examples.population import population
-from server.app import opened
+from server.app.partition import opened
 from server.auth.access import SYSTEM
 from server.coordination.write import AS_RECORDED
 from server.fhir.body import dumps

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from server.app import opened
+from server.app.partition import opened
 from server.auth.access import SYSTEM
 from server.interactions.exchange import Server
 from server.load.load import load

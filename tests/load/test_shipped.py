@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from server.app import opened
+from server.app.partition import opened
 from server.auth.access import SYSTEM
 from server.interactions.exchange import Request, Server, locate
 from server.load.shipped import PROFILES, demo, programs

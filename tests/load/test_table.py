@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mappings.table import tables
-from server.app import opened
+from server.app.partition import opened
 from server.auth.access import SYSTEM
 from server.fhir.body import dumps
 from server.settings import Settings

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from server.app import opened
+from server.app.partition import opened
 from server.auth.access import SYSTEM
 from server.operations import offering
 from server.settings import Settings

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from server.app import opened
+from server.app.partition import opened
 from server.auth.access import SYSTEM
 from server.ledger import Plan, Resource, View, micros
 from server.operations import oversight

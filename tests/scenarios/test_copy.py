@@ -12,7 +12,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from server.app import create_app, server_of
+from server.app import create_app
+from server.app.partition import server_of
 from server.fhir.body import dumps
 from server.settings import Settings
 from server.store.copy import copy

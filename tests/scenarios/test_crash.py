@@ -20,7 +20,7 @@ import apsw
 import httpx
 
 from examples.population import population
-from server.app import opened
+from server.app.partition import opened
 from server.auth.access import SYSTEM
 from server.fhir.body import dumps, loads
 from server.ledger import Cursor, Version

@@ -14,7 +14,8 @@ import pytest
 from fhir.resources.R4B.measurereport import MeasureReport
 from fhir.resources.R4B.parameters import Parameters
 
-from server.app import create_app, opened
+from server.app import create_app
+from server.app.partition import opened
 from server.coordination.program.plan_definition import RULE_OVERRIDE
 from server.fhir import body
 from server.load.shipped import programs

@@ -12,7 +12,8 @@ import pymongo
 import pytest
 from pymongo import monitoring
 
-from server.app import create_app, server_of
+from server.app import create_app
+from server.app.partition import server_of
 from server.settings import Settings
 from tests.answers import entry, statuses, transaction
 from tests.conftest import lifespan

@@ -29,7 +29,7 @@ from typing import Any
 import httpx
 import pytest
 
-from server.app import opened, server_of
+from server.app.partition import opened, server_of
 from server.auth.access import SYSTEM
 from server.fhir.body import loads
 from server.ledger import Cursor

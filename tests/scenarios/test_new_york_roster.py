@@ -10,7 +10,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from server.app import opened
+from server.app.partition import opened
 from server.auth.access import SYSTEM
 from server.cli import app
 from server.coordination.responsibility.check import When

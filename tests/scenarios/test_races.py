@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from server.app import server_of
+from server.app.partition import server_of
 from server.ledger import Resource
 from server.settings import Settings
 from server.store.engine import Finding

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from server.app import server_of
+from server.app.partition import server_of
 from server.settings import Settings
 from tests.process import base_of, killed, start
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from server.app import opened
+from server.app.partition import opened
 from server.auth.access import SYSTEM
 from server.fhir import body
 from server.repository import Repository

@@ -25,7 +25,7 @@ from typing import Any
 import httpx
 import pytest
 
-from server.app import server_of
+from server.app.partition import server_of
 from server.settings import Settings
 from tests.answers import entry, transaction
 from tests.coordination.memory import (

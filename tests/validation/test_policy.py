@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from server.app import create_app, server_of
+from server.app import create_app
+from server.app.partition import server_of
 from server.outcome import Problem
 from server.settings import Settings
 from server.validation.policy import Policy, parse
