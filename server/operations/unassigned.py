@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from server.coordination import period, stored
-from server.coordination.caseload.unassigned import ORDER, Finding, findings
+from server.coordination.caseload.unassigned import ORDER, Finding, findings, urgency
 from server.coordination.facts import BASE
+from server.coordination.lead import lacking, terms
 from server.coordination.program.program import Program
 from server.coordination.program.programs import active
 from server.ledger import Resource, View
@@ -33,15 +34,17 @@ async def unassigned(call: Call) -> Answer:
     canonical = call.inputs.one("program")
     at = known.instant(known.meant(canonical), call.inputs.one("asOf"), now)
     wanted, kinds, count = known.chosen(canonical, at), _kinds(call), call.inputs.one("count") or COUNT
-    if wanted.assignment is None:
-        why = f"{wanted.canonical} has no case managers: it has no rule of the kind assignment"
+    leads = terms.of(wanted)
+    if wanted.assignment is None and leads is None:
+        why = f"{wanted.canonical} has no case managers and no leads: no rule of the kind assignment or lead"
         raise Problem.with_issues("unprocessable", [Issue("not-supported", why, (place("program"),))])
     if count > MAX_COUNT:
         raise Problem.invalid(f"At most {MAX_COUNT} of each kind are answered at once", place("count"))
 
     async def answer(view: View) -> Answer:
-        found = await findings(view, call.reference, known, wanted, at, now)
-        asked = [one for one in found if one.why in kinds]
+        managed = await findings(view, call.reference, known, wanted, at, now) if wanted.assignment else []
+        led = await lacking.findings(view, call.reference, leads, at, now) if leads else []
+        asked = [one for one in sorted([*managed, *led], key=urgency) if one.why in kinds]
         return Answer([("return", await _bundle(view, asked, count, wanted, call.base_url))])
 
     return await aside(view, answer)

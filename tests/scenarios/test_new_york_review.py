@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from server.app import opened
+from server.app.partition import opened
 from server.auth.access import SYSTEM
 from server.coordination.lead import review as of_leads
 from server.operations import review
@@ -20,6 +20,8 @@ from tests.scenarios.new_york import (
     HAL,
     HOME,
     MEMBER,
+    NY_MAP,
+    NY_MLTCP,
     OTHER,
     PAT,
     PLAN,
@@ -275,3 +277,45 @@ async def test_next_lead_takes_over_at_the_instant_at_which_both_agree(here: htt
     await named(here, lead=PAT, effective=("valueDate", day(3)))
     assert [HAL, HAL, HAL, PAT] == [(await lead(here, day(at))).get("lead") for at in (-4, -1, 2, 3)]
     assert midnight(3) == (await lead(here, day(3)))["since"]
+
+
+async def lacking(client: httpx.AsyncClient, organization: str = PLAN, actor: str = "", **more: str) -> list[list[str]]:
+    """(why, whom, since which day) of $unassigned."""
+    asked = {"program": NY_MAP, **more}
+    response = await client.get(f"{organization}/$unassigned", params=asked, headers=acting(actor))
+    assert 200 == response.status_code, response.text
+    found = []
+    for one in response.json().get("entry", ()):
+        for extension in one.get("extension", ()):
+            parts = {part["url"]: part for part in extension["extension"]}
+            since = parts.get("since", {}).get("valueDateTime", "")[:10]
+            found.append([parts["why"]["valueCoding"]["code"], one["resource"]["id"], since])
+    return found
+
+
+@pytest.mark.requirement("NY-14", "NY-20")
+async def test_members_of_both_whom_nobody_leads_are_listed_to_each(client: httpx.AsyncClient) -> None:
+    await new_york(client, "ny-map", patient("m2"), enrolled("Patient/m2", "ny-map", PLAN, start="2026-01-01"))
+    none = [["no-lead", "m1", "2025-01-01"]]
+    for organization in (PLAN, HOME):
+        assert none == await lacking(client, organization) == await lacking(client, organization, organization)
+    assert [] == await lacking(client, OTHER)
+    await kept(client, enrolled("Patient/m2", "ny-health-home", HOME, start="2026-02-01"))
+    assert [*none, ["no-lead", "m2", "2026-02-01"]] == await lacking(client)
+    assert none == await lacking(client, asOf="2026-01-31")
+    assert [] == await lacking(client, program=NY_MLTCP)
+    await named(client, effective=("valueDate", day(-30)))
+    assert ["m2"] == [one[1] for one in await lacking(client)]
+    assert none == (await lacking(client, asOf=day(-31), why="no-lead"))[:1]
+    await kept(client, *hal(period={"start": "2025-01-01", "end": day(-3)}))
+    assert ["lead-left", "m1", day(-2)] == (await lacking(client))[-1]
+    await kept(client, enrolled(MEMBER, "ny-health-home", HOME, end=day(-2), status="finished"))
+    assert ["m2"] == [one[1] for one in await lacking(client)]
+
+
+@pytest.mark.requirement("NY-20")
+async def test_members_of_others_are_listed_to_nobody(client: httpx.AsyncClient) -> None:
+    await new_york(client, "ny-map", patient("m2"), enrolled("Patient/m2", "ny-map", PLAN))
+    await kept(client, enrolled("Patient/m2", "ny-health-home", OTHER), asa("asa-2", (PLAN, OTHER)))
+    for actor, own in ((OTHER, ["m2"]), (HOME, ["m1"]), (PAT, ["m1", "m2"]), (PLAN, ["m1", "m2"])):
+        assert own == [one[1] for one in await lacking(client, PLAN, actor)], actor

@@ -21,7 +21,9 @@ from server.ledger import View
 
 # CodeSystem/attention, the most urgent first.
 NO_MANAGER = "no-manager"
+NO_LEAD = "no-lead"
 MANAGER_LEFT = "manager-left"
+LEAD_LEFT = "lead-left"
 MANAGER_ELSEWHERE = "manager-elsewhere"
 TRANSFER_OF_LEAVER = "transfer-of-leaver"
 TRANSFER_OVERDUE = "transfer-overdue"
@@ -29,7 +31,9 @@ TRANSFER_LATE = "transfer-late"
 ABOVE_LIMIT = "manager-above-limit"
 ORDER = (
     NO_MANAGER,
+    NO_LEAD,
     MANAGER_LEFT,
+    LEAD_LEFT,
     MANAGER_ELSEWHERE,
     TRANSFER_OF_LEAVER,
     TRANSFER_OVERDUE,
@@ -71,10 +75,11 @@ async def findings(
         *_hanging(transfers, roles, asked),
         *_above(counted, programs, asked),
     ]
-    return sorted(found, key=_urgency)
+    return sorted(found, key=urgency)
 
 
-def _urgency(one: Finding) -> tuple[int, int, int, str]:
+def urgency(one: Finding) -> tuple[int, int, int, str]:
+    """By ORDER, and since longest first."""
     since = period.ALWAYS if one.since is None else one.since
     return ORDER.index(one.why), -(one.number or 0), since, one.reference
 

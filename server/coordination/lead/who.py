@@ -34,7 +34,7 @@ async def lead(view: View, patient: str, as_of: str | None, now: int) -> Lead | 
     member = (await assignment.members(view, [patient]))[patient]
     for terms in every(programs, now):
         at = programs.instant(terms.program.url, as_of, now)
-        found = _at(member, terms, at) if is_enrolled(member, terms) else None
+        found = leading_at(member, terms, at) if is_enrolled(member, terms) else None
         if found:
             return await _told(view, member, terms, found, at, now)
     return None
@@ -42,7 +42,7 @@ async def lead(view: View, patient: str, as_of: str | None, now: int) -> Lead | 
 
 async def organizations(view: View, asked: Sequence[tuple[Member, Terms, int]]) -> list[str | None]:
     """At which organization the lead of each member is at an instant: so many at two questions."""
-    holding = [_at(member, terms, at) if is_enrolled(member, terms) else None for member, terms, at in asked]
+    holding = [leading_at(member, terms, at) if is_enrolled(member, terms) else None for member, terms, at in asked]
     patients = {one for (member, _, _), found in zip(asked, holding, strict=True) if found for one in member.patients}
     if not patients:
         return [None] * len(asked)
@@ -56,7 +56,8 @@ async def organizations(view: View, asked: Sequence[tuple[Member, Terms, int]]) 
     return told
 
 
-def _at(member: Member, terms: Terms, at: int) -> Assignment | None:
+def leading_at(member: Member, terms: Terms, at: int) -> Assignment | None:
+    """Who leads at an instant."""
     holding = [one for one in leads(member, terms) if period.holds([leading(one, terms.zone)], at)]
     return min(holding, key=lambda one: (one.team, one.place), default=None)
 
