@@ -14,7 +14,7 @@ from server.app.partition import opened
 from server.auth.access import SYSTEM
 from server.fhir.body import dumps
 from server.settings import Settings
-from tests.load.test_command import careplan
+from tests.cli.test_load import careplan
 
 BASE = "https://careplan-server.org/fhir"
 NAMES = ",".join(tables()["ny-roster"].names)
