@@ -439,6 +439,71 @@ async def test_lead_lapses_as_the_member_leaves_one_of_both(
     assert {PLAN, HOME} == {one["recipient"][0]["reference"] for one in lapsed}
 
 
+@pytest.mark.requirement("NY-20", "NY-21")
+@pytest.mark.parametrize(("program", "organization"), [("ny-map", PLAN), ("ny-health-home", HOME)])
+@pytest.mark.parametrize("end", [day(370), None])
+async def test_lead_goes_on_as_an_end_is_put_off_before_it_comes(
+    here: httpx.AsyncClient, program: str, organization: str, end: str | None
+) -> None:
+    await named(here, effective=("valueDate", day(-30)))
+    for until in (day(4), day(2), end):
+        assert 200 == (await put(here, enrolled(MEMBER, program, organization, end=until))).status_code
+    told = [(HAL, midnight(-30), midnight(371) if end else None)]
+    assert {PLAN: told, HOME: told} == await teams(here)
+    assert [HAL, HAL, None if end else HAL] == [(await lead(here, day(at))).get("lead") for at in (5, 370, 371)]
+    found = (await here.get("Communication", params={"subject": MEMBER, "_sort": "-_lastUpdated"})).json()["entry"]
+    last = [one["resource"] for one in found][:2]
+    assert {PLAN, HOME} == {one["recipient"][0]["reference"] for one in last}
+    assert {bool(end)} == {"no longer" in one["payload"][0]["contentString"] for one in last}
+
+
+@pytest.mark.requirement("NY-20")
+async def test_next_segment_that_follows_at_once_puts_an_end_off(here: httpx.AsyncClient) -> None:
+    await named(here)
+    await kept(here, enrolled(MEMBER, "ny-health-home", HOME, end=day(4)))
+    await kept(here, enrolled(MEMBER, "ny-health-home", HOME, start=day(5)) | {"id": "m1-segment-2"})
+    assert [HAL, HAL] == [(await lead(here, day(at))).get("lead") for at in (4, 500)]
+
+
+@pytest.mark.requirement("NY-20")
+async def test_who_is_to_lead_after_an_end_that_is_put_off_does(here: httpx.AsyncClient) -> None:
+    await named(here, lead=HAL)
+    await named(here, lead=HAL, effective=("valueDate", day(20)))
+    await named(here, lead=PAT, effective=("valueDate", day(10)))
+    await kept(here, enrolled(MEMBER, "ny-health-home", HOME, end=day(4)))
+    assert [HAL, None, None] == [(await lead(here, day(at))).get("lead") for at in (4, 10, 20)]
+    await kept(here, enrolled(MEMBER, "ny-health-home", HOME))
+    assert [HAL, HAL, PAT, PAT] == [(await lead(here, day(at))).get("lead") for at in (4, 9, 10, 20)]
+
+
+@pytest.mark.requirement("NY-20")
+async def test_lead_that_lapsed_is_named_anew(here: httpx.AsyncClient) -> None:
+    await named(here, effective=("valueDate", day(-30)))
+    await kept(here, enrolled(MEMBER, "ny-health-home", HOME, end=day(-2)))
+    await kept(here, enrolled(MEMBER, "ny-health-home", HOME))
+    assert [HAL, None] == [(await lead(here, day(at))).get("lead") for at in (-2, 0)]
+
+
+@pytest.mark.requirement("NY-20")
+async def test_lead_who_is_named_as_an_end_is_known_leads_until_then(here: httpx.AsyncClient) -> None:
+    await kept(here, enrolled(MEMBER, "ny-health-home", HOME, end=day(4)))
+    await named(here, effective=("valueDate", day(-30)))
+    assert [HAL, None] == [(await lead(here, day(at))).get("lead") for at in (4, 5)]
+    await kept(here, enrolled(MEMBER, "ny-health-home", HOME))
+    assert HAL == (await lead(here, day(5)))["lead"]
+
+
+@pytest.mark.requirement("NY-20", "ADJ-05")
+async def test_lead_of_the_next_health_home_goes_on_beside_one_of_the_former(here: httpx.AsyncClient) -> None:
+    moved = enrolled(MEMBER, "ny-health-home", OTHER, start=day(5)) | {"id": "m1-other-home"}
+    await kept(here, asa("asa-2", (PLAN, OTHER)), moved)
+    await kept(here, enrolled(MEMBER, "ny-health-home", HOME, end=day(4), **closed_for("1")))
+    task = await proposed(here, lead=OLA, effective=("valueDate", day(5)))
+    assert 200 == (await respond(here, task, actor=OTHER)).status_code
+    await named(here, lead=HAL)
+    assert [HAL, OLA] == [(await lead(here, day(at))).get("lead") for at in (4, 5)]
+
+
 @pytest.mark.requirement("NY-20")
 async def test_lead_of_an_episode_that_is_over_without_a_date_lapses_now(here: httpx.AsyncClient) -> None:
     await named(here, effective=("valueDate", day(-30)))

@@ -13,10 +13,22 @@ from server.coordination import period
 from server.coordination.assignment import assignment
 from server.coordination.assignment.assignment import Member
 from server.coordination.facts import Assignment, Designation, literal, tokens
+from server.coordination.lead import renewal
 from server.coordination.lead.agency import closed as closed_at
 from server.coordination.lead.form import refused, wrong
-from server.coordination.lead.naming import closed, notices, written
-from server.coordination.lead.terms import SINGLE, Terms, alike, every, is_enrolled, leading, leads, pairs
+from server.coordination.lead.naming import notices, reaching, written
+from server.coordination.lead.renewal import parties
+from server.coordination.lead.terms import (
+    SINGLE,
+    Terms,
+    alike,
+    every,
+    holding,
+    is_enrolled,
+    leading,
+    leads,
+    together,
+)
 from server.coordination.period import Interval
 from server.coordination.program.programs import Programs
 from server.coordination.stored import read
@@ -114,16 +126,18 @@ async def lapses(write: Write) -> list[Change]:
     if write.context.override is AS_RECORDED or not (write.of_type("EpisodeOfCare") or write.of_type("Organization")):
         return []
     teams: dict[str, Resource] = {}
-    ended: dict[str, Ended] = {}
+    told: dict[str, Told] = {}
     for terms in every(write.programs, write.now):
         for member in write.distinct():
             coming = [one for one in leads(member, terms) if leading(one, terms.zone).high > write.now]
             if coming and is_enrolled(member, terms):
-                await _lapsed(write, terms, member, coming, teams, ended)
+                named = await accepted(write.after, member)
+                await _lapsed(write, terms, member, coming, named, teams, told)
+                await _renewed(write, terms, member, coming, named, teams, told)
     changes = [written(team) for team in teams.values()]
-    for terms, found, at in ended.values():
-        parties, texts = [str(found.proposer), str(found.answerer)], terms.rule.parameters["lapse-text"]
-        changes += await notices(write.context, write.after, terms, found, parties, texts, at)
+    for terms, found, at, text in told.values():
+        both, texts = [str(found.proposer), str(found.answerer)], terms.rule.parameters[text]
+        changes += await notices(write.context, write.after, terms, found, both, texts, at)
     for change in changes:
         change.is_derived = True
     return changes
@@ -146,12 +160,13 @@ async def closures(
     return await lapses(Write(context, before, closing, after, programs, members, frozenset(), micros(context.now)))
 
 
-class Ended(NamedTuple):
-    """A designation that lapses."""
+class Told(NamedTuple):
+    """A designation that lapses, or that does not: both are told, in that parameter's words."""
 
     terms: Terms
     found: Designation
     at: int
+    text: str
 
 
 async def _lapsed(
@@ -159,10 +174,10 @@ async def _lapsed(
     terms: Terms,
     member: Member,
     coming: Sequence[Assignment],
+    named: Sequence[Designation],
     teams: dict[str, Resource],
-    ended: dict[str, Ended],
+    told: dict[str, Told],
 ) -> None:
-    named = await accepted(write.after, member)
     for one in coming:
         low, high = leading(one, terms.zone)
         found = agreed(one, named, terms)
@@ -177,17 +192,44 @@ async def _lapsed(
             )
             place = Place(one.team, f"CareTeam.participant[{one.place}]")
             raise Problem.with_issues("business_rule", [refusal(terms.program, terms.rule, why, place)])
-        parties = {str(found.proposer), str(found.answerer)}
         types = alike(terms, write.programs, write.now)
-        both = [pair for pair in pairs(member, terms, types) if set(pair.organizations) == parties]
-        times = [times for pair in both for times in pair.times]
-        end = next((until for since, until in times if since <= low < until), max(low, write.now))
-        if await closed_at(write.after, parties):
+        held = holding(together(member, terms, parties(found), types), low)
+        end = held.high if held else max(low, write.now)
+        if await closed_at(write.after, parties(found)):
             end = min(end, max(low, write.now))
         if end < high:
             team = teams.get(one.team) or await read(write.after, one.team) or {}
-            teams[one.team] = closed(team, one.place, period.text(end, terms.zone))
-            ended[found.task] = Ended(terms, found, end)
+            teams[one.team] = reaching(team, one.place, period.text(end, terms.zone))
+            told[found.task] = Told(terms, found, end, "lapse-text")
+
+
+async def _renewed(
+    write: Write,
+    terms: Terms,
+    member: Member,
+    coming: Sequence[Assignment],
+    named: Sequence[Designation],
+    teams: dict[str, Resource],
+    told: dict[str, Told],
+) -> None:
+    """Leads go on whose end was put off before it came."""
+    was = (await write.earlier()).get(member.patient)
+    types = alike(terms, write.programs, write.now)
+    own = [one for one in named if one.program == terms.program.url or one.program not in write.programs]
+    found = [(one, by) for one in coming if (by := agreed(one, own, terms)) and by.task not in told]
+    shut = set(await closed_at(write.after, {party for _, by in found for party in parties(by)})) if found else set()
+    given = [
+        renewal.held(one, by, was, member, terms, types) for one, by in found if was and shut.isdisjoint(parties(by))
+    ]
+    until = renewal.renewed(given, coming, named, terms, write.now)
+    for one, by, _, after in given:
+        low, high = leading(one, terms.zone)
+        end = until.get((one.team, one.place), high)
+        if end > high:
+            team = teams.get(one.team) or await read(write.after, one.team) or {}
+            teams[one.team] = reaching(team, one.place, period.text(end, terms.zone) if end < period.NEVER else None)
+            lapses = end < period.NEVER and any(end == each.high for each in after)
+            told[by.task] = Told(terms, by, end, "lapse-text") if lapses else Told(terms, by, low, "notice-text")
 
 
 async def accepted(view: View, member: Member) -> list[Designation]:

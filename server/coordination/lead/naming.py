@@ -81,16 +81,17 @@ async def _ended(after: View, proposal: Proposal, own: Mapping[str, Resource]) -
     teams = dict(own)
     for one in leads(proposal.member, proposal.terms):
         low, high = leading(one, proposal.terms.zone)
-        if high > max(low, proposal.start):
+        if low < proposal.until and high > max(low, proposal.start):
             team = teams.get(one.team) or await read(after, one.team) or {}
-            teams[one.team] = closed(team, one.place, _text(proposal, max(low, proposal.start)))
+            teams[one.team] = reaching(team, one.place, _text(proposal, max(low, proposal.start)))
     return teams
 
 
-def closed(team: Resource, place: int, end: str) -> Resource:
-    """The team with one participant's period ended."""
+def reaching(team: Resource, place: int, end: str | None) -> Resource:
+    """The team with one participant's period until an end; without one where there is none."""
     participants = list(team["participant"])
-    participants[place] = {**participants[place], "period": {**participants[place].get("period", {}), "end": end}}
+    left = {name: value for name, value in participants[place].get("period", {}).items() if name != "end"}
+    participants[place] = {**participants[place], "period": {**left, **({"end": end} if end else {})}}
     return {**team, "participant": participants}
 
 
@@ -99,10 +100,11 @@ def written(team: Resource) -> Change:
 
 
 def _participant(proposal: Proposal, since: str) -> Resource:
+    end = {"end": _text(proposal, proposal.until)} if proposal.until < period.NEVER else {}
     return {
         "role": [concept(proposal.terms.role)],
         "member": {"reference": proposal.found.lead},
-        "period": {"start": since},
+        "period": {"start": since, **end},
     }
 
 

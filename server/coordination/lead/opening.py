@@ -32,6 +32,7 @@ class Proposal(NamedTuple):
     member: Member
     pair: Pair
     start: int  # from when on the lead is to lead
+    until: int  # when one of both has the member no more, as far as it is known; NEVER else
     lead: Role
     agreement: str | None  # None where the program asks for none on that day
 
@@ -75,10 +76,8 @@ async def judged(context: Context, after: View, programs: Programs, found: Desig
     if over := await agency.closed(after, pair.organizations):
         why = f"{' and '.join(over)} is closed (Organization.active is false)."
         issues.append(refusal(meant.program, meant.rule, why, Place(found.task, "Task.for")))
-    both = terms.pairs(member, meant, terms.alike(meant, programs, now))
-    if start < now and not any(
-        one.organizations == pair.organizations and period.holds(one.times, now) for one in both
-    ):
+    times = terms.together(member, meant, pair.organizations, terms.alike(meant, programs, now))
+    if start < now and not period.holds(times, now):
         why = f"{member.patient} is with {' and '.join(pair.organizations)} no more: nobody is named for a time before."
         issues.append(refusal(meant.program, meant.rule, why, Place(found.task, given("effective"))))
     _check_order(member, meant, found, start, now)
@@ -86,7 +85,8 @@ async def judged(context: Context, after: View, programs: Programs, found: Desig
     issues += await _unagreed(after, meant, pair, found, sorted({start, max(start, now)}))
     if issues or role is None:
         raise Problem.with_issues("business_rule", issues)
-    return Proposal(found, meant, member, pair, start, role, contract)
+    held = terms.holding(times, start)
+    return Proposal(found, meant, member, pair, start, held.high if held else period.NEVER, role, contract)
 
 
 async def _unagreed(after: View, meant: Terms, pair: Pair, found: Designation, instants: Sequence[int]) -> list[Issue]:

@@ -102,6 +102,17 @@ def _enrolled(member: Member, types: Collection[str], terms: Terms) -> dict[str,
     return found
 
 
+def together(member: Member, terms: Terms, parties: Collection[str], types: Collection[str]) -> list[Interval]:
+    """When these two have the member, by episodes of these types."""
+    both = [pair for pair in pairs(member, terms, types) if set(pair.organizations) == set(parties)]
+    return [times for pair in both for times in pair.times]
+
+
+def holding(times: Collection[Interval], at: int) -> Interval | None:
+    """The one of these intervals that holds an instant."""
+    return next((one for one in times if one.low <= at < one.high), None)
+
+
 def pair_at(member: Member, terms: Terms, at: int) -> Pair | None:
     return next((pair for pair in pairs(member, terms) if period.holds(pair.times, at)), None)
 

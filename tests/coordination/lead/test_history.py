@@ -76,11 +76,23 @@ async def agree(memory: Memory, number: int, who: str, effective: str | None) ->
     return Designation.of(rows[0])
 
 
-Told = list[tuple[datetime, str | None]]  # from when on who leads
+class Told(list[tuple[datetime, str | None]]):
+    """From when on who leads; and the end of the enrolment that is on file, which has not come yet."""
+
+    until: datetime | None = None
+
+    def lapse(self, at: datetime) -> None:
+        """The member is with both no more: whoever was to come is not."""
+        if any(who for _, who in self):
+            self[:] = [one for one in self if one[0] <= at]
+            self.append((at, None))
+        self.until = None
 
 
 def replayed(told: Told, at: datetime) -> str | None:
     """The agreement that began last, of those in their order; a later word on the same time takes its place."""
+    if told.until and at >= told.until:
+        return None
     held: str | None = None
     began: datetime | None = None
     for since, who in told:
@@ -94,7 +106,7 @@ Step = tuple[str, str, int | None, int]
 
 def steps() -> st.SearchStrategy[list[Step]]:
     """(what, who, effective in days from today, how many days pass afterwards)."""
-    what = st.sampled_from(["agree"] * 6 + ["leave", "return", "close", "open", "move", "hold"])
+    what = st.sampled_from(["agree"] * 6 + ["end", "end", "return", "leave", "close", "open", "move", "hold"])
     effective = st.one_of(st.none(), st.integers(-20, 20))
     return st.lists(st.tuples(what, st.sampled_from([HAL, PAT]), effective, st.integers(0, 6)), max_size=8)
 
@@ -107,15 +119,17 @@ def test_lead_at_any_instant_is_what_a_replay_of_the_agreements_says(told: list[
 
 
 async def _compared(drawn: Sequence[Step]) -> None:
-    memory, told = await new_york(), list[tuple[datetime, str | None]]()
+    memory, told = await new_york(), Told()
     for number, (what, who, offset, passes) in enumerate(drawn):
         with suppress(Problem):
             if what == "agree":
                 await _agreed(memory, told, number, who, offset)
             else:
-                await _moved(memory, told, what)
+                await _moved(memory, told, what, abs(offset or 0))
         await _check(memory, told)
         memory.now += timedelta(days=passes, hours=1)
+        if told.until and told.until <= memory.now:
+            told.lapse(told.until)
 
 
 async def _agreed(memory: Memory, told: Told, number: int, who: str, offset: int | None) -> None:
@@ -127,22 +141,27 @@ async def _agreed(memory: Memory, told: Told, number: int, who: str, offset: int
     told.append((since, who))
 
 
-async def _moved(memory: Memory, told: Told, what: str) -> None:
+async def _moved(memory: Memory, told: Told, what: str, days: int) -> None:
     """The member leaves the Health Home, which lets the lead lapse as its closing does, or what is no disenrollment."""
     home = organization(HOME) | {"active": what != "close"}
-    await memory.put(home if what in {"close", "open"} else _segment(what))
-    if what in {"leave", "close"} and any(who for _, who in told):
-        told[:] = [one for one in told if one[0] <= memory.now]
-        told.append((memory.now, None))
+    last = memory.now.astimezone(NEW_YORK).date() + timedelta(days=days) if what == "end" else None
+    until = told.until
+    await memory.put(home if what in {"close", "open"} else _segment(what, last))
+    if what in {"leave", "close"}:
+        told.lapse(memory.now)
+    if what == "close":
+        told.until = until
+    elif what != "open":
+        told.until = midnight(last + timedelta(days=1)) if last else None
 
 
-def _segment(what: str) -> Resource:
-    """`move` is an end by code 3, to another agency of the same Health Home."""
+def _segment(what: str, last: date | None) -> Resource:
+    """`move` is an end by code 3, to another agency of the same Health Home; `last` is the last day."""
     status = {"leave": "cancelled", "move": "cancelled", "hold": "onhold"}.get(what, "active")
     code = coding("ny-segment-end", "3")
     ended = [{"url": f"{BASE}/StructureDefinition/segment-end", "valueCodeableConcept": code}]
     more = {"extension": ended} if what == "move" else {}
-    return enrolled(MEMBER, "ny-health-home", HOME, status=status, **more)
+    return enrolled(MEMBER, "ny-health-home", HOME, end=last and last.isoformat(), status=status, **more)
 
 
 def midnight(day: date) -> datetime:
