@@ -274,14 +274,27 @@ async def _opened(
 
 
 async def _check_alone(kind: Kind[F, J], after: View, proposal: J, found: F) -> None:
-    """One proposal at a time."""
-    if others := await kind.others(after, proposal.member.patients, but=found.task):
+    """One proposal at a time, between the same two."""
+    waiting = await kind.others(after, proposal.member.patients, but=found.task)
+    if others := [one for one in waiting if _is_between(one, proposal.pair)]:
         first = min(one.task for one in others)
         why = (
             f"A {kind.noun} for {found.patient} is proposed already: answer {first} first (accept, decline or "
             "counter), or let who proposed it withdraw it."
         )
         raise conflict(why, found.task, "Task.for")
+
+
+def _is_between(found: Proposed, pair: Pair) -> bool:
+    return {found.proposer, found.answerer} == set(pair.organizations)
+
+
+def check_between(found: Judged, rule: Rule, was: Proposed) -> None:
+    """What is accepted is agreed on by the two who have the member: Problem where others have by now."""
+    if not _is_between(was, found.pair):
+        both = " and ".join(found.pair.organizations)
+        why = f"{was.patient} is with {both} by now, and {was.task} is between {was.proposer} and {was.answerer}."
+        raise refused(found.terms, rule, why, was.task, "Task.for")
 
 
 async def _proposer(kind: Kind[F, J], context: Context, after: View, proposal: J, found: F) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from server.coordination import escalation, modifier, proposal, write
+from server.coordination import escalation, modifier, parting, proposal, write
 from server.coordination.agreement import agreement, expiry
 from server.coordination.agreement.document import KEPT
 from server.coordination.assignment import episode, staff, team
@@ -131,7 +131,7 @@ async def _judged(context: Context, before: View, changes: Sequence[Change], aft
         return further
     commit = await write.read(context, before, assigning, after, programs)
     _refuse(await lead.kept(commit))
-    further += [*await lead.lapses(commit), *await team.closings(commit)]
+    further += [*await lead.lapses(commit), *await team.closings(commit), *await parting.parted(commit, PROPOSED)]
     if further:
         return further
     for kinds in (SOUND, COUNTED, PAST):

@@ -1,4 +1,4 @@
-"""Escalation: bring the liaisons' Tasks about what is not settled up to date, by the background look.
+"""Escalation: bring what waits for an answer, and the liaisons' Tasks about it, up to date, by the background look.
 
 A page of Tasks is in memory at a time, and a commit writes what one page calls for.
 """
@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from server.auth.access import Caller
+from server.coordination import parting
 from server.coordination.escalation import due, settled
 from server.coordination.program.programs import active
 from server.coordination.proposal import Kind
@@ -34,10 +35,14 @@ async def _looked(repository: Repository, caller: Caller, kind: Kind[Any, Any], 
         return await settled(kind, view, (await read_many(view, disputes)).values())
 
     async def late(view: View, waiting: Sequence[str]) -> list[Change]:
-        return await due(kind, view, waiting, await active(view), micros(now))
+        programs = await active(view)
+        parted = await parting.due(kind, view, waiting, programs, micros(now))
+        there = {change.reference for change in parted}
+        left = [one for one in waiting if one not in there]
+        return [*parted, *await due(kind, view, left, programs, micros(now))]
 
     count = 0
-    for code, called_for in ((kind.dispute, over), (kind.code, late)):
+    for code, called_for in ((kind.code, late), (kind.dispute, over)):
         async for tasks in pages(repository, caller, "Task", [("code", code), ("status", OPEN)]):
             count += await written(repository, caller, tasks, called_for)
     return count

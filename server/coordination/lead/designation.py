@@ -6,14 +6,16 @@ from server.coordination.facts import DESIGNATION, TASK, Designation
 from server.coordination.lead.naming import named
 from server.coordination.lead.opening import Proposal, judged, told
 from server.coordination.program.programs import Programs
-from server.coordination.proposal import Kind
+from server.coordination.proposal import Kind, check_between
 from server.ledger import Change, Context, Resource, View
 
 
 async def _accepted(
     context: Context, after: View, programs: Programs, task: Resource, was: Designation
 ) -> list[Change]:
-    return await named(context, after, task, await judged(context, after, programs, was))
+    proposal = await judged(context, after, programs, was)
+    check_between(proposal, proposal.terms.rule, was)
+    return await named(context, after, task, proposal)
 
 
 LEAD: Kind[Designation, Proposal] = Kind(

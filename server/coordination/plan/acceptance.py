@@ -22,7 +22,7 @@ from server.coordination.plan import shared
 from server.coordination.plan.content import content
 from server.coordination.program.program import Rule
 from server.coordination.program.programs import Programs
-from server.coordination.proposal import Kind, conflict, refused, terms_of, unprocessable, written
+from server.coordination.proposal import Kind, check_between, conflict, refused, terms_of, unprocessable, written
 from server.coordination.record import STATE, others
 from server.coordination.responsibility.item import acting_for
 from server.coordination.stored import localized, read, read_many
@@ -135,6 +135,7 @@ async def _accepted(context: Context, after: View, programs: Programs, task: Res
     """The Task with its outcome, the plan, which is active, and those that it replaces, which are over."""
     await _check_same(after, was)
     proposal = await _judged(context, after, programs, was)
+    check_between(proposal, _rule(proposal.terms), was)
     since = _term("since", "valueDateTime", period.text(proposal.now, proposal.terms.zone))
     told = [_term("agreement", "valueReference", {"reference": proposal.agreement})] if proposal.agreement else []
     done = {
