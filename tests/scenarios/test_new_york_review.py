@@ -140,7 +140,18 @@ async def test_task_is_done_as_the_next_lead_is_accepted(here: httpx.AsyncClient
 @pytest.mark.requirement("NY-20")
 async def test_task_is_done_as_the_lead_lapses(here: httpx.AsyncClient, settings: Settings) -> None:
     await kept(here, *hal(active=False))
-    await kept(here, enrolled(MEMBER, "ny-health-home", HOME, end=day(4), status="finished"))
+    await kept(here, enrolled(MEMBER, "ny-health-home", HOME, end=day(4)))
+    assert both("role-inactive") == await told(here)
+    assert [0, 2, 0] == [await look(settings, days) for days in (3, 6, 6)]
+    assert both("role-inactive", "completed") == await told(here)
+
+
+@pytest.mark.requirement("NY-20")
+async def test_end_of_the_enrolment_that_is_on_file_is_no_answer(here: httpx.AsyncClient, settings: Settings) -> None:
+    await kept(here, enrolled(MEMBER, "ny-map", PLAN, end=day(300)))
+    await kept(here, *hal(active=False))
+    assert both("role-inactive") == await told(here)
+    await kept(here, enrolled(MEMBER, "ny-map", PLAN, end=day(-1), status="finished"))
     assert both("role-inactive", "completed") == await told(here)
     assert 0 == await look(settings)
 

@@ -50,7 +50,7 @@ class Leading(NamedTuple):
     lead: Assignment
     parties: tuple[str, str]
     key: str  # of this designation: its Task
-    is_open: bool  # nobody is named to follow, and no end is known
+    is_open: bool  # it is not over, and nobody is named to follow
 
     def id(self, what: str, organization: str) -> str:
         """Of the Task for one of both: the same, whenever it is made."""
@@ -125,7 +125,7 @@ def _named(
         found = agreed(one, named, terms)
         if found and found.program != terms.program.url and found.program in programs:
             continue  # it is of the program in which both agreed on it
-        is_open = when.low == last and when.high == period.NEVER
+        is_open = when.low == last and when.high > now
         if found and found.proposer and found.answerer:
             yield Leading(member, terms, one, (found.proposer, found.answerer), found.task, is_open)
         elif pair:
@@ -210,7 +210,7 @@ def _task(id: str, cause: Cause, owners: Mapping[str, str], now: int) -> Resourc
 
 
 def _over(task: Resource, one: Leading) -> Resource:
-    """Completed as another one is named or the lead has an end; else what it was about is not so."""
+    """Completed as another one is named or the lead's time is over; else what it was about is not so."""
     if not one.is_open:
         return {**task, "status": "completed"}
     return {**task, "status": "cancelled", "statusReason": concept(f"{REASON}|not-so")}
