@@ -427,3 +427,108 @@ async def test_one_offer_is_made_and_one_answer_stands_whoever_comes_first(here:
     first = "completed" if answers[0].status_code == 200 else "rejected"
     state = {"completed": "accepted", "rejected": "declined"}[first]
     assert (first, state) == (kept_answer["status"], kept_answer["businessStatus"]["coding"][0]["code"])
+
+
+# Ways round
+
+
+@pytest.mark.requirement("NY-02")
+async def test_who_is_enrolled_on_hold_first_is_judged_as_who_is_enrolled(here: httpx.AsyncClient) -> None:
+    await kept(here, evidence(value=120))
+    assert (422, ["business-rule"]) == refusal(await put(here, plan(status="onhold")))
+    assert 201 == (await put(here, plan(status="waitlist"))).status_code
+    assert (422, ["business-rule"]) == refusal(await put(here, plan(status="onhold")))
+    await kept(here, evidence(value=121))
+    for status in ("onhold", "active", "onhold", "active"):
+        assert 200 == (await put(here, plan(status=status))).status_code
+
+
+@pytest.mark.requirement("NY-02")
+async def test_who_is_enrolled_on_hold_without_evidence_is_flagged(here: httpx.AsyncClient) -> None:
+    assert 201 == (await put(here, plan(status="onhold"))).status_code
+    flags = (await here.get("Flag", params={"subject": ANN})).json()["entry"]
+    assert ["active"] == [one["resource"]["status"] for one in flags]
+
+
+@pytest.mark.requirement("NY-04")
+async def test_who_comes_back_from_hold_beside_another_is_asked_about(here: httpx.AsyncClient) -> None:
+    first = enrolled(ANN, "ny-health-home", HOME, day(-9))
+    other = enrolled(ANN, "ny-health-home", OTHER, day(-5)) | {"id": "other"}
+    await kept(here, plan(), first)
+    await kept(here, {**first, "status": "onhold"})
+    await kept(here, other)
+    assert [] == await tasks(here, OVERLAP)
+    await kept(here, first)
+    assert ["requested"] == [one["status"] for one in await tasks(here, OVERLAP)]
+
+
+@pytest.fixture
+async def declined(here: httpx.AsyncClient) -> httpx.AsyncClient:
+    """Ann has declined the Health Home."""
+    task = await offered(here)
+    await kept(here, consent("no", "deny"))
+    response = await answer(here, task, "rejected", output=shown("no"), statusReason={"text": "No"})
+    assert 200 == response.status_code, response.text
+    return here
+
+
+@pytest.mark.requirement("NY-03")
+@pytest.mark.parametrize(
+    "later",
+    [
+        {"performer": [{"reference": "Practitioner/pat"}]},
+        {"performer": []},
+        {"provision": {"type": "permit", "period": {"end": day(-1)}}},
+        {"provision": {"type": "permit", "period": {"start": day(9)}}},
+        {"dateTime": day(-20)},
+    ],
+)
+async def test_what_was_declined_is_permitted_by_who_may_decide_and_in_its_time(
+    declined: httpx.AsyncClient, later: Json
+) -> None:
+    given = {name: value for name, value in (consent("yes", "permit", dateTime=day(0)) | later).items() if value}
+    await kept(declined, given)
+    for status in ("active", "onhold", "planned"):
+        home = enrolled(ANN, "ny-health-home", HOME, day(0), status=status)
+        assert (422, ["business-rule"]) == refusal(await put(declined, home)), status
+    await kept(declined, consent("yes", "permit", dateTime=day(0)))
+    assert 201 == (await put(declined, enrolled(ANN, "ny-health-home", HOME, day(0)))).status_code
+
+
+@pytest.mark.requirement("NY-03")
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"provision": {"type": "permit"}},
+        {"status": "inactive"},
+        {"status": "entered-in-error"},
+        {"dateTime": day(-9)},
+        {"category": [{"text": "Other"}]},
+        {"performer": [{"reference": "Practitioner/pat"}]},
+    ],
+)
+async def test_evidence_of_an_answer_stays_what_was_decided(declined: httpx.AsyncClient, changed: Json) -> None:
+    assert (409, ["conflict"]) == refusal(await put(declined, consent("no", "deny") | changed))
+    assert (409, ["conflict"]) == refusal(await declined.delete("Consent/no"))
+    assert 200 == (await put(declined, consent("no", "deny", policyRule={"text": "As signed"}))).status_code
+    home = enrolled(ANN, "ny-health-home", HOME, day(0))
+    assert (422, ["business-rule"]) == refusal(await put(declined, home))
+
+
+@pytest.mark.requirement("NY-03")
+async def test_permission_may_end_and_is_else_kept(here: httpx.AsyncClient) -> None:
+    task = await offered(here)
+    await kept(here, consent("yes", "permit"))
+    assert 200 == (await answer(here, task, output=shown("yes"))).status_code
+    assert (409, ["conflict"]) == refusal(await put(here, consent("yes", "deny")))
+    assert (409, ["conflict"]) == refusal(await here.delete("Consent/yes"))
+    ended = {"provision": {"type": "permit", "period": {"end": day(0)}}}
+    assert 200 == (await put(here, consent("yes", "permit", **ended))).status_code
+    assert 200 == (await put(here, consent("yes", "permit", status="inactive"))).status_code
+
+
+@pytest.mark.requirement("NY-03")
+async def test_offer_is_not_accepted_by_a_permission_that_is_over(here: httpx.AsyncClient) -> None:
+    task = await offered(here)
+    await kept(here, consent("yes", "permit", provision={"type": "permit", "period": {"end": day(-1)}}))
+    assert (422, ["business-rule"]) == refusal(await answer(here, task, output=shown("yes")))

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from server.coordination import period
-from server.coordination.assignment.assignment import COUNTED, Member, enrolled
+from server.coordination.assignment.assignment import Member, enrolled
 from server.coordination.facts import OPEN, Cover, Decision, Enrolment, Evidence, Offer
 from server.coordination.handoff.transfer import coding, concept
 from server.coordination.lead.terms import TOGETHER
@@ -56,13 +56,16 @@ class Case:
         """The member's episodes of these types (tokens) that are, or are to come."""
         return [one for one in self.member.enrolments if _stands(one, types)]
 
-    def begun(self, types: Collection[str]) -> list[Enrolment]:
-        """Those by which the commit enrols the member: planned or active, and from a day on that they were not."""
-        known = {(one.episode, one.start) for one in self.were if _stands(one, types)}
+    def begun(self, types: Collection[str], statuses: Collection[str] = TOGETHER) -> list[Enrolment]:
+        """Those by which the commit enrols the member: in such a status, from a day on that they were not in any.
+
+        What is on hold counts as enrolled: else whoever is enrolled on hold first would be by nobody's leave.
+        """
+        known = {(one.episode, one.start) for one in self.were if one.status in statuses and _stands(one, types)}
         return [
             one
             for one in self.enrolments(types)
-            if one.status in COUNTED and one.episode in self.written and (one.episode, one.start) not in known
+            if one.status in statuses and one.episode in self.written and (one.episode, one.start) not in known
         ]
 
     def is_going_on(self, one: Enrolment, zone: str) -> bool:

@@ -36,7 +36,7 @@ def _others(ruled: list[tuple[Program, Rule]], url: str) -> frozenset[str]:
 
 def _contradicted(case: Case, program: Program, rule: Rule, others: frozenset[str]) -> Iterator[Issue]:
     own = rule.parameters["type"]
-    begun = {one.episode for one in case.begun(program.types)}
+    begun = {one.episode for one in case.begun(program.types, COUNTED)}
     for one in case.enrolments(program.types):
         times = period.intersection(enrolled(one, program.zone, COUNTED), [Interval(case.now, period.NEVER)])
         for cover in case.covers:

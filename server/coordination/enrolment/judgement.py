@@ -28,6 +28,8 @@ def concerns(change: Change) -> bool:
     """True of what says something that a rule may ask for, and of what is deleted, which may have."""
     if change.type not in TOLD:
         return False
+    if change.type == "Consent" and change.method != "POST":
+        return True
     return (change.resource is None and change.type in {"Condition", "Observation"}) or any(
         kind in OWN for kind, _, _ in change.facts or ()
     )
@@ -39,12 +41,13 @@ async def judged(
     """Further changes. Problem business_rule with all that is refused."""
     if programs.kinds.isdisjoint(KINDS):
         return []
-    patients, known = await _patients(before, changes, programs)
+    patients, known, decided = await _patients(before, changes, programs)
     if not patients:
         return []
     issues: list[Issue] = []
     further: list[Change] = []
     for case in await _cases(context, before, changes, after, programs, patients):
+        offer.check_kept(case, changes, decided)
         tasks = [change for change in changes if _is_of(change, known, case.member)]
         issues += await offer.answered(case, tasks, known)
         for rule in _RULES:
@@ -76,8 +79,10 @@ _RULES: tuple[Callable[[Case], Awaitable[list[Issue]]], ...] = (
 )
 
 
-async def _patients(before: View, changes: Sequence[Change], programs: Programs) -> tuple[set[str], dict[str, Offer]]:
-    """Whom the changes concern, and the offers that they write, as they were."""
+async def _patients(
+    before: View, changes: Sequence[Change], programs: Programs
+) -> tuple[set[str], dict[str, Offer], dict[str, Decision]]:
+    """Whom the changes concern, and the offers and decisions that they write, as they were."""
     types = _types(programs)
     own = [change for change in changes if not change.is_derived]
     rows = [(change, row) for change in own for row in change.facts or ()]
@@ -89,7 +94,9 @@ async def _patients(before: View, changes: Sequence[Change], programs: Programs)
     patients |= {str(row.data) for row in await _stored(before, "subject", stored, {"EpisodeOfCare"})}
     patients |= {row.data[0] for row in await _stored(before, "evidence", stored, {"Condition", "Observation"})}
     known = {row.source: Offer.of(row) for row in offers}
-    return patients | {one.patient for one in known.values()}, known
+    decided = {row.source: Decision.of(row) for row in await _stored(before, "consent", stored, {"Consent"})}
+    patients |= {one.patient for one in known.values()} | {one.patient for one in decided.values()}
+    return patients, known, decided
 
 
 def _enrols(data: Any, types: frozenset[str]) -> bool:

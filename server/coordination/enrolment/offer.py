@@ -9,6 +9,7 @@ nothing to offer any more.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection, Iterable, Mapping
 
 from server.coordination import facts, period
 from server.coordination.enrolment.case import Case
@@ -30,25 +31,38 @@ async def judged(case: Case) -> list[Issue]:
     issues: list[Issue] = []
     for program, rule in case.ruled("offer"):
         plans = [one for one in case.enrolments(program.types) if case.is_going_on(one, program.zone)]
-        issues += _declined(case, program, rule) if plans else []
+        issues += await _declined(case, program, rule) if plans else []
         await _followed(case, program, rule, plans)
     return issues
 
 
-def _declined(case: Case, program: Program, rule: Rule) -> list[Issue]:
+async def _declined(case: Case, program: Program, rule: Rule) -> list[Issue]:
     """Enrolments in what the member declined, and has not agreed to since."""
     begun = case.begun([rule.parameters["program"]])
-    decision = last(case.decisions, rule, program.zone)
-    if not begun or decision is None or not decision.is_declined or case.context.override is AS_RECORDED:
+    if not begun or not case.decisions or case.context.override is AS_RECORDED:
         return []
-    why = (
-        f"{case.member.patient} declined it ({decision.consent}); an enrolment takes a later Consent, of category "
-        f"{rule.parameters['consent']}, that permits it."
-    )
-    return [refusal(program, rule, why, Place(one.episode, "EpisodeOfCare.status")) for one in begun]
+    standing, issues = await _standing(case), []
+    for one in begun:
+        at = max(case.now, period.starts(one.start, program.zone))
+        known = [each for each in case.decisions if each.is_declined or _permits(each, standing, at, program.zone)]
+        decision = _last(known, rule, program.zone)
+        if decision and decision.is_declined:
+            why = (
+                f"{case.member.patient} declined it ({decision.consent}); an enrolment takes a later Consent, of "
+                f"category {rule.parameters['consent']}, that permits it then (provision.period), of the member or of "
+                "who stands for them (performer)."
+            )
+            issues.append(refusal(program, rule, why, Place(one.episode, "EpisodeOfCare.status")))
+    return issues
 
 
-def last(decisions: list[Decision], rule: Rule, zone: str) -> Decision | None:
+def _permits(decision: Decision, standing: Collection[str], at: int, zone: str) -> bool:
+    """True of a Consent that is in force, of who may decide."""
+    is_theirs = not set(standing).isdisjoint(decision.performers)
+    return is_theirs and period.holds([period.between(decision.start, decision.end, zone)], at)
+
+
+def _last(decisions: list[Decision], rule: Rule, zone: str) -> Decision | None:
     """What the member decided last about what the rule offers."""
     about = [one for one in decisions if one.counts and rule.parameters["consent"] in one.categories]
     return max(about, key=lambda one: (period.starts(one.when, zone), one.consent), default=None)
@@ -145,7 +159,7 @@ async def _answered(
 async def _decided(case: Case, program: Program, rule: Rule, change: Change, now: Offer) -> list[Issue]:
     """Completed with a Consent of the member, or of who stands for them; declined for a reason."""
     decision = await _decision(case.after, now)
-    lacking = await _lacking(case, rule, decision)
+    lacking = await _lacking(case, rule, decision, program.zone)
     if lacking or decision is None:
         why = (
             f"{now.task}: the answer is a Consent in Task.output (valueReference), {lacking}: of the member, of "
@@ -175,7 +189,7 @@ async def _decision(view: View, now: Offer) -> Decision | None:
     return next((Decision.of(row) for one in now.consents for row in found[one]), None)
 
 
-async def _lacking(case: Case, rule: Rule, decision: Decision | None) -> str:
+async def _lacking(case: Case, rule: Rule, decision: Decision | None, zone: str) -> str:
     """What keeps a Consent from being the answer, in words; "" where nothing does."""
     if decision is None:
         return "and there is none"
@@ -183,8 +197,10 @@ async def _lacking(case: Case, rule: Rule, decision: Decision | None) -> str:
         return f"and {decision.consent} is of {decision.patient}"
     if not decision.counts or rule.parameters["consent"] not in decision.categories:
         return f"and {decision.consent} is {decision.status}, of {', '.join(decision.categories)}, {decision.type}"
-    standing = await _standing(case)
-    return "" if standing.intersection(decision.performers) else f"and {decision.consent} is of nobody who may decide"
+    if not (await _standing(case)).intersection(decision.performers):
+        return f"and {decision.consent} is of nobody who may decide"
+    is_over = not decision.is_declined and case.now >= period.ends(decision.end, zone)
+    return f"and {decision.consent} is over" if is_over else ""
 
 
 async def _standing(case: Case) -> set[str]:
@@ -195,5 +211,28 @@ async def _standing(case: Case) -> set[str]:
     return {*case.member.patients, *(one.source for one in now)}
 
 
-def _conflict(why: str, change: Change) -> Problem:
-    return Problem.with_issues("conflict", [Issue("conflict", why, ("Task.status",), resources=(change.reference,))])
+# The evidence of an answer
+
+
+def check_kept(case: Case, changes: Iterable[Change], known: Mapping[str, Decision]) -> None:
+    """What an offer was answered by stays what was decided. Problem conflict where a commit has it otherwise."""
+    answers = {consent: one.task for one in case.offers if one.status in ANSWERED for consent in one.consents}
+    for change in changes:
+        was = known.get(change.reference)
+        task = answers.get(change.reference)
+        if task is None or was is None or change.is_derived or case.context.override is AS_RECORDED:
+            continue
+        now = next(
+            (Decision(change.reference, *data) for kind, _, data in change.facts or () if kind == "consent"), None
+        )
+        is_ended = now is not None and not was.is_declined and now == was._replace(status=now.status, end=now.end)
+        if now != was and not is_ended:
+            why = (
+                f"{change.reference} is the answer of {task}, and stays what was decided; a later decision is another "
+                "Consent. One that permits may end (status, provision.period.end)."
+            )
+            raise _conflict(why, change, "Consent")
+
+
+def _conflict(why: str, change: Change, path: str = "Task.status") -> Problem:
+    return Problem.with_issues("conflict", [Issue("conflict", why, (path,), resources=(change.reference,))])

@@ -28,7 +28,7 @@ async def judged(case: Case) -> list[Issue]:
         if not case.enrolments(program.types):
             continue
         types = rule.parameters["type"]
-        begun = {one.episode for one in case.begun(types)}
+        begun = {one.episode for one in case.begun(types, COUNTED)}
         seconds = dict(_seconds(case, case.enrolments(types), types, program))
         for one in case.enrolments(types):
             other = seconds.get(one.episode)

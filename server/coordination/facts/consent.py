@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from server.coordination.facts.element import literal, literals, tokens
+from server.coordination.facts.element import literal, literals, period, tokens
 from server.ledger import Fact, FactRow, Resource
 
 
 class Decision(NamedTuple):
-    """A Consent of a member: `type` is permit or deny, `performers` who decided."""
+    """A Consent of a member: `type` is permit or deny, `performers` who decided, for the time from `start` to `end`."""
 
     consent: str
     patient: str
@@ -22,6 +22,8 @@ class Decision(NamedTuple):
     type: str | None
     when: str | None
     performers: list[str]
+    start: str | None
+    end: str | None
 
     @classmethod
     def of(cls, fact: Fact) -> Decision:
@@ -50,6 +52,7 @@ def rows(consent: Resource, base_url: str) -> Iterator[FactRow]:
         consent.get("provision", {}).get("type"),
         consent.get("dateTime"),
         literals(consent.get("performer", ()), base_url),
+        *period(consent.get("provision", {})),
     ]
     for key in (member, f"Consent/{consent['id']}"):
         yield "consent", key, data
