@@ -17,8 +17,9 @@ from typing import Any
 
 from server.auth import sight as of
 from server.auth.access import Caller, acting
-from server.auth.seen import Seen, SeenView, check_writes
+from server.auth.seen import Seen, SeenView
 from server.auth.sight import Sight
+from server.auth.writing import admitted
 from server.fhir import body
 from server.fhir.definition import RESOURCE_TYPES
 from server.ledger import (
@@ -59,6 +60,8 @@ IN_USE = (("status", "active,draft"),)
 PROFILES = (("derivation", "constraint"), ("kind", "resource"), *IN_USE)
 LOOKS = 100  # pages of a history that are looked through for one of what is seen
 MAX_CONTAINERS = 10_000  # that are looked into for what they contain
+
+Shown = Callable[[Sequence[Version]], Awaitable[list[Version]]]
 
 
 class Repository:
@@ -108,10 +111,10 @@ class Repository:
         if caller.actor is None:
             return True
         sight = await self._sight(caller)
-        return sight is None or bool(await self._shown(sight, [version]))
+        return sight is None or bool(await self._shown(sight, [version], listed=False))
 
-    async def _shown(self, sight: Sight, versions: Sequence[Version]) -> list[Version]:
-        """The versions that are seen: as they are themselves, and as their resource is now."""
+    async def _shown(self, sight: Sight, versions: Sequence[Version], *, listed: bool = True) -> list[Version]:
+        """The versions that are seen, in a list or by their ids: as they are, and as their resource is now."""
         seen = await self._seen(sight)
         current: dict[str, bool] = {}
         shown = []
@@ -119,15 +122,15 @@ class Repository:
             if sight.clause(version.type) != ALL:
                 if version.reference not in current:
                     now = await self.store.read(version.type, version.id)
-                    current[version.reference] = now is not None and await self._sees(seen, now)
-                if not (current[version.reference] and await self._sees(seen, version)):
+                    current[version.reference] = now is not None and await self._sees(seen, now, listed)
+                if not (current[version.reference] and await self._sees(seen, version, listed)):
                     continue
             shown.append(version)
         return shown
 
-    async def _sees(self, seen: Seen, version: Version) -> bool:
+    async def _sees(self, seen: Seen, version: Version, listed: bool) -> bool:
         standing = version if version.body is not None else await self._deleted(version)
-        return standing is not None and await seen.sees(standing)
+        return standing is not None and await seen.sees(standing, listed=listed)
 
     async def _deleted(self, deletion: Version) -> Version | None:
         """The version that a deletion ended."""
@@ -301,17 +304,18 @@ class Repository:
         sight = await self._sight(caller)
         if sight is None or (type is not None and sight.clause(type) == ALL):
             return await told(count=min(count, MAX_COUNT), page=page)
-        return await self._history(told, sight, min(count, MAX_COUNT), page)
+        shown = partial(self._shown, sight, listed=id is None)
+        return await self._history(told, shown, min(count, MAX_COUNT), page)
 
-    async def _history(self, told: Callable[..., Awaitable[Page]], sight: Sight, count: int, page: str | None) -> Page:
+    async def _history(self, told: Callable[..., Awaitable[Page]], seen: Shown, count: int, page: str | None) -> Page:
         """A page of the versions that are seen. How many there are in all is not counted."""
         found = await told(count=count, page=page)
-        shown, created = await self._shown(sight, found.matches), found.created
+        shown, created = await seen(found.matches), found.created
         for _ in range(LOOKS):
             if len(shown) == count or found.next is None:
                 break
             found = await told(count=count - len(shown), page=found.next)
-            shown += await self._shown(sight, found.matches)
+            shown += await seen(found.matches)
             created |= found.created
         return found._replace(matches=tuple(shown), total=None, created=created)
 
@@ -394,8 +398,7 @@ class Repository:
             if not by_rule and plan.changes:
                 for change in plan.changes:
                     self.prepare(change)
-                after = Seen(view.with_(plan.changes), sight, self.projections.rows)
-                await check_writes(seen, after, plan.changes)
+                plan = replace(plan, changes=await admitted(seen, plan.changes))
             return plan
 
         return decided

@@ -15,7 +15,9 @@ from server.coordination.agreement.agreement import partners
 from server.coordination.facts import Role
 from server.coordination.lead.terms import every
 from server.coordination.program.programs import active
-from server.ledger import View
+from server.ledger import View, instant
+
+DAY = 86_400_000_000  # microseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +47,27 @@ class Acting(NamedTuple):
     persons: tuple[str, ...]  # the actor, where it is a person, with that person's other names
     organizations: tuple[str, ...]
     gates: tuple[Gate, ...] = ()
+    day: str = ""  # what ended before it is over, in whatever time zone
 
 
 async def acting(view: View, actor: str, now: int) -> Acting:
     """For whom an actor acts, and under which agreements, at an instant in microseconds since the epoch."""
     if actor.startswith("Organization/"):
-        return Acting(actor, (), (actor,), await _gates(view, (actor,), now))
+        return Acting(actor, (), (actor,), await _gates(view, (actor,), now), _day(now))
     if not actor.startswith(("PractitionerRole/", "Practitioner/")):
         return Acting(actor, (actor,), ())
-    known = map(Role.of, (await view.facts("role", [actor]))[actor])
-    roles = [one for one in known if one.reference == actor or _is_held(one, now)]
+    known = [Role.of(row) for row in (await view.facts("role", [actor]))[actor]]
+    roles = [one for one in known if _is_held(one, now)]
+    if any(one.reference == actor for one in known) and not roles:
+        return Acting(actor, (), ())  # a role that is over
     organizations = tuple(sorted({one.organization for one in roles if one.organization}))
-    return Acting(actor, tuple(sorted({actor, *_names(roles)})), organizations, await _gates(view, organizations, now))
+    persons = tuple(sorted({actor, *_names(roles)}))
+    return Acting(actor, persons, organizations, await _gates(view, organizations, now), _day(now))
+
+
+def _day(now: int) -> str:
+    """Yesterday in UTC."""
+    return instant(now - DAY)[:10]
 
 
 def _is_held(role: Role, now: int) -> bool:

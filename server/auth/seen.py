@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from server.auth.owner import check_owned
-from server.auth.sight import Sight, patients
+from server.auth.sight import Sight
 from server.fhir import body
 from server.fhir.reference import local
 from server.ledger import Change, Fact, Position, Version, View
@@ -28,13 +27,17 @@ class Seen:
         self.judge = Judge(view, rows)
         self._known: dict[str, bool] = {}
 
-    async def sees(self, version: Version) -> bool:
-        """Whether a version is seen, by what it says itself; a deletion says nothing."""
+    async def sees(self, version: Version, *, listed: bool = False) -> bool:
+        """Whether a version is seen, by what it says itself; a deletion says nothing.
+
+        In lists nobody sees a Patient whom nobody has.
+        """
         if version.body is None:
             return False
         if version.type == "Binary":
             return await self._sees_context(version)
-        return await self.judge.version(self.sight.known(version.type), version)
+        asked = self.sight.clause if listed else self.sight.known
+        return await self.judge.version(asked(version.type), version)
 
     async def _sees_context(self, version: Version) -> bool:
         """A Binary is as its securityContext is. https://hl7.org/fhir/R4/binary.html#security"""
@@ -48,6 +51,14 @@ class Seen:
         references = list(references)
         await self._learn([one for one in references if one not in self._known])
         return {one for one in references if self._known[one]}
+
+    async def are_open(self, references: Iterable[str]) -> bool:
+        """Whether all of these Patients are the caller's own, with what others keep of them."""
+        found = await self.view.read_many(references)
+        for one in found.values():
+            if one.body is None or not await self.judge.version(self.sight.open, one):
+                return False
+        return bool(found)
 
     async def _learn(self, references: Sequence[str]) -> None:
         if len(references) <= FEW:
@@ -126,69 +137,3 @@ class SeenView:
     def with_(self, changes: Sequence[Change]) -> View:
         own = {*self._own, *(change.reference for change in changes)}
         return SeenView(self._view.with_(changes), self._seen, decides=self._decides, own=own)
-
-
-async def check_writes(seen: Seen, after: Seen, changes: Sequence[Change]) -> None:
-    """Refuse changes of what the caller does not see, or that it would not see; their rows are filled.
-
-    Problem conflict (409) for an id that is not free, forbidden (403) for what is about a patient whom it does not see,
-    and for what is another's.
-    """
-    there = await seen.view.read_many([change.reference for change in changes])
-    standing = {reference for reference, version in there.items() if version.body is not None}
-    hidden = standing - await seen.of(sorted(standing))
-    for change in changes:
-        if change.reference in hidden:
-            raise Problem.conflict(f"{change.type} takes no resource by the id {change.id!r}: POST gives one an id")
-        await _check_owner(seen, there.get(change.reference), change)
-    met = {change.reference for change in changes} - standing
-    met |= await _enrolled(seen, [change for change in changes if change.type == "EpisodeOfCare" and change.resource])
-    for change in changes:
-        if change.resource is not None:
-            await _check_written(seen, after, change, met)
-
-
-async def _check_owner(seen: Seen, version: Version | None, change: Change) -> None:
-    """Problem forbidden (403) for what is another's, or kept by a partner alone. `version` is what stands."""
-    sight = seen.sight
-    before = body.loads(version.body) if version and version.body else None
-    check_owned(sight.actor, sight.organizations, before, change)
-    if version and before and (kept := sight.partners(change.type)) and await seen.judge.version(kept, version):
-        raise Problem.of(
-            "forbidden",
-            f"{change.reference} is kept by a partner of {sight.actor} alone, who writes it: a Task or a "
-            "Communication asks for it",
-            change.type,
-        )
-
-
-async def _enrolled(seen: Seen, episodes: Iterable[Change]) -> set[str]:
-    """The Patients whom the caller may enrol without having seen them, and does."""
-    found: set[str] = set()
-    for episode in episodes:
-        there = await seen.view.read_many(patients(episode))
-        for written, of in seen.sight.enrolments():
-            if await seen.judge.change(written, episode):
-                found |= {key for key, one in there.items() if one.body and await seen.judge.version(of, one)}
-    return found
-
-
-async def _check_written(seen: Seen, after: Seen, change: Change, met: Collection[str]) -> None:
-    """`met` are the Patients that the commit makes, or enrols."""
-    sight, named = seen.sight, patients(change)
-    asked = [one for one in named if one not in met]
-    if missing := sorted(set(asked) - await seen.of(asked)):
-        raise Problem.of(
-            "forbidden",
-            f"{sight.actor} has no {' nor '.join(missing)} to write about: only a member of its own, and one of whom "
-            "a Task or a Communication tells it; or enrol who is in the other side's program (EpisodeOfCare, "
-            "managed by it, in a program that shares under an agreement)",
-            change.type,
-        )
-    if named and not await after.judge.change(sight.known(change.type), change):
-        raise Problem.of(
-            "forbidden",
-            f"{sight.actor} would not see this {change.type} itself: enrol the member first (EpisodeOfCare), or name "
-            "the organization as who keeps it",
-            change.type,
-        )

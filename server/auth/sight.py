@@ -44,14 +44,19 @@ OF_MANY: Mapping[str, tuple[str, ...]] = {
 OF_BOTH = frozenset({"DetectedIssue"})
 # Who keeps those of a shared member alone writes them alone
 KEPT_APART = frozenset({"CarePlan", "CareTeam", "Encounter", "ServiceRequest"})
-# That two organizations have the member, both know: without that they could make no agreement
-UNGATED = frozenset({PATIENT, "EpisodeOfCare"})
+# Those say themselves whose they are
+SPOKEN_FOR = frozenset({PATIENT, "EpisodeOfCare"}) | OF_BOTH
 
 ENROLLED = ("status:not", "entered-in-error,cancelled")
-ADDRESSED = (  # whoever is asked to do something for a member, or is told of it, sees the Patient
-    ("Task", ("status:not", "entered-in-error,cancelled,rejected")),
-    ("Communication", ("status:not", "entered-in-error,not-done")),
-)
+GOING_ON = ("status:not", "entered-in-error,cancelled,finished")
+# Whoever is asked to do something for a member, or is told of it, sees the Patient; and whoever asks or tells, too
+TOLD: Mapping[str, tuple[str, ...]] = {"Task": ("owner",), "Communication": ("recipient",)}
+ADDRESSED: Mapping[str, tuple[str, ...]] = {"Task": ("owner", "requester"), "Communication": ("recipient", "sender")}
+STANDING: Mapping[str, tuple[str, str]] = {
+    "Task": ("status:not", "entered-in-error,cancelled,rejected"),
+    "Communication": ("status:not", "entered-in-error,not-done"),
+}
+UNTOLD = f"EpisodeOfCare:{keeper.SAID[keeper.OWN_ONLY]}"  # enrollments of members of whom nobody told
 
 
 class Sight:
@@ -62,9 +67,17 @@ class Sight:
         self.organizations = acting.organizations
         self._persons = acting.persons
         self._gates = acting.gates
+        self._day = acting.day
         self._is_patient = self.actor.startswith(f"{PATIENT}/")
         self._found: dict[str, Filter] = {}
+        self.episodes = self._episodes()
+        self.enrolled = self._enrolled(ALL)
+        self.untold = self._enrolled(Present(UNTOLD))  # nobody told the actor of these
         self.members = self._members()
+        self.former = Or(tuple(self._former()))
+        closed = self._closed()
+        self.open = self.members if closed is None else And((self.members, Not(closed)))  # with all that others keep
+        self.told = Or(tuple(self._addressed(TOLD)))  # Patients of whom somebody else told the actor
 
     def clause(self, type: str) -> Filter:
         """What a resource of a type satisfies that is seen in lists."""
@@ -74,15 +87,20 @@ class Sight:
 
     def known(self, type: str) -> Filter:
         """What one satisfies that is seen by whoever knows its id: a Patient too whom nobody has enrolled yet."""
-        return Or((self.clause(type), _NOBODYS)) if type == PATIENT and not self._is_patient else self.clause(type)
+        return Or((self.clause(type), NOBODYS)) if type == PATIENT and not self._is_patient else self.clause(type)
 
     def enrolments(self) -> list[tuple[Filter, Filter]]:
-        """The EpisodeOfCares that the actor may write for a Patient unseen, and the Patients for whom.
+        """The EpisodeOfCares that the actor may write for any Patient, and the Patients that the other side alone has.
 
-        Enrolling in a program that shares under an agreement waits for nobody, and opens nothing that another keeps:
-        the Patient is in the other side's program, and in no other organization's but that.
+        Enrolling in a program that shares under an agreement waits for nobody. Of these Patients the agreement says
+        what it opens.
         """
-        return [(And((_of_types(gate.types), self._episodes())), self._of_others(gate.types)) for gate in self._gates]
+        return [(And((_of_types(gate.types), self.episodes)), self._of_others(gate.types)) for gate in self._gates]
+
+    @staticmethod
+    def tells_writer(type: str) -> bool:
+        """Whether it matters who wrote what names nobody."""
+        return type not in SPOKEN_FOR and bool(_patients(type))
 
     def _of_others(self, types: frozenset[str]) -> Filter:
         """The Patients that other organizations have enrolled in what is shared with whoever has them by such types."""
@@ -113,28 +131,32 @@ class Sight:
 
     def _of(self, type: str) -> Filter:
         if type == PATIENT:
-            return Or((self.members, *self._addressed()))
+            return Or((self.members, *self._addressed(ADDRESSED)))
         naming = _patients(type)
         if not naming and type not in INDIRECT:
             return ALL
-        of_members = Or(tuple(Chain(index, PATIENT, self.members) for index in naming))
+        of_members = _among(type, self.members)
         found = Or((self._shared(type, of_members), *self._own(type), *_of_none(type, naming)))
         return And((found, *self._all_seen(type)))
 
     def _shared(self, type: str, of_members: Filter) -> Filter:
         """What is in a member's compartment, as far as whoever else has the member lets it be seen."""
-        closed = self._closed()
-        if type in UNGATED or closed is None:
+        if self.open is self.members:
             return of_members
-        is_open = And((self.members, Not(closed)))
-        kept = self._partners(type)
         nobodys = NOBODY if type in OF_BOTH else Not(Or(tuple(Present(index.name) for index in _parties(type))))
+        had = And((self.members, Not(self.former)))
         return Or(
             (
-                *(Chain(index, PATIENT, is_open) for index in _patients(type)),
-                And((of_members, Or((*kept, nobodys)))),
+                _among(type, self.open),
+                And((_among(type, had), Or((*self._partners(type), nobodys)))),
+                And((of_members, Or((*self._us([_writer(type)]), *self._enrolments(type))))),
             )
         )
+
+    def _enrolments(self, type: str) -> Iterator[Filter]:
+        """That two organizations have the member, both know: without that they could make no agreement."""
+        if type == "EpisodeOfCare":
+            yield _of_types({one for gate in self._gates for one in gate.types})
 
     def partners(self, type: str) -> Filter | None:
         """What a partner keeps of a shared member, and the actor does not; None where anybody writes what there is."""
@@ -164,31 +186,72 @@ class Sight:
         """The Patients that are the actor's own."""
         if self._is_patient:
             return Ids((self.actor.partition("/")[2],))
-        us = tuple(self._us([_index("Patient", "organization"), _index("Patient", "general-practitioner")]))
         teams = self._us([_index("CareTeam", "participant")])
         on_a_team = Has("CareTeam", "CareTeam.patient", And((_asked("CareTeam", _NO_MISTAKE), Or(tuple(teams)))))
-        enrolled = Has("EpisodeOfCare", "EpisodeOfCare.patient", self._episodes())
-        return Or((*((enrolled,) if self.organizations else ()), *us, on_a_team))
+        enrolled = (self.enrolled,) if self.organizations else ()
+        return Or((*enrolled, *self._linked(), on_a_team))
+
+    def _linked(self) -> Iterator[Filter]:
+        """The Patients who name the actor or its organizations."""
+        return self._us([_index("Patient", "organization"), _index("Patient", "general-practitioner")])
+
+    def _enrolled(self, so: Filter) -> Filter:
+        """The Patients whom the actor's organizations have enrolled, in such a way."""
+        return Has("EpisodeOfCare", "EpisodeOfCare.patient", And((self.episodes, so)))
 
     def _episodes(self) -> Filter:
-        return And((Equal("EpisodeOfCare.organization", self.organizations), _asked("EpisodeOfCare", ENROLLED)))
+        """The enrollments by the actor's organizations."""
+        ours = Equal("EpisodeOfCare.organization", self.organizations)
+        return And((ours, _asked("EpisodeOfCare", ENROLLED))) if self.organizations else NOBODY
 
-    def _addressed(self) -> Iterator[Filter]:
-        if not self._is_patient:
-            for type, status in ADDRESSED:
-                yield Has(type, f"{type}.patient", And((Or(tuple(self._own(type))), _asked(type, status))))
+    def _addressed(self, by: Mapping[str, tuple[str, ...]]) -> Iterator[Filter]:
+        """The Patients of whom a Task or a Communication tells the actor in such a role, and another wrote it."""
+        for type, codes in by.items() if not self._is_patient else ():
+            us = Or(tuple(self._us([_index(type, code) for code in codes])))
+            others = (Not(Equal(_writer(type).name, self.organizations)),) if self.organizations else ()
+            yield Has(type, f"{type}.patient", And((us, _asked(type, STANDING[type]), *others)))
 
     def _closed(self) -> Filter | None:
-        """The members that another organization has too, and may keep to itself what it keeps of them."""
+        """The members of whom another organization may keep to itself what it keeps."""
         if not self.organizations or not self._gates:
             return None
-        return Or(tuple(map(self._closed_by, self._gates)))
+        by_others = And((self._had_by_strangers(), Or(tuple(map(self._closed_by, self._gates)))))
+        return Or((by_others, self.untold, self.former))
+
+    def _had_by_strangers(self) -> Filter:
+        """Asked first, and once: whoever all agreements are with closes nothing."""
+        with_us = frozenset.intersection(*(gate.partners for gate in self._gates)).union(self.organizations)
+        strangers = Not(Equal("EpisodeOfCare.organization", tuple(sorted(with_us))))
+        return Has("EpisodeOfCare", "EpisodeOfCare.patient", And((strangers, _asked("EpisodeOfCare", ENROLLED))))
+
+    def _former(self) -> Iterator[Filter]:
+        """The members whom the actor had in what is shared under an agreement, and others have now."""
+        types = {one for gate in self._gates for one in gate.types}
+        if not self.organizations or not types:
+            return
+        not_ours = Not(Equal("EpisodeOfCare.organization", self.organizations))
+        of_others = And((_of_types(types), self._goes_on(), not_ours))
+        taken = Has("EpisodeOfCare", "EpisodeOfCare.patient", of_others)
+        had, has = self._enrolled(_of_types(types)), self._enrolled(self._goes_on())
+        yield And((Not(Or((has, *self._linked()))), had, taken))
+
+    def _goes_on(self) -> Filter:
+        """The EpisodeOfCares that are not over."""
+        ended = (Not(_asked("EpisodeOfCare", ("date", f"eb{self._day}"))),) if self._day else ()
+        return And((_asked("EpisodeOfCare", GOING_ON), *ended))
 
     def _closed_by(self, gate: Gate) -> Filter:
+        """Those whom the other side has or had, or another of our own side has now, and no agreement is with them."""
         with_us = tuple(sorted({*self.organizations, *gate.partners}))
-        ours = And((_of_types(gate.types), self._episodes()))
-        theirs = (_of_types(gate.others), _asked("EpisodeOfCare", ENROLLED))
-        other = And((*theirs, Not(Equal("EpisodeOfCare.organization", with_us))))
+        ours = And((_of_types(gate.types), self.episodes))
+        alike = {one for each in self._gates if each.others & gate.others for one in each.types}
+        theirs = Or(
+            (
+                And((_of_types(gate.others), _asked("EpisodeOfCare", ENROLLED))),
+                And((_of_types(alike), self._goes_on())),
+            )
+        )
+        other = And((theirs, Not(Equal("EpisodeOfCare.organization", with_us))))
         return And(tuple(Has("EpisodeOfCare", "EpisodeOfCare.patient", one) for one in (ours, other)))
 
     def _all_seen(self, type: str) -> Iterator[Filter]:
@@ -216,6 +279,11 @@ class Named(NamedTuple):
 
     name: str
     targets: frozenset[str]
+
+
+def _among(type: str, patients: Filter) -> Filter:
+    """What is in the compartment of one of these Patients."""
+    return Or(tuple(Chain(index, PATIENT, patients) for index in _patients(type)))
 
 
 def _index(type: str, code: str) -> Named:
@@ -259,8 +327,13 @@ def _keepers(type: str) -> tuple[Named, ...]:
     return tuple(Named(index, frozenset(PARTIES)) for index in keeper.indexes(type))
 
 
+def _writer(type: str) -> Named:
+    return Named(f"{type}:{keeper.SAID[keeper.WRITER]}", frozenset({"Organization"}))
+
+
 def _parties(type: str) -> tuple[Named, ...]:
-    return _keepers(type) or _named(type)
+    """The indexes by which a resource of a type says whose it is, where it does."""
+    return *(_keepers(type) or _named(type)), _writer(type)
 
 
 def _references(type: str) -> dict[str, Parameter]:
@@ -283,7 +356,7 @@ def _of_types(tokens: Collection[str]) -> Filter:
 
 
 _NO_MISTAKE = ("status:not", "entered-in-error")
-_NOBODYS = Not(
+NOBODYS = Not(
     Or(
         (
             Has("EpisodeOfCare", "EpisodeOfCare.patient", ALL),

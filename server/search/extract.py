@@ -50,6 +50,8 @@ def rows(resource: Resource, base_url: str) -> list[IndexRow]:
     _walk(resource["resourceType"])(resource, found, base_url)
     if resource["resourceType"] in keeper.KEEPERS:
         found += keeper.rows(resource, base_url)
+    if "extension" in resource.get("meta", ()):
+        found += keeper.said(resource, base_url)
     if "contained" in resource:
         found += contained.rows(resource)
         local: list[IndexRow] = []

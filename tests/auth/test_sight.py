@@ -25,6 +25,7 @@ from server.repository import Repository
 from server.search import query
 from server.search.filter import ALL
 from server.search.holds import Judge
+from server.search.keeper import OWN_ONLY, WRITER
 from server.search.parameter import parameters
 from server.store.sqlite.engine import SqliteStore
 from tests.scenarios.new_york import asa, day, enrolled
@@ -41,6 +42,14 @@ PERSONS = {"Practitioner/a1": HOUSES[0], "Practitioner/b1": HOUSES[1], "Practiti
 MEMBERS = tuple(f"Patient/{number}" for number in range(4))
 ACTORS = (*HOUSES, *ROLES, *PERSONS, MEMBERS[0], "Organization/nobody")
 TYPES = ("CarePlan", "CareTeam", "Communication", "EpisodeOfCare", "Observation", "Patient", "Task")
+
+
+UNTOLD = {"url": OWN_ONLY, "valueBoolean": True}
+SHARING = {"ny-mltcp", "ny-health-home"}
+
+
+def written_by(house: str) -> Json:
+    return {"url": WRITER, "valueReference": {"reference": house}}
 
 
 def world(seed: int) -> World:
@@ -78,7 +87,9 @@ def _member(chance: Random, member: str) -> Iterable[Json]:
     for house in HOUSES:
         if chance.random() < 0.4:
             program, status = chance.choice(PROGRAMS[house]), chance.choice(("active", "finished", "cancelled"))
-            yield enrolled(member, program, house) | {"id": f"{id}-{house[-1]}", "status": status}
+            until = day(-3) if chance.random() < 0.2 else None
+            made = enrolled(member, program, house, end=until) | {"id": f"{id}-{house[-1]}", "status": status}
+            yield made | ({"meta": {"extension": [UNTOLD]}} if chance.random() < 0.2 else {})
 
 
 def _care(chance: Random, member: str) -> Iterable[Json]:
@@ -103,7 +114,7 @@ def _care(chance: Random, member: str) -> Iterable[Json]:
                 made |= {"status": "completed", "recipient": some}
             case _:
                 continue
-        yield made
+        yield made | ({"meta": {"extension": [written_by(chance.choice(HOUSES))]}} if chance.random() < 0.5 else {})
 
 
 # The rule, as docs/access.md says it
@@ -182,18 +193,54 @@ def partners(world: World, of: set[str]) -> set[str]:
     return {party for parties in sides if parties & of for party in parties} - of
 
 
+def program(episode: Json) -> str:
+    code: str = episode["type"][0]["coding"][0]["code"]
+    return code
+
+
+def episodes(world: World, member: str) -> list[Json]:
+    found = (one for one in world.values() if one["resourceType"] == "EpisodeOfCare" and member_of(one) == member)
+    return [one for one in found if one["status"] != "cancelled"]
+
+
+def goes_on(episode: Json) -> bool:
+    return episode["status"] != "finished" and "end" not in episode["period"]
+
+
+def manager(episode: Json) -> str:
+    link: str = episode["managingOrganization"]["reference"]
+    return link
+
+
 def is_closed(world: World, actor: str, member: str) -> bool:
-    """Whether somebody without an agreement has the member too."""
+    """Whether somebody without an agreement has the member too, or nobody told the actor of it."""
     of = houses(actor)
-    enrolments = [
-        (one["managingOrganization"]["reference"], one["type"][0]["coding"][0]["code"])
-        for one in world.values()
-        if one["resourceType"] == "EpisodeOfCare" and member_of(one) == member and one["status"] != "cancelled"
-    ]
-    own = {code for house, code in enrolments if house in of}
-    others = {code for house, code in enrolments if house not in of | partners(world, of)}
+    found = episodes(world, member)
+    own = {program(one) for one in found if manager(one) in of}
+    others = {program(one) for one in found if manager(one) not in of | partners(world, of)}
+    beside = {program(one) for one in found if goes_on(one) and manager(one) not in of | partners(world, of)}
     sides = (("ny-mltcp", "ny-health-home"), ("ny-health-home", "ny-mltcp"))
-    return any(mine in own and theirs in others for mine, theirs in sides)
+    untold = any("meta" in one and manager(one) in of for one in found)
+    side = any(mine in own and (theirs in others or mine in beside) for mine, theirs in sides)
+    return bool(of) and (untold or side)
+
+
+def is_former(world: World, actor: str, member: str) -> bool:
+    """Whether the actor had the member in what is shared, and others have it now."""
+    of, found, patient = houses(actor), episodes(world, member), world[member]
+    links = [*patient.get("generalPractitioner", ()), patient.get("managingOrganization", {"reference": ""})]
+    going_on = [one for one in found if goes_on(one)]
+    return (
+        any(manager(one) in of and program(one) in SHARING for one in found)
+        and not any(manager(one) in of for one in going_on)
+        and any(manager(one) not in of and program(one) in SHARING for one in going_on)
+        and not names(world, links, of, selves(actor))
+    )
+
+
+def writers(one: Json) -> set[str]:
+    said = one.get("meta", {}).get("extension", ())
+    return {each["valueReference"]["reference"] for each in said if each["url"] == WRITER}
 
 
 def is_seen(world: World, actor: str, one: Json) -> bool:
@@ -207,14 +254,21 @@ def is_seen(world: World, actor: str, one: Json) -> bool:
             and member_of(each) == reference
             and each["status"] != "cancelled"
             and names(world, keepers(each), of, persons)
+            and writers(each).isdisjoint(of)
             for each in world.values()
         )
     if names(world, keepers(one), of, persons):
         return True
     if not has(world, actor, member_of(one)):
         return False
-    closed = kind != "EpisodeOfCare" and is_closed(world, actor, member_of(one))
-    return not closed or not keepers(one) or names(world, keepers(one), partners(world, of))
+    is_former_one = is_former(world, actor, member_of(one))
+    if not is_former_one and not is_closed(world, actor, member_of(one)):
+        return True
+    if writers(one) & of or (kind == "EpisodeOfCare" and program(one) in SHARING):
+        return True
+    with_us = partners(world, of)
+    is_nobodys = not keepers(one) and not writers(one)
+    return not is_former_one and (is_nobodys or bool(writers(one) & with_us) or names(world, keepers(one), with_us))
 
 
 # Every way to ask
@@ -273,7 +327,7 @@ async def _check_all(repository: Repository, actor: str, whole: World, expected:
     history = await repository.history(Caller(actor), count=1000)
     told = {one.reference for one in history.matches if one.type in TYPES}
     read_by_id = {one for one in whole if one.partition("/")[0] in TYPES and await read(repository, actor, one)}
-    assert told == read_by_id
+    assert expected == told
     unknown = read_by_id - expected
     assert all(one.startswith("Patient/") and not _is_anybodys(whole, one) for one in unknown)
     assert expected <= read_by_id
