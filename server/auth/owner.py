@@ -1,7 +1,7 @@
 """Owner: what is written by those alone whose it is, whoever else sees it.
 
-An enrollment is its managing organization's, an organization its own, an agreement its parties', and a program of the
-server the local system's. https://hl7.org/fhir/R4/security.html#access
+An enrollment is its managing organization's, an organization its own, an agreement its parties', what a coordination
+check found whose it is to resolve, and a program of the server the local system's. https://hl7.org/fhir/R4/security.html#access
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from server.coordination.facts import is_program
+from server.coordination.facts import is_program, tokens
+from server.coordination.responsibility.detected_issue import RESOLVER, TASK
 from server.fhir.reference import local
 from server.ledger import Change, Resource
 from server.outcome import Problem
@@ -18,7 +19,9 @@ from server.outcome import Problem
 ELEMENTS: Mapping[str, tuple[str, ...]] = {
     "EpisodeOfCare": ("status", "period", "managingOrganization", "patient", "type"),
     "Organization": ("active", "identifier", "name", "alias", "type", "partOf"),
+    "Task": ("status", "owner", "focus", "for", "code"),
 }
+SAID_BEFORE = frozenset({"DetectedIssue", "Organization", "Task"})  # whose they are is what stands, not what is written
 PARTIES = 2  # organizations, from which on a Contract is an agreement between them
 
 
@@ -37,8 +40,8 @@ def check_owned(actor: str, organizations: Collection[str], before: Resource | N
     if not _touches(change.type, before, after):
         return
     for said in (before, after):
-        found = _owned(said) if said and not (said is after and change.type == "Organization") else None
-        if found and found.owners and found.owners.isdisjoint(organizations):
+        found = _owned(said) if said and not (said is after and change.type in SAID_BEFORE) else None
+        if found and found.owners and found.owners.isdisjoint({actor, *organizations}):
             raise Problem.of(
                 "forbidden",
                 f"{change.reference} is written by who acts for {' or '.join(sorted(found.owners))} alone, and "
@@ -75,9 +78,18 @@ def _owned(resource: Resource) -> Owned | None:
     if type == "Organization":
         above = _organizations(resource.get("partOf", {}))
         return Owned(above | {f"Organization/{resource['id']}"}, "Organization.partOf")
+    if type == "Task" and TASK in tokens([resource.get("code", {})]):
+        return Owned(_named(resource.get("owner", {})), "Task.owner")
+    if type == "DetectedIssue":
+        resolvers = [one.get("valueReference", {}) for one in resource.get("extension", ()) if one["url"] == RESOLVER]
+        return Owned(_named(*resolvers), "DetectedIssue.extension")
     return None
 
 
 def _organizations(*links: Resource) -> frozenset[str]:
+    return frozenset(one for one in _named(*links) if one.startswith("Organization/"))
+
+
+def _named(*links: Resource) -> frozenset[str]:
     found = (local(link.get("reference", "")) for link in links)
-    return frozenset(f"{one.type}/{one.id}" for one in found if one and one.type == "Organization")
+    return frozenset(f"{one.type}/{one.id}" for one in found if one)

@@ -27,6 +27,24 @@ def organization(above: str | None = None, **more: Any) -> Json:
     return {"resourceType": "Organization", "id": "home", **({"partOf": {"reference": above}} if above else {}), **more}
 
 
+def task(owner: str, code: str = "coordination-issue", **more: Any) -> Json:
+    coded = {"coding": [{"system": "https://careplan-server.org/fhir/CodeSystem/cm-task", "code": code}]}
+    return {
+        "resourceType": "Task",
+        "id": "1",
+        "status": "requested",
+        "code": coded,
+        "owner": {"reference": owner},
+        **more,
+    }
+
+
+def issue(resolver: str, **more: Any) -> Json:
+    url = "https://careplan-server.org/fhir/StructureDefinition/issue-resolver"
+    said = {"extension": [{"url": url, "valueReference": {"reference": resolver}}]}
+    return {"resourceType": "DetectedIssue", "id": "1", "status": "final", **said, **more}
+
+
 def change(before: Json | None, after: Json | None) -> Change:
     stated: Json = after or before or {}
     return Change("PUT" if after else "DELETE", stated["resourceType"], stated["id"], after)
@@ -43,6 +61,13 @@ FREE = [
     (None, organization()),
     (organization(PLAN), None),
     (organization(), organization(telecom=[{"value": "1"}])),
+    (None, task(HOME)),
+    (task(PLAN), task(PLAN, status="completed")),
+    (task(PLAN), task(HOME)),
+    (task(HOME), task(HOME, note=[{"text": "seen"}])),
+    (task(HOME, "referral"), task(HOME, "referral", status="completed")),
+    (None, issue(HOME)),
+    (issue(PLAN), issue(PLAN, status="cancelled")),
 ]
 REFUSED = [
     (None, episode(HOME)),
@@ -56,6 +81,13 @@ REFUSED = [
     (organization(), None),
     (organization(), organization(PLAN)),
     (organization(), organization(active=False)),
+    (task(HOME), task(HOME, status="completed")),
+    (task(HOME), task(PLAN)),
+    (task(HOME), task(HOME, "referral")),
+    (task(HOME), None),
+    (issue(HOME), issue(HOME, status="cancelled")),
+    (issue(HOME), issue(PLAN)),
+    (issue(HOME), None),
 ]
 
 

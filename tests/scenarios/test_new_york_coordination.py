@@ -420,3 +420,96 @@ async def test_a_check_that_is_asked_for_by_get_keeps_nothing(here: httpx.AsyncC
     before = await position(here)
     assert ["wrong-party"] == [code(one) for one in await check(here)]
     assert before == await position(here)
+
+
+@pytest.mark.requirement("NY-10", "NY-19")
+async def test_who_does_it_twice_does_not_close_what_another_has_to_resolve(here: httpx.AsyncClient) -> None:
+    await kept(here, asa(), visit("v", PLAN, noon(-9)), visit("w", HOME, noon(-2)))
+    (issue,) = await look(here)
+    task = await task_of(here, issue)
+    assert PLAN == task["owner"]["reference"]
+    done = {"action": {"text": "done"}}
+    for resource in (task | {"status": "completed"}, task | {"status": "rejected"}, issue | {"mitigation": [done]}):
+        place = f"{resource['resourceType']}/{resource['id']}"
+        for actor, status in ((HOME, 403), (HAL, 403)):
+            response = await here.put(place, json=resource, headers={"X-Acting-As": actor})
+            assert status == response.status_code, response.text
+            assert "forbidden" == response.json()["issue"][0]["code"]
+    assert [None] == [one.get("mitigation") for one in await check(here)]
+    noted = task | {"note": [{"text": "ours was a hand-over"}]}
+    for actor, resource in ((HOME, noted), (PAT, noted | {"status": "completed"})):
+        response = await here.put(f"Task/{task['id']}", json=resource, headers={"X-Acting-As": actor})
+        assert 200 == response.status_code, response.text
+    assert ["settled"] == [one["mitigation"][0]["action"]["coding"][0]["code"] for one in await check(here)]
+
+
+@pytest.mark.requirement("NY-19")
+async def test_task_that_is_taken_up_again_opens_its_issue(here: httpx.AsyncClient) -> None:
+    await kept(here, visit("v", PLAN, noon(-9)), visit("w", HOME, noon(-2)))
+    (issue,) = await look(here)
+    task = await task_of(here, issue)
+    await kept(here, task | {"status": "completed"})
+    assert [True] == ["mitigation" in one for one in await check(here)]
+    await kept(here, task | {"status": "in-progress"})
+    assert [False] == ["mitigation" in one for one in await check(here)]
+    stored = (await here.get(f"DetectedIssue/{issue['id']}")).json()
+    assert "mitigation" not in stored
+    await kept(here, visit("w", HOME, noon(-2), status="cancelled"))
+    assert "completed" == (await task_of(here, issue))["status"]
+    again = await here.put(f"Task/{task['id']}", json=task | {"status": "requested"})
+    assert (409, "conflict") == (again.status_code, again.json()["issue"][0]["code"])
+
+
+@pytest.mark.requirement("NY-19")
+async def test_service_of_both_is_found_where_the_appendix_lets_either_have_it(here: httpx.AsyncClient) -> None:
+    either = appendix(("behavioral-health", "in-plan", PLAN), ("behavioral-health", "in-plan", HOME))
+    assets = either[0]["asset"]
+    assets[0]["valuedItem"] += assets.pop()["valuedItem"]
+    await kept(here, asa(term=either), ordered("r", "behavioral-health", HAL))
+    assert [] == await check(here)
+    await kept(here, ordered("s", "behavioral-health", PAT))
+    (found,) = await check(here)
+    assert ("duplicate-coordination", PLAN) == (code(found), resolver(found))
+
+
+@pytest.mark.requirement("NY-12")
+async def test_appendix_that_contradicts_itself_allocates_nothing(here: httpx.AsyncClient) -> None:
+    rows = appendix(("behavioral-health", "in-plan", PLAN), ("behavioral-health", "out-of-plan", HOME))
+    await kept(here, asa(term=rows), ordered("r", "behavioral-health", HAL))
+    assert ["not-allocated"] == [code(one) for one in await check(here)]
+
+
+@pytest.mark.requirement("NY-19")
+async def test_contact_before_the_window_counts_beside_one_in_it(here: httpx.AsyncClient) -> None:
+    await kept(here, visit("v", PLAN, noon(-31)), visit("w", HOME, noon(-1)))
+    (issue,) = await check(here)
+    assert ["Encounter/v", "Encounter/w"] == sorted(one["reference"] for one in issue["implicated"])
+    await kept(here, visit("w", HOME, noon(-32)))
+    assert [] == await check(here)
+    await kept(here, visit("w", HOME, noon(-1), period={"end": noon(-1)}))
+    assert 1 == len(await check(here))
+
+
+def team(id: str, by: str, nurse: str, status: str = "active", **period: str) -> Json:
+    seat = {"role": [{"text": "Nurse", **coding("cm-role", "nurse")}], "member": {"reference": nurse}}
+    return {
+        "resourceType": "CareTeam",
+        "id": id,
+        "status": status,
+        "subject": {"reference": MEMBER},
+        "managingOrganization": [{"reference": by}],
+        "participant": [seat | ({"period": period} if period else {})],
+    }
+
+
+@pytest.mark.requirement("NY-19")
+@pytest.mark.parametrize("over", [{"status": "inactive"}, {"start": day(-200), "end": day(-1)}])
+async def test_role_that_is_over_is_no_duplicate(here: httpx.AsyncClient, over: dict[str, str]) -> None:
+    await kept(here, team("t", PLAN, PAT), team("u", HOME, HAL))
+    (issue,) = await look(here)
+    assert ["CareTeam/t", "CareTeam/u"] == sorted(one["reference"] for one in issue["implicated"])
+    await kept(here, team("u", HOME, HAL, **over))
+    assert [] == await check(here)
+    stored = (await here.get(f"DetectedIssue/{issue['id']}")).json()
+    assert "resolved" == stored["mitigation"][0]["action"]["coding"][0]["code"]
+    assert "completed" == (await task_of(here, issue))["status"]

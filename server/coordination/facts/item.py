@@ -107,7 +107,8 @@ def _activity(plan: Resource, index: int, detail: Resource, base_url: str) -> li
 
 
 def encounter(encounter: Resource, member: str, base_url: str) -> Iterator[FactRow]:
-    start = encounter.get("period", {}).get("start")
+    when = encounter.get("period", {})
+    start = when.get("start") or when.get("end")
     if encounter.get("status") not in TOOK_PLACE or not start:
         return
     concepts = [*encounter.get("type", ()), encounter.get("serviceType", {}), *encounter.get("reasonCode", ())]
@@ -120,7 +121,7 @@ def encounter(encounter: Resource, member: str, base_url: str) -> Iterator[FactR
 
 
 def communication(communication: Resource, member: str, base_url: str) -> Iterator[FactRow]:
-    sent = communication.get("sent")
+    sent = communication.get("sent") or communication.get("received")
     if communication.get("status") != "completed" or not sent:
         return
     concepts = [communication.get("topic", {}), *communication.get("reasonCode", ())]

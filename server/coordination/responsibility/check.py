@@ -19,7 +19,7 @@ from server.coordination.lead.who import organizations
 from server.coordination.period import Interval
 from server.coordination.program.program import Program, Rule
 from server.coordination.program.programs import Programs, active
-from server.coordination.responsibility.item import DAY, Item, Span
+from server.coordination.responsibility.item import DAY, Item, Span, Times
 from server.coordination.responsibility.responsibility import Allocation, Table, table
 from server.coordination.stored import read, renamed
 from server.ledger import Resource, View
@@ -44,7 +44,7 @@ class Check:
     pair: Pair
     table: Table
     duplication: Rule | None
-    window: Interval
+    times: Times
     lead: str | None = None  # the organization of the member's lead
 
     @property
@@ -52,13 +52,18 @@ class Check:
         return self.member.patient
 
     @property
+    def window(self) -> Interval:
+        """The time that is asked about."""
+        return self.times.services
+
+    @property
     def at(self) -> int:
         """The last instant that is asked about."""
-        return self.window.high - 1
+        return self.times.at
 
     @property
     def span(self) -> Span:
-        return Span(self.member, self.pair, self.window, self.terms.zone, self.terms.role)
+        return Span(self.member, self.pair, self.times, self.terms.zone, self.terms.role)
 
     def row(self, one: Item) -> Allocation | None:
         """Where the table has a service, at its end or at that of the time that is asked about."""
@@ -83,10 +88,10 @@ async def checks(view: View, patients: Collection[str], when: When) -> list[Chec
     distinct = {id(members[one]): members[one] for one in patients}.values()
     tables = _Tables(view)
     made = [
-        Check(member, terms, pair, await tables.of(terms, pair, over.high - 1), _duplication(terms.program), over)
+        Check(member, terms, pair, await tables.of(terms, pair, times.at), _duplication(terms.program), times)
         for member in distinct
-        for terms, over in dated
-        for pair in pairs_at(member, terms, over.high - 1)
+        for terms, times in dated
+        for pair in pairs_at(member, terms, times.at)
     ]
     leading = await organizations(view, [(one.member, one.terms, one.at) for one in made])
     return [replace(one, lead=lead) for one, lead in zip(made, leading, strict=True)]
@@ -106,21 +111,26 @@ def pairs_at(member: Member, terms: Terms, at: int) -> Iterator[Pair]:
     return (pair for pair in pairs(member, terms) if period.holds(pair.times, at))
 
 
-def _dated(programs: Programs, url: str, when: When) -> tuple[Terms, Interval] | None:
+def _dated(programs: Programs, url: str, when: When) -> tuple[Terms, Times] | None:
     """A program as it is at the time that is asked about, and that time."""
     at = programs.instant(url, when.as_of, when.now)
     terms = of(programs.near(url, at))
-    return (terms, _window(terms, when.period, at)) if terms and is_checked(terms.program) else None
+    return (terms, _times(terms, when.period, at)) if terms and is_checked(terms.program) else None
 
 
-def _window(terms: Terms, asked: Resource | None, at: int) -> Interval:
-    """The time that is asked about; else the days of the program's file until then."""
+def _times(terms: Terms, asked: Resource | None, at: int) -> Times:
+    """The time that is asked about; else the days of the program's file until then.
+
+    A contact of those days may be close to one that was before them, and a place on a team is one that is held now.
+    """
     if asked:
         low, high = period.between(asked.get("start"), asked.get("end"), terms.zone)
-        return Interval(low, min(high, max(at, low) + 1))
+        whole = Interval(low, min(high, max(at, low) + 1))
+        return Times(whole, whole, whole)
     duplication = _duplication(terms.program)
     days = duplication.parameters["window-days"] if duplication else 0
-    return Interval(_before(at, days, terms.zone), at + 1)
+    services, contacts = (Interval(_before(at, days * times, terms.zone), at + 1) for times in (1, 2))
+    return Times(services, contacts, Interval(at, at + 1))
 
 
 def _before(at: int, days: int, zone: str) -> int:

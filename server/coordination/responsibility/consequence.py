@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from server.coordination.facts import OPEN as WAITING
 from server.coordination.facts import Agreement, literal, tokens
-from server.coordination.facts.detected_issue import OPEN, SETTLED, state
+from server.coordination.facts.detected_issue import OPEN, OVER, SETTLED, state
 from server.coordination.lead.terms import of
 from server.coordination.program.programs import active
 from server.coordination.responsibility.check import When, are_checked, dual, is_checked
@@ -21,13 +21,15 @@ from server.coordination.responsibility.detected_issue import (
     due,
     judged,
     mitigated,
+    opened,
     put,
     task_of,
 )
 from server.coordination.stored import read
 from server.coordination.write import AS_RECORDED
 from server.fhir import body
-from server.ledger import Change, Context, View, micros
+from server.ledger import Change, Context, Resource, View, micros
+from server.outcome import Problem
 
 TOLD = frozenset({"CarePlan", "CareTeam", "Communication", "Encounter", "EpisodeOfCare", "ServiceRequest"})
 MATTERS = TOLD | {"Contract", "DetectedIssue", "Patient", "PlanDefinition", "Task"}
@@ -124,15 +126,30 @@ async def _of_program(before: View, change: Change, after: View) -> set[str]:
 
 
 async def _settled(context: Context, change: Change, after: View) -> list[Change]:
-    """The issue of a Task that somebody ended, and the Task of an issue that somebody resolved."""
+    """The issue of a Task that somebody ended or took up again, and the Task of an issue that somebody resolved."""
     resource = change.resource or {}
-    if change.type == "Task" and resource.get("status") in CLOSED and TASK in tokens([resource.get("code", {})]):
+    if change.type == "Task" and TASK in tokens([resource.get("code", {})]):
         place = literal(resource.get("focus"), context.base_url) or ""
         issue = await read(after, place) if place.startswith("DetectedIssue/") else None
-        if issue and state(issue) == OPEN and task_of(issue["id"]) == change.id:
-            return [put(mitigated(issue, SETTLEMENT, micros(context.now), context.actor))]
+        if issue and task_of(issue["id"]) == change.id:
+            return _followed(context, resource.get("status", ""), issue)
     if change.type == "DetectedIssue" and any(kind == "issue" for kind, _, _ in change.facts or ()):
         task = await read(after, f"Task/{task_of(change.id)}") if state(resource) == SETTLED else None
         if task and task.get("status") in WAITING:
             return [put({**task, "status": "completed"})]
+    return []
+
+
+def _followed(context: Context, status: str, issue: Resource) -> list[Change]:
+    """An issue as its Task has it. Problem conflict for a Task of what is found no more."""
+    if status in CLOSED and state(issue) == OPEN:
+        return [put(mitigated(issue, SETTLEMENT, micros(context.now), context.actor))]
+    if status in WAITING and state(issue) == SETTLED:
+        return [put(opened(issue))]
+    if status in WAITING and state(issue) == OVER:
+        raise Problem.of(
+            "conflict",
+            f"What DetectedIssue/{issue['id']} says is found no more: its Task stays ended until it is found again",
+            "Task.status",
+        )
     return []

@@ -215,6 +215,13 @@ def mitigated(issue: Resource, action: str, now: int, author: str | None = None)
     return {**issue, "mitigation": [*issue.get("mitigation", ()), done | by]}
 
 
+def opened(issue: Resource) -> Resource:
+    """The issue, without the last thing that was done about it: that did not hold."""
+    kept = {name: value for name, value in issue.items() if name != "mitigation"}
+    earlier = issue.get("mitigation", [])[:-1]
+    return {**kept, "status": "final", **({"mitigation": earlier} if earlier else {})}
+
+
 def put(resource: Resource) -> Change:
     id = resource["id"]
     return Change("PUT", resource["resourceType"], id, resource, Body.of(resource).text(id), is_derived=True)

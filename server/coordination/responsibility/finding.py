@@ -7,7 +7,7 @@ been given, is found, and said whose it is to resolve.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from server.coordination import period
@@ -17,7 +17,7 @@ from server.coordination.plan import shared as shared_plan
 from server.coordination.program.program import Rule
 from server.coordination.responsibility.check import Check
 from server.coordination.responsibility.item import CONTACT, ROLE, SERVICE, Item, items
-from server.coordination.responsibility.responsibility import BOTH, NEITHER, Allocation
+from server.coordination.responsibility.responsibility import NEITHER, Allocation
 from server.ledger import Resource, View
 
 DUPLICATE, NO_OWNER, WRONG_PARTY = "duplicate-coordination", "no-owner", "wrong-party"
@@ -105,8 +105,8 @@ def _alike(services: Sequence[Item]) -> Iterator[tuple[str, list[Item]]]:
 
 
 def _both(asked: Check, name: str, group: Sequence[_Placed]) -> list[Finding]:
-    """What both have at the same time, unless the table lets them."""
-    found = _twice([one.item for one in group if one.row is None or one.row.primary != BOTH])
+    """What both have at the same time, whosoever may have it."""
+    found = _twice([one.item for one in group])
     if not found:
         return []
     row = next(one.row for one in group if one.item == found[0])
@@ -191,26 +191,29 @@ def _contacts(asked: Check, contacts: Sequence[Item]) -> Iterator[Finding]:
     if rule is None:
         return
     days = rule.parameters["window-days"]
-    found = {
-        code: _near([one for one in contacts if code in one.codes], days, asked.terms.zone) for code in _codes(contacts)
-    }
+    found = {code: _near(asked, [one for one in contacts if code in one.codes], days) for code in _codes(contacts)}
     for code in _largest(found):
+        text = f"{found[code][0].text}: contacts of both organizations within {days} days."
         row = asked.table.find(asked.at, {code})
-        if row is None or row.primary != BOTH:
-            text = f"{found[code][0].text}: contacts of both organizations within {days} days."
-            yield _finding(asked, DUPLICATE, f"contact {code}", text, found[code], row, rule)
+        yield _finding(asked, DUPLICATE, f"contact {code}", text, found[code], row, rule)
 
 
 def _codes(found: Iterable[Item]) -> list[str]:
     return sorted({code for one in found for code in one.codes})
 
 
-def _near(alike: Sequence[Item], within: int, zone: str) -> tuple[Item, ...]:
-    """Those of each party that are no more days on the calendar from one of the other."""
-    days = {one: period.day(one.when.low, zone).toordinal() for one in alike}
+def _near(asked: Check, alike: Sequence[Item], within: int) -> tuple[Item, ...]:
+    """Those of each party that are no more days on the calendar from one of the other, one of both in the window."""
+    days = {one: period.day(one.when.low, asked.terms.zone).toordinal() for one in alike}
+    recent = {one: day for one, day in days.items() if one.when.low >= asked.window.low}
+    beside = {True: _by_others(days), False: _by_others(recent)}  # a contact in the window has all beside it
+    return tuple(one for one in alike if one.party and _is_near(days[one], beside[one in recent][one.party], within))
+
+
+def _by_others(days: Mapping[Item, int]) -> dict[str, list[int]]:
+    """For each party, the days of the other one's, in order."""
     own = {party: sorted(day for one, day in days.items() if one.party == party) for party in PARTIES}
-    other = {"plan": own["partner"], "partner": own["plan"]}
-    return tuple(one for one in alike if one.party and _is_near(days[one], other[one.party], within))
+    return {"plan": own["partner"], "partner": own["plan"]}
 
 
 def _is_near(day: int, days: Sequence[int], within: int) -> bool:
@@ -231,20 +234,19 @@ def _largest(found: dict[str, tuple[Item, ...]]) -> list[str]:
 
 
 def _roles(asked: Check, places: Sequence[Item]) -> Iterator[Finding]:
-    """The same role on both organizations' teams, held by different people, beyond what the table allows."""
+    """The same role on both organizations' teams, held by different people."""
     rule = asked.duplication
     found = {code: [one for one in places if code in one.codes] for code in _codes(places)}
-    twice = {code: _by_others(alike) for code, alike in found.items()} if rule else {}
+    twice = {code: _elsewhere(alike) for code, alike in found.items()} if rule else {}
     for code in _largest(twice):
+        text = f"{code.rpartition('|')[2]} is a role on the teams of {' and '.join(asked.pair.organizations)} both."
         row = asked.table.find(asked.at, {code})
-        if row is None or row.primary != BOTH:
-            text = f"{code.rpartition('|')[2]} is a role on the teams of {' and '.join(asked.pair.organizations)} both."
-            yield _finding(asked, DUPLICATE, f"role {code}", text, twice[code], row, rule)
+        yield _finding(asked, DUPLICATE, f"role {code}", text, twice[code], row, rule)
     for code in sorted(found.keys() - {code for code, own in twice.items() if own}):
         yield from _wrong(asked, f"role {code}", asked.table.find(asked.at, {code}), tuple(found[code]))
 
 
-def _by_others(alike: Sequence[Item]) -> tuple[Item, ...]:
+def _elsewhere(alike: Sequence[Item]) -> tuple[Item, ...]:
     """Those of each party that somebody else has at the other one at the same time."""
     return tuple(
         one

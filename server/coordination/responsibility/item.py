@@ -43,23 +43,33 @@ class Item(NamedTuple):
     who: str | None = None  # of a place on a team: the person
 
 
+class Times(NamedTuple):
+    """The time in which each sort of item counts."""
+
+    services: Interval
+    contacts: Interval
+    places: Interval
+
+    @property
+    def at(self) -> int:
+        """The last instant of them."""
+        return self.services.high - 1
+
+
 class Span(NamedTuple):
     """Whose items are asked for: those of a member with two organizations, in a time."""
 
     member: Member
     pair: Pair
-    window: Interval
+    times: Times
     zone: str
     shared: str  # the role that both teams tell of the same person: the lead's
 
     @property
     def keys(self) -> list[str]:
         """Where the facts of its services and contacts are."""
-        months = list(_months(self.window, self.zone))
+        months = list(_months(self.times.contacts, self.zone))
         return [key for one in self.member.patients for key in (one, *(f"{one} {month}" for month in months))]
-
-    def holds(self, when: Interval) -> bool:
-        return when.low < self.window.high and self.window.low < when.high
 
 
 def _months(window: Interval, zone: str) -> Iterator[str]:
@@ -126,7 +136,7 @@ async def _engaged(view: View, known: Acting, spans: Sequence[Span]) -> Acting:
     others = sorted({one for organizations in known.values() for one in organizations} - both)
     if not others:
         return known
-    engaged = await working(view, others, spans[0].window.high - 1, spans[0].zone)
+    engaged = await working(view, others, spans[0].times.at, spans[0].zone)
     return {
         link: {each for one in organizations for each in engaged.get(one, {one})}
         for link, organizations in known.items()
@@ -143,8 +153,12 @@ def _told(span: Span, rows: Mapping[str, Sequence[Fact]]) -> Iterator[tuple[Told
             seen.add(fact.source)
             for one in item.of(fact):
                 when = _between(one.start, one.end, span.zone)
-                if span.holds(when):
+                if _meet(when, span.times.contacts if one.is_contact else span.times.services):
                     yield one, when
+
+
+def _meet(one: Interval, other: Interval) -> bool:
+    return one.low < other.high and other.low < one.high
 
 
 def _done(span: Span, told: Iterable[tuple[Told, Interval]], known: Acting) -> Iterator[Item]:
@@ -189,7 +203,7 @@ def _held(
     whose = {team.reference: team.organizations for one in span.member.patients for team in teams[one]}
     for team, place, who, codes, when in _places(span, seats):
         own = set(whose.get(team, ())) & set(span.pair.organizations)
-        if len(own) == 1 and when and span.holds(when) and (named := frozenset(codes) - {span.shared}):
+        if len(own) == 1 and when and _meet(when, span.times.places) and (named := frozenset(codes) - {span.shared}):
             party = "plan" if own == {span.pair.plan} else "partner"
             person = next((Role.of(row).practitioner for row in roles.get(who, ())), None) or who
             text = min(named).rpartition("|")[2]
@@ -199,10 +213,11 @@ def _held(
 def _places(
     span: Span, seats: Mapping[str, Sequence[Fact]]
 ) -> Iterator[tuple[str, int, str, list[str], Interval | None]]:
-    """(team, participant, who, roles, when)."""
+    """(team, participant, who, roles, when); of a team that is over, those places whose end it tells."""
     for one in span.member.assignments:
-        times = assignment.held(one, span.zone)
-        yield one.team, one.place, one.manager, one.roles, times[0] if times else None
+        if one.status != "inactive" or one.end is not None:
+            times = assignment.held(one, span.zone)
+            yield one.team, one.place, one.manager, one.roles, times[0] if times else None
     for patient in span.member.patients:
         for seat in map(Participant.of, seats[patient]):
             when = period.between(seat.start, seat.end, span.zone)

@@ -39,8 +39,14 @@ class Table(NamedTuple):
     source: str
 
     def find(self, at: int, *codes: Collection[str]) -> Allocation | None:
-        """The allocation of what has one of these codes at an instant: of the first codes that are allocated."""
-        return next((row for some in codes for row in self.rows if row.service in some and _holds(row, at)), None)
+        """The allocation of what has one of these codes at an instant: of the first codes that are allocated.
+
+        Where rows of one service do not say the same, the source does not say whose it is.
+        """
+        found = [[row for row in self.rows if row.service in some and _holds(row, at)] for some in codes]
+        rows = next((some for some in found if some), [])
+        is_said = len({row.primary for row in rows if row.service == rows[0].service}) == 1
+        return (rows[0] if is_said else rows[0]._replace(primary=None)) if rows else None
 
 
 def _holds(row: Allocation, at: int) -> bool:
