@@ -15,6 +15,8 @@ from tests.scenarios.new_york import (
     HOME,
     MEMBER,
     NEW_YORK,
+    OLA,
+    OTHER,
     PAT,
     PLAN,
     asa,
@@ -460,18 +462,6 @@ async def test_task_that_is_taken_up_again_opens_its_issue(here: httpx.AsyncClie
     assert (409, "conflict") == (again.status_code, again.json()["issue"][0]["code"])
 
 
-@pytest.mark.requirement("NY-19")
-async def test_service_of_both_is_found_where_the_appendix_lets_either_have_it(here: httpx.AsyncClient) -> None:
-    either = appendix(("behavioral-health", "in-plan", PLAN), ("behavioral-health", "in-plan", HOME))
-    assets = either[0]["asset"]
-    assets[0]["valuedItem"] += assets.pop()["valuedItem"]
-    await kept(here, asa(term=either), ordered("r", "behavioral-health", HAL))
-    assert [] == await check(here)
-    await kept(here, ordered("s", "behavioral-health", PAT))
-    (found,) = await check(here)
-    assert ("duplicate-coordination", PLAN) == (code(found), resolver(found))
-
-
 @pytest.mark.requirement("NY-12")
 async def test_appendix_that_contradicts_itself_allocates_nothing(here: httpx.AsyncClient) -> None:
     rows = appendix(("behavioral-health", "in-plan", PLAN), ("behavioral-health", "out-of-plan", HOME))
@@ -513,3 +503,13 @@ async def test_role_that_is_over_is_no_duplicate(here: httpx.AsyncClient, over: 
     stored = (await here.get(f"DetectedIssue/{issue['id']}")).json()
     assert "resolved" == stored["mitigation"][0]["action"]["coding"][0]["code"]
     assert "completed" == (await task_of(here, issue))["status"]
+
+
+@pytest.mark.requirement("NY-04", "NY-19")
+async def test_service_of_the_other_of_two_health_homes_is_not_nobodys(here: httpx.AsyncClient) -> None:
+    await kept(
+        here, enrolled(MEMBER, "ny-health-home", OTHER) | {"id": "second"}, ordered("r", "other-outside-package", OLA)
+    )
+    assert [] == await check(here)
+    await kept(here, ordered("r", "other-outside-package", AIDE))
+    assert ["no-owner"] * 2 == [code(one) for one in await check(here)]

@@ -212,11 +212,13 @@ async def test_appendix_that_is_agreed_on_changes_what_is_found(here: httpx.Asyn
     assert [] == await standing(here)
 
 
-async def test_appendix_that_gives_a_service_to_both_lets_both_have_it(here: httpx.AsyncClient) -> None:
+async def test_service_of_both_is_found_where_the_appendix_lets_either_have_it(here: httpx.AsyncClient) -> None:
     terms = appendix(("adult-day-care", "in-plan", HOME), code="appendix-a")
     terms[0]["asset"][0]["valuedItem"].append({"responsible": {"reference": PLAN}})
-    await kept(here, asa(term=terms), ordered("r", "adult-day-care", PAT), ordered("s", "adult-day-care", HAL))
+    await kept(here, asa(term=terms), ordered("r", "adult-day-care", HAL))
     assert [] == await standing(here)
+    await kept(here, ordered("s", "adult-day-care", PAT))
+    assert [("duplicate-coordination", ["ServiceRequest/r", "ServiceRequest/s"])] == await standing(here)
 
 
 @pytest.mark.requirement("NY-04", "NY-19")

@@ -8,6 +8,7 @@ A program is a PlanDefinition of type eca-rule. One `action` is one rule: `id` i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -28,6 +29,7 @@ RULE_PERIOD = f"{STRUCTURE}/rule-period"
 RULE_SEVERITY = f"{STRUCTURE}/rule-severity"
 RULE_OVERRIDE = f"{STRUCTURE}/rule-override"
 RULE_PARAMETER = f"{STRUCTURE}/rule-parameter"
+SHA1 = re.compile(r"[A-Za-z0-9+/]{27}=")
 
 
 def parse(plan: Resource) -> tuple[Program | None, list[Issue]]:
@@ -221,6 +223,8 @@ class _Reader:
                 self.wrong("required", f"A {levels[0].name} has one code, which no other one has", f"{where}.code")
                 continue
             parameters = self.parameters(inner, levels[0].name, levels[0].parameters, where)
+            if not all(map(SHA1.fullmatch, parameters.get("hash", ()))):
+                self.wrong("value", "A hash is the SHA-1 of a text in base64, as Attachment.hash: 28 letters", where)
             inside = self.parts(inner, levels[1:], where)
             title = str(inner.get("title") or codes[0].rpartition("|")[2])
             found.append(Part(str(inner.get("id", "")), codes[0], title, parameters, inside, _citation(inner)))

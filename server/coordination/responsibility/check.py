@@ -45,6 +45,7 @@ class Check:
     table: Table
     duplication: Rule | None
     times: Times
+    others: frozenset[str]  # that have the member together with one of the two
     lead: str | None = None  # the organization of the member's lead
 
     @property
@@ -63,7 +64,7 @@ class Check:
 
     @property
     def span(self) -> Span:
-        return Span(self.member, self.pair, self.times, self.terms.zone, self.terms.role)
+        return Span(self.member, self.pair, self.times, self.terms.zone, self.others, self.terms.role)
 
     def row(self, one: Item) -> Allocation | None:
         """Where the table has a service, at its end or at that of the time that is asked about."""
@@ -88,10 +89,19 @@ async def checks(view: View, patients: Collection[str], when: When) -> list[Chec
     distinct = {id(members[one]): members[one] for one in patients}.values()
     tables = _Tables(view)
     made = [
-        Check(member, terms, pair, await tables.of(terms, pair, times.at), _duplication(terms.program), times)
+        Check(
+            member,
+            terms,
+            pair,
+            await tables.of(terms, pair, times.at),
+            _duplication(terms.program),
+            times,
+            frozenset(one for each in together for one in each.organizations).difference(pair.organizations),
+        )
         for member in distinct
         for terms, times in dated
-        for pair in pairs_at(member, terms, times.at)
+        for together in ([*pairs_at(member, terms, times.at)],)
+        for pair in together
     ]
     leading = await organizations(view, [(one.member, one.terms, one.at) for one in made])
     return [replace(one, lead=lead) for one, lead in zip(made, leading, strict=True)]

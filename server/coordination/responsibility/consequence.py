@@ -113,12 +113,14 @@ async def _of_agreement(before: View, change: Change, after: View) -> set[str]:
 
 
 async def _of_program(before: View, change: Change, after: View) -> set[str]:
-    """The members who are with a program's partners, where these are not many."""
+    """The members who are in a program and with its partners, where these are not many."""
     programs = [dated.program for view in (before, after) for dated in (await active(view)).versions()]
-    own = (of(one) for one in programs if one.source == change.reference and is_checked(one))
-    partners = {str(terms.rule.parameters["partner"]) for terms in own if terms}
-    rows = (await after.facts("enrolled", partners)).values() if partners else ()
-    found = {fact.data for some in rows for fact in some}
+    own = [one for one in programs if one.source == change.reference and is_checked(one)]
+    partners = {str(terms.rule.parameters["partner"]) for one in own if (terms := of(one))}
+    types = {type for one in own for type in one.types}
+    rows = await after.facts("enrolled", partners | types) if partners else {}
+    one_side, other = ({fact.data for type in some for fact in rows.get(type, ())} for some in (partners, types))
+    found = one_side & other
     return found if len(found) <= MANY else set()
 
 

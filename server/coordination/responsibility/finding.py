@@ -17,7 +17,7 @@ from server.coordination.plan import shared as shared_plan
 from server.coordination.program.program import Rule
 from server.coordination.responsibility.check import Check
 from server.coordination.responsibility.item import CONTACT, ROLE, SERVICE, Item, items
-from server.coordination.responsibility.responsibility import NEITHER, Allocation
+from server.coordination.responsibility.responsibility import BOTH, NEITHER, Allocation
 from server.ledger import Resource, View
 
 DUPLICATE, NO_OWNER, WRONG_PARTY = "duplicate-coordination", "no-owner", "wrong-party"
@@ -234,14 +234,15 @@ def _largest(found: dict[str, tuple[Item, ...]]) -> list[str]:
 
 
 def _roles(asked: Check, places: Sequence[Item]) -> Iterator[Finding]:
-    """The same role on both organizations' teams, held by different people."""
+    """The same role on both organizations' teams, held by different people, beyond what the table allows."""
     rule = asked.duplication
     found = {code: [one for one in places if code in one.codes] for code in _codes(places)}
     twice = {code: _elsewhere(alike) for code, alike in found.items()} if rule else {}
     for code in _largest(twice):
-        text = f"{code.rpartition('|')[2]} is a role on the teams of {' and '.join(asked.pair.organizations)} both."
         row = asked.table.find(asked.at, {code})
-        yield _finding(asked, DUPLICATE, f"role {code}", text, twice[code], row, rule)
+        if row is None or row.primary != BOTH:
+            text = f"{code.rpartition('|')[2]} is a role on the teams of {' and '.join(asked.pair.organizations)} both."
+            yield _finding(asked, DUPLICATE, f"role {code}", text, twice[code], row, rule)
     for code in sorted(found.keys() - {code for code, own in twice.items() if own}):
         yield from _wrong(asked, f"role {code}", asked.table.find(asked.at, {code}), tuple(found[code]))
 

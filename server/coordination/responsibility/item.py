@@ -63,6 +63,7 @@ class Span(NamedTuple):
     pair: Pair
     times: Times
     zone: str
+    others: frozenset[str]  # organizations that have the member together with one of the two: theirs is another check
     shared: str  # the role that both teams tell of the same person: the lead's
 
     @property
@@ -166,6 +167,8 @@ def _done(span: Span, told: Iterable[tuple[Told, Interval]], known: Acting) -> I
         if one.to and all(_party([link], span.pair, known) for link in one.to):
             continue  # what one tells the other is no contact with the member
         party = one.billed or _party(one.by, span.pair, known) or _party(one.keepers, span.pair, known)
+        if party is None and not span.others.isdisjoint(_organizations(one.by or one.keepers, known)):
+            continue
         sort = CONTACT if one.is_contact else SERVICE
         codes, categories = frozenset(one.codes), frozenset(one.categories)
         yield Item(one.source, one.place, sort, codes, categories, one.text, party, when)
@@ -173,9 +176,13 @@ def _done(span: Span, told: Iterable[tuple[Told, Interval]], known: Acting) -> I
 
 def _party(links: Iterable[str], pair: Pair, known: Acting) -> str | None:
     """The one of both for whom these act; None where it is both, or neither."""
-    named = {organization for link in links for organization in known.get(link, ())}
+    named = _organizations(links, known)
     parties = [name for name, one in (("plan", pair.plan), ("partner", pair.partner)) if one in named]
     return parties[0] if len(parties) == 1 else None
+
+
+def _organizations(links: Iterable[str], known: Acting) -> set[str]:
+    return {organization for link in links for organization in known.get(link, ())}
 
 
 def _between(start: str | None, end: str | None, zone: str) -> Interval:

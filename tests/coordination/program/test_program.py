@@ -182,6 +182,16 @@ def test_parse_survives_whatever_an_extension_holds(url: str, odd: Resource) -> 
     assert (program is None) == bool(issues)
 
 
+def test_parse_names_a_hash_that_no_text_has() -> None:
+    plan = new_york("ny-map")
+    (template,) = next(one for one in plan["action"] if one["id"] == "NY-06")["action"]
+    for extension in template["action"][0]["extension"]:
+        if extension["extension"][0]["valueCode"] == "hash":
+            extension["extension"][1] = {"url": "value", "valueString": "zz"}
+    program, issues = parse(plan)
+    assert (None, {"value"}) == (program, {issue.code for issue in issues})
+
+
 async def test_checked_refuses_an_active_program_that_is_malformed() -> None:
     memory = Memory()
     plan = shipped()
