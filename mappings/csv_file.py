@@ -41,7 +41,7 @@ class NotCsv(Exception):  # noqa: N818 - the file's word for it
 
 def rows(table: Table, pieces: Iterable[bytes]) -> Iterator[Row]:
     """The rows of a file. NotCsv where it is none, or where its first line is not of the table's columns."""
-    reader = csv.reader(_lines(pieces), strict=True)
+    reader = csv.reader(_lines(pieces), strict=True, skipinitialspace=True)
     names: list[str] | None = None
     while True:
         line = reader.line_num + 1

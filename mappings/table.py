@@ -25,6 +25,7 @@ FILES = Path(__file__).parent
 NAMESPACE = uuid.UUID("5b0c2e0e-7a53-5d7e-9b49-0d6f4f7d8e21")  # of the names that entries have within a Bundle
 GENERATED = frozenset({"generated", "extensions"})  # narratives that say what the elements said before
 LONGEST = 200  # characters of a value, where its column does not say
+EARLIEST = "1900-01-01"  # a day before is a slip, such as a year that lacks a digit
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 Resource = dict[str, Any]
@@ -56,6 +57,8 @@ class Column(NamedTuple):
             return f"{value[:40]!r} is none: 1 to 64 of A-Z, a-z, 0-9, '.', '_', '-', with a letter or digit first"
         if self.type == "date" and not _is_date(value):
             return f"{value[:40]!r} is no date as 2026-01-31"
+        if self.type == "date" and value < EARLIEST:
+            return f"{value} is before {EARLIEST}, the first day that is taken"
         if any(ord(character) < 32 for character in value):
             return "it has a control character or a line break"
         return None

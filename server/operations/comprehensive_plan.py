@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from server.coordination import period, stored
 from server.coordination.actor import organizations
 from server.coordination.agreement import agreement
-from server.coordination.facts import literal
+from server.coordination.facts import Team, literal
 from server.coordination.lead.who import Lead, lead
 from server.coordination.plan import shared as shared_plan
 from server.coordination.plan.acceptance import proposed
@@ -227,7 +227,7 @@ async def _beside(
     leading: Lead | None,
     base_url: str,
 ) -> list[Resource]:
-    """What the plans and services name, and the two organizations, the lead and the teams' people by name."""
+    """What the plans and services name, and the two organizations with their teams, the lead and people by name."""
     plans = [one for one in sources.values() if one["resourceType"] == "CarePlan"]
     named = [
         *asked.pair.organizations,
@@ -235,6 +235,7 @@ async def _beside(
     ]
     for item in listed:
         named += _links(detail_of(item, sources[item.reference]), "performer", "goal", "reasonReference", "requester")
+    named += await _teams(view, asked)
     if leading:
         named += [leading.role, *([leading.form] if leading.form else [])]
     found = await _local(view, named + _links(patient, "generalPractitioner"), base_url)
@@ -254,6 +255,14 @@ async def _beside(
     ]
     found |= await _local(view, (one for one in people if one not in found), base_url)
     return [one for one in found.values() if one["resourceType"] not in ("Patient", "RelatedPerson")]
+
+
+async def _teams(view: View, asked: Check) -> list[str]:
+    """The two organizations' CareTeams of the member, whether or not a plan names them."""
+    rows = (await view.facts("team", asked.member.patients)).values()
+    teams = [Team.of(row) for found in rows for row in found]
+    theirs = [one for one in teams if not set(asked.pair.organizations).isdisjoint(one.organizations)]
+    return [one.reference for one in theirs if one.status not in {"proposed", "entered-in-error"}]
 
 
 async def _local(view: View, references: Iterable[str], base_url: str) -> dict[str, Resource]:

@@ -51,6 +51,34 @@ def test_columns_may_stand_in_any_order_and_what_is_not_required_may_lack() -> N
     assert ("C1", "E1", False) == (row["cin"], row["enrollment"], "gender" in row)
 
 
+@pytest.mark.parametrize("given", ['"Ann, B"', ' "Ann, B"', '  "Ann, B"'])
+def test_quoted_value_may_have_blanks_before_it(given: str) -> None:
+    (row,) = read(f"{NAMES}\nE1,P1,C1,Lee,{given},1950-01-02,F,map,2026-01-01,\n".encode())
+    assert "Ann, B" == row["given"]
+
+
+@pytest.mark.parametrize("blank", ["", " "])
+def test_line_break_within_a_quoted_value_is_one_row_that_is_wrong(blank: str) -> None:
+    text = f'{NAMES}\nE1,P1,C1,Lee,{blank}"Ann\nB",1950-01-02,F,map,2026-01-01,\n{LINE}\n'
+    wrong, right = rows(TABLE, [text.encode()])
+    assert ([(2, "given")], (), 4) == ([one[:2] for one in wrong.wrong], right.wrong, right.line)
+    assert "Ann\nB" == next(csv.DictReader(io.StringIO(rejected(TABLE, [wrong]))))["given"]
+
+
+@pytest.mark.parametrize(
+    ("column", "birth_date", "start"),
+    [
+        ("start", "2090-01-01", "2026-01-01"),
+        ("start", "1950-01-02", "0001-01-01"),
+        ("birth_date", "1850-01-02", "2026-01-01"),
+    ],
+)
+def test_day_that_cannot_be_is_told(column: str, birth_date: str, start: str) -> None:
+    text = f"{NAMES}\nE1,P1,C1,Lee,Ann,{birth_date},F,map,{start},\n"
+    (row,) = rows(TABLE, [text.encode()])
+    assert {column} == {one.column for one in row.wrong}
+
+
 @pytest.mark.parametrize(
     ("content", "line"),
     [

@@ -368,6 +368,16 @@ async def test_shared_plan_is_the_one_plan_and_has_the_form_of_the_lead(here: ht
     assert "Manager hal (1-212-555-0100) leads since" in composition["section"][0]["text"]["div"]
 
 
+@pytest.mark.requirement("NY-11", "ADJ-13")
+async def test_care_team_has_the_lead_of_both_though_no_plan_names_a_team(here: httpx.AsyncClient) -> None:
+    await named(here)
+    found = await read(here)
+    (section,) = [one for one in found["entry"][0]["resource"]["section"] if one["title"] == "Care team"]
+    teams = [one["reference"] for one in section["entry"]]
+    assert {PLAN, HOME} == {one["managingOrganization"][0]["reference"] for one in of_type(found, "CareTeam")}
+    assert (2, 1) == (len(teams), section["text"]["div"].count("Manager hal"))
+
+
 @pytest.mark.requirement("NY-11")
 async def test_one_plan_is_that_of_the_day_that_is_asked_about(client: httpx.AsyncClient) -> None:
     """Before 2023 each had its own; on a day for which no plan is, nothing is agreed on; nor where one is over."""

@@ -50,7 +50,7 @@ class Plan:
     services: Sequence[Item]
     issues: Sequence[Resource]  # DetectedIssues
     conflicts: Sequence[Conflict]
-    beside: Sequence[Resource]  # what the sources name: goals, teams, organizations, people
+    beside: Sequence[Resource]  # what the sources name: goals, organizations, people; and the teams of both
     supports: Sequence[Resource]  # RelatedPersons
     lead: Lead | None
     is_agreed: bool  # there is one active plan, which is of both
@@ -173,7 +173,7 @@ def _sections(plan: Plan, whole: Resource) -> Iterator[Resource]:
     yield _section("Services in full", table(_SERVICE, _in_full(plan)), dict.fromkeys(plan.sources))
     teams = _of_type(plan, "CareTeam")
     known = [*_references(teams), *([plan.reference] if "generalPractitioner" in plan.patient else [])]
-    yield _section("Care team", table(("Who", "As", "Reached by"), _people(plan, teams)), known)
+    yield _section("Care team", table(("Who", "As", "Reached by"), dict.fromkeys(_people(plan, teams))), known)
     supports = (
         (what(one), "; ".join(demographics.telecom(one.get("telecom"), plan.at, plan.zone))) for one in plan.supports
     )
