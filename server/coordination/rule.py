@@ -20,6 +20,7 @@ from server.coordination.handoff import hold, judgement
 from server.coordination.lead import kept as lead
 from server.coordination.lead import person, review
 from server.coordination.lead.designation import LEAD
+from server.coordination.plan import deletion
 from server.coordination.plan import shared as shared_plan
 from server.coordination.plan.acceptance import PLAN
 from server.coordination.program import amendment
@@ -71,7 +72,7 @@ def _concerns(change: Change) -> bool:
     if change.method == "POST" and change.type in {"Patient", "PractitionerRole"}:
         return change.type == "Patient" and _is_linked(change)
     if change.type == "CarePlan":
-        return shared_plan.is_active(change)
+        return change.resource is None or shared_plan.is_active(change)
     if change.type in enrolment.TOLD and enrolment.concerns(change):
         return True
     if change.type == "Organization":
@@ -156,6 +157,7 @@ async def _documents(
     forms = [change for change in changes if change.type == "QuestionnaireResponse"]
     if plans:
         _refuse(await shared_plan.one(context, before, plans, after, programs))
+        _refuse(await deletion.kept(context, before, [one for one in plans if one.type == "CarePlan"], after, programs))
     if contracts:
         _refuse(await agreement.sound(context, before, contracts, after, programs))
     if kept := [change for change in changes if change.type in KEPT]:

@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.answers import places, refusal
+from tests.answers import entry, places, refusal, transaction
 from tests.coordination.memory import coding
 from tests.scenarios.iowa import Json, kept, parameters, put, puts
-from tests.scenarios.new_york import HAL, HOME, MEMBER, OLA, PAT, PLAN, acting, asa, day, new_york, respond
+from tests.scenarios.new_york import HAL, HOME, MEMBER, OLA, PAT, PLAN, acting, asa, day, enrolled, new_york, respond
 from tests.scenarios.test_new_york_coordination import ordered, planned
 from tests.scenarios.test_new_york_plan import of_type, read, shared, sources
 
@@ -110,6 +110,34 @@ async def test_what_became_of_a_proposed_plan_is_said_by_nobody_but_the_server(h
     assert (200, "accepted") == (response.status_code, response.json()["businessStatus"]["coding"][0]["code"])
     without = {name: value for name, value in response.json().items() if name != "output"}
     assert (409, ["conflict"]) == refusal(await put(here, without))
+
+
+@pytest.mark.requirement("NY-11")
+@pytest.mark.parametrize("program", ["ny-map", "ny-mltcp"])
+@pytest.mark.parametrize("actor", [PLAN, HOME, ""])
+async def test_plan_that_both_accepted_is_deleted_by_nobody(
+    client: httpx.AsyncClient, program: str, actor: str
+) -> None:
+    await new_york(client, program)
+    await kept(client, shared("one", status="draft"), shared("two", status="draft"))
+    assert 200 == (await respond(client, await proposed(client))).status_code
+    for state in ("active", "revoked"):
+        await put(client, (await client.get("CarePlan/one")).json() | {"status": state}, headers=acting(HOME))
+        assert (422, ["business-rule"]) == refusal(await client.delete("CarePlan/one", headers=acting(actor)))
+        response = await client.post("", json=transaction(entry("DELETE", "CarePlan/one")), headers=acting(actor))
+        assert (422, ["business-rule"]) == refusal(response)
+    again = (await client.get("CarePlan/one")).json() | {"status": "active"}
+    assert 200 == (await put(client, again, headers=acting(PLAN))).status_code
+    assert 204 == (await client.delete("CarePlan/two", headers=acting(actor))).status_code
+
+
+@pytest.mark.requirement("NY-11")
+async def test_active_plan_of_both_is_deleted_by_neither_while_both_have_the_member(here: httpx.AsyncClient) -> None:
+    await kept(here, shared("one"))
+    for actor in (PLAN, HOME):
+        assert (422, ["business-rule"]) == refusal(await here.delete("CarePlan/one", headers=acting(actor)))
+    await kept(here, enrolled(MEMBER, "ny-health-home", HOME, end=day(-1), status="finished"))
+    assert 204 == (await here.delete("CarePlan/one", headers=acting(PLAN))).status_code
 
 
 @pytest.mark.requirement("NY-11")
