@@ -144,6 +144,28 @@ async def test_lead_is_neither_ended_nor_changed_nor_dropped_by_one_organization
     assert before == await teams(here)
 
 
+@pytest.mark.requirement("NY-14", "NY-20")
+async def test_team_that_says_who_leads_stays_of_its_organization(here: httpx.AsyncClient) -> None:
+    await named(here)
+    before = await teams(here)
+    found = (await here.get("CareTeam", params={"patient": MEMBER})).json()["entry"]
+    stored = next(one["resource"] for one in found if one["resource"]["managingOrganization"][0]["reference"] == HOME)
+    patch = [{"op": "replace", "path": "/managingOrganization/0/reference", "value": PLAN}]
+    headers = {"Content-Type": "application/json-patch+json", **acting(HOME)}
+    without = {name: stored[name] for name in stored if name != "managingOrganization"}
+    for response in (
+        await here.patch(f"CareTeam/{stored['id']}", json=patch, headers=headers),
+        await put(here, without),
+        await here.post("", json=puts({**stored, "managingOrganization": [{"reference": OTHER}]})),
+    ):
+        assert (422, ["business-rule"]) == refusal(response)
+        assert places(response)[0].endswith(".managingOrganization")
+    also = [*stored["managingOrganization"], {"reference": OTHER}]
+    assert 200 == (await put(here, {**stored, "managingOrganization": also})).status_code
+    assert 200 == (await put(here, stored)).status_code
+    assert before == await teams(here)
+
+
 @pytest.mark.requirement("NY-20")
 async def test_next_lead_begins_as_the_former_ends(here: httpx.AsyncClient) -> None:
     await named(here, lead=HAL, effective=("valueDate", day(-30)))

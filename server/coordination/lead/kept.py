@@ -12,7 +12,7 @@ from typing import NamedTuple
 from server.coordination import period
 from server.coordination.assignment import assignment
 from server.coordination.assignment.assignment import Member
-from server.coordination.facts import Assignment, Designation, literal, tokens
+from server.coordination.facts import Assignment, Designation, Team, literal, tokens
 from server.coordination.lead import renewal
 from server.coordination.lead.agency import closed as closed_at
 from server.coordination.lead.form import refused, wrong
@@ -27,6 +27,7 @@ from server.coordination.lead.terms import (
     is_enrolled,
     leading,
     leads,
+    pairs,
     together,
 )
 from server.coordination.period import Interval
@@ -59,7 +60,7 @@ async def _changed(write: Write, terms: Terms, change: Change) -> list[Issue]:
     earlier = {id(one): one for one in (await write.earlier()).values()}.values() if write.stored else ()
     was = _said(earlier, terms, change.reference)
     if was == now:
-        return []
+        return await _taken_away(write, terms, change, [one for who, one in now.items() if who[2].high > write.now])
     why = (
         f"{change.reference} changes who leads. A lead is named by both organizations (Patient/$propose-lead, "
         "Task/$respond), whose CareTeams then say so, and ends as the next one is named or the member leaves one of "
@@ -68,6 +69,23 @@ async def _changed(write: Write, terms: Terms, change: Change) -> list[Issue]:
     places = [one for one in (*now.values(), *was.values()) if one.team == change.reference][:1]
     path = f"CareTeam.participant[{places[0].place}]" if places[0] in now.values() else "CareTeam.participant"
     return [refusal(terms.program, terms.rule, why, Place(change.reference, path))]
+
+
+async def _taken_away(write: Write, terms: Terms, change: Change, coming: Sequence[Assignment]) -> list[Issue]:
+    """A team by which somebody leads stays of the organizations whose it is: each of both has one."""
+    if not coming:
+        return []
+    rows = (await write.before.facts("team", {one.member for one in coming})).values()
+    was = {of for some in rows for row in some if row.source == change.reference for of in Team.of(row).organizations}
+    now = {of for kind, _, data in change.facts or () if kind == "team" for of in data[1]}
+    both = {of for one in coming for pair in pairs(write.members[one.member], terms) for of in pair.organizations}
+    if not (lost := sorted(both & was - now)):
+        return []
+    why = (
+        f"{change.reference} says that {coming[0].manager} leads, as {' and '.join(lost)} has it: both organizations "
+        "have a team that says so. It stays theirs as long as somebody leads."
+    )
+    return [refusal(terms.program, terms.rule, why, Place(change.reference, "CareTeam.managingOrganization"))]
 
 
 def _unnamed(write: Write, terms: Terms, change: Change) -> list[Issue]:

@@ -33,7 +33,7 @@ async def kept(
         return []
     rows = await after.facts("acceptance", gone)
     found = [one for some in rows.values() for one in map(Acceptance.of, some) if one.status == "completed"]
-    issues = {str(one.plan): _accepted(one, known) for one in found}
+    issues: dict[str, Issue | None] = {str(one.plan): _accepted(one, known) for one in found}
     if context.actor is not None:
         stored = await read_many(before, [one for one in gone if one not in issues])
         for plan, resource in stored.items():
