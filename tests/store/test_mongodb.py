@@ -23,7 +23,7 @@ from server.search.filter import ALL, Equal, Words
 from server.store.engine import Projections, Search, Store
 from server.store.mongodb import MongodbStore, append, leads, schema, turnstile, writer
 from server.store.mongodb.append import Appender
-from server.store.mongodb.document import OPEN, document_of
+from server.store.mongodb.document import OPEN, document_of, place
 from server.store.mongodb.late import Late
 from tests.mongodb import OVER, database_of, running
 from tests.store.contract import (
@@ -421,14 +421,14 @@ async def test_what_is_made_late_and_the_end_of_a_version_do_not_undo_each_other
     async def undone(self: Late, updates: Any) -> Any:
         """As if two updates of one version had met: first the one is lost, then the other."""
         if len(updates) == 4:
-            await versions.update_one({"_id": 1 << 20}, {"$unset": {"words": ""}, "$set": {"until": OPEN}})
-            await versions.update_one({"_id": 1 << 20 | 1}, {"$set": {"until": OPEN}})
+            await versions.update_one({"_id": place(1 << 20)}, {"$unset": {"words": ""}, "$set": {"until": OPEN}})
+            await versions.update_one({"_id": place(1 << 20 | 1)}, {"$set": {"until": OPEN}})
         return await once(self, updates)
 
     monkeypatch.setattr(Late, "_undone", undone)
     await store.late.follow()
     assert [] == [finding async for finding in store.verify()]
-    assert [2, 2] == [(await versions.find_one({"_id": 1 << 20 | n}) or {})["until"] for n in range(2)]
+    assert [2, 2] == [(await versions.find_one({"_id": place(1 << 20 | n)}) or {})["until"] for n in range(2)]
     await store.close()
 
 
@@ -507,7 +507,7 @@ async def test_store_of_another_partition_is_refused(database: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("collection", "change", "place"),
+    ("collection", "change", "damaged"),
     [
         ("commits", {"actor": "Patient/else"}, "commit 2"),
         ("commits", {"changes.0.body": b"{}"}, "commit 2"),
@@ -521,7 +521,9 @@ async def test_store_of_another_partition_is_refused(database: str) -> None:
         ("versions", {"born": 1}, "Patient/a"),
     ],
 )
-async def test_verify_tells_what_is_damaged(database: str, collection: str, change: dict[str, Any], place: str) -> None:
+async def test_verify_tells_what_is_damaged(
+    database: str, collection: str, change: dict[str, Any], damaged: str
+) -> None:
     store = MongodbStore(database, PROJECTIONS, follows=False)
     await store.open()
     await write(store, definition("t"))
@@ -530,8 +532,8 @@ async def test_verify_tells_what_is_damaged(database: str, collection: str, chan
     await store.search(Search("Patient", Equal("Patient.title@t", (b"t",))))
     assert [] == [finding async for finding in store.verify()]
     id = commit.position if collection == "commits" else commit.position << 20
-    await getattr(store.collections, collection).update_one({"_id": id}, {"$set": change})
-    assert place in [finding.place async for finding in store.verify()]
+    await getattr(store.collections, collection).update_one({"_id": place(id)}, {"$set": change})
+    assert damaged in [finding.place async for finding in store.verify()]
     await store.close()
 
 

@@ -17,6 +17,7 @@ from server.search.filter import Equal, Words
 from server.store import recorded
 from server.store.engine import Search, Store
 from server.store.mongodb import MongodbStore, verify
+from server.store.mongodb.document import place
 from server.store.seq import seq_of
 from server.store.sqlite import SqliteStore
 from tests.store.contract import PROJECTIONS, context, definition, delete, patient, plan, write, writes
@@ -39,12 +40,12 @@ async def _some_history(store: Store) -> None:
 
 def commits(position: int, **change: Any) -> Callable[[Database], None]:
     names = {name.replace("__", "."): value for name, value in change.items()}
-    return lambda database: _hit(database.commits.update_one({"_id": position}, {"$set": names}).modified_count)
+    return lambda database: _hit(database.commits.update_one({"_id": place(position)}, {"$set": names}).modified_count)
 
 
 def version(position: int, **change: Any) -> Callable[[Database], None]:
     return lambda database: _hit(
-        database.versions.update_one({"_id": seq_of(position)}, {"$set": change}).modified_count
+        database.versions.update_one({"_id": place(seq_of(position))}, {"$set": change}).modified_count
     )
 
 
@@ -53,17 +54,17 @@ def _hit(count: int) -> None:
 
 
 def _without(collection: str, id: int) -> Callable[[Database], None]:
-    return lambda database: _hit(database[collection].delete_one({"_id": id}).deleted_count)
+    return lambda database: _hit(database[collection].delete_one({"_id": place(id)}).deleted_count)
 
 
 def _stray(database: Database) -> None:
-    found = database.versions.find_one({"_id": seq_of(4)})
+    found = database.versions.find_one({"_id": place(seq_of(4))})
     assert found is not None
-    database.versions.insert_one(found | {"_id": seq_of(4) + 1, "reference": "Patient/stray", "id": "stray"})
+    database.versions.insert_one(found | {"_id": place(seq_of(4) + 1), "reference": "Patient/stray", "id": "stray"})
 
 
 def _erased(database: Database) -> None:
-    database.commits.update_one({"_id": 4}, {"$set": {"changes.0.body": None}})
+    database.commits.update_one({"_id": place(4)}, {"$set": {"changes.0.body": None}})
 
 
 def _applied(database: Database) -> None:

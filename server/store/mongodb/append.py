@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 import bson
 import structlog
@@ -23,10 +24,10 @@ from server.ledger import FactRow, IndexRow, Position, Version
 from server.outcome import Problem
 from server.store import chain
 from server.store.engine import Projections
-from server.store.mongodb.document import Document, Standing, document_of, said
+from server.store.mongodb.document import Document, Standing, document_of, place, said
 from server.store.mongodb.failure import answering, codes_of, is_passing, problem_of, written_errors
 from server.store.mongodb.reads import Reads
-from server.store.mongodb.schema import MAX_DOCUMENT, Collections, insert_and_update, one, some
+from server.store.mongodb.schema import MAX_DOCUMENT, TOGETHER, Collections, insert_and_update, one
 from server.store.recorded import Head, Recorded, RecordedChange, recorded
 from server.store.seq import seq_of
 
@@ -75,7 +76,7 @@ def draft(
 def drafted(commit: Recorded, entries: list[Entry]) -> Draft:
     """A commit as it is inserted."""
     document = {
-        "_id": commit.position,
+        "_id": place(commit.position),
         "id": commit.id,
         "at": commit.at,
         "actor": commit.actor,
@@ -161,12 +162,11 @@ class Appender:
 
     async def _is_ours(self, document: Document, until: float) -> bool:
         """Whether a commit that was refused as a duplicate is its own: it had landed. Asked until a majority tells."""
-        asked = {"$or": [{"_id": document["_id"]}, {"id": document["id"]}]}
         while True:
             with suppress(Problem):
-                found = {int(each["_id"]): each["id"] for each in await some(self.commits, asked, {"id": 1})}
-                if found:
-                    return bool(found.get(document["_id"]) == document["id"])
+                found = await one(self.commits, {"_id": document["_id"]}, {"id": 1})
+                if found or await one(self.commits, {"id": document["id"]}, {"id": 1}):
+                    return found is not None and bool(found["id"] == document["id"])
             await _pause(until)
 
     async def catch_up(self, steps: int | None = None) -> bool:
@@ -185,7 +185,7 @@ class Appender:
         """Come to where the projection is."""
         applied = await self.reads.head()
         if applied > self.head.position:
-            found = await one(self.commits, {"_id": applied}, {"at": 1, "hash": 1})
+            found = await one(self.commits, {"_id": place(applied)}, {"at": 1, "hash": 1})
             assert found is not None, "what is applied is in the ledger"
             self.head = Head(applied, int(found["at"]), found["hash"])
 
@@ -198,19 +198,20 @@ class Appender:
         return bool(drafts)
 
     async def _next(self) -> list[Document]:
-        """The next commits of the ledger, without a gap."""
+        """The next commits of the ledger, without a gap; mostly there is none."""
         start = self.head.position + 1
-        found = await some(self.commits, {"_id": {"$in": [*range(start, start + _CAUGHT)]}})
-        by_position = {int(document["_id"]): document for document in found}
-        documents = []
-        while start in by_position:
-            documents.append(by_position[start])
-            start += 1
-        return documents
+        first = await self._at(start)
+        if first is None:
+            return []
+        further = await asyncio.gather(*(self._at(start + n) for n in range(1, _CAUGHT)))
+        return [first, *takewhile(lambda document: document is not None, further)]
+
+    async def _at(self, position: Position) -> Document | None:
+        return await one(self.commits, {"_id": place(position)})
 
     async def is_last(self) -> bool:
         """Whether the ledger ends where this process knows it to end."""
-        return await one(self.commits, {"_id": self.head.position + 1}, {"_id": 1}) is None
+        return await one(self.commits, {"_id": place(self.head.position + 1)}, {"_id": 1}) is None
 
     def _read(self, document: Document) -> Draft:
         commit = recorded_of(document)
@@ -253,7 +254,7 @@ class Appender:
         inserts, ends, last = self._projected(entries, standing)
         with answering():
             async with self.reads.known.updating:
-                await insert_and_update(self.versions, inserts, list(map(_ended, ends.values(), ends)))
+                await insert_and_update(self.versions, inserts, _ended(ends))
             position = drafts[-1].head.position
             await self.marks.update_one(
                 {"_id": "head"}, {"$max": {"applied": position, **{f"last.{type}": at for type, at in last.items()}}}
@@ -262,11 +263,11 @@ class Appender:
 
     def _projected(
         self, entries: Iterable[Entry], standing: Mapping[str, Standing | None]
-    ) -> tuple[list[Document], dict[Position, list[int]], dict[str, Position]]:
-        """The versions; which of those before them end, by where; and when each type changed last."""
+    ) -> tuple[list[Document], dict[int, Position], dict[str, Position]]:
+        """The versions; where those before them end; and when each type changed last."""
         now = dict(standing)
         inserts: list[Document] = []
-        ends: dict[Position, list[int]] = {}
+        ends: dict[int, Position] = {}
         last: dict[str, Position] = {}
         for entry in entries:
             version = entry.version
@@ -274,16 +275,20 @@ class Appender:
             made = document_of(version, before, entry.rows, entry.facts)
             inserts.append(made)
             if before is not None:
-                ends.setdefault(version.position, []).append(before.seq)
-            now[version.reference] = Standing(made["_id"], made["born"], version.body is not None)
+                ends[before.seq] = version.position
+            now[version.reference] = Standing(int(made["_id"]), made["born"], version.body is not None)
             last[version.type] = version.position
         return inserts, ends, last
 
 
-def _ended(seqs: Sequence[int], until: Position) -> UpdateOne | UpdateMany:
-    """The ends of the versions that one commit's came after."""
-    change = {"$set": {"until": until}}
-    return UpdateOne({"_id": seqs[0]}, change) if len(seqs) == 1 else UpdateMany({"_id": {"$in": seqs}}, change)
+def _ended(ends: Mapping[int, Position]) -> list[UpdateOne | UpdateMany]:
+    """The ends of the versions that others came after: one by one, or where those are too many by commit."""
+    if len(ends) <= TOGETHER:
+        return [UpdateOne({"_id": place(seq)}, {"$set": {"until": until}}) for seq, until in ends.items()]
+    by_commit: dict[Position, list[str]] = {}
+    for seq, until in ends.items():
+        by_commit.setdefault(until, []).append(place(seq))
+    return [UpdateMany({"_id": {"$in": ids}}, {"$set": {"until": until}}) for until, ids in by_commit.items()]
 
 
 def entries_of(commit: Recorded, projections: Projections) -> Iterable[Entry]:

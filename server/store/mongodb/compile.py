@@ -37,7 +37,7 @@ from server.store.mongodb.pattern import between, exactly
 from server.store.mongodb.reads import Reads, held
 
 MOST_STEPPED = 100_000  # resources that a step of a chain leads through
-NOTHING: Document = {"_id": -1}  # no version has it
+NOTHING: Document = {"_id": ""}  # no version has it
 
 Reached = Callable[[str, Position], Awaitable[None]]  # returns once a late index has come to a position
 

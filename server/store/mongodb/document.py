@@ -1,6 +1,6 @@
 """Document: what the collection `versions` holds of one version. It follows from the ledger alone, whoever makes it.
 
-    _id        seq: its place in the ledger
+    _id        the place of its seq in the ledger
     reference, type, id, method, at, body: of the version; a deletion has no body
     born       the seq of the resource's first version: the order of pages
     until      the position of the resource's next version, OPEN while there is none: it held from its own up to there
@@ -33,6 +33,7 @@ from server.store.seq import MASK, ORDINAL_BITS, seq_of
 Document = dict[str, Any]
 
 OPEN = 1 << 62  # the `until` of a version that holds
+_DIGITS = 19  # of the greatest seq
 BESIDE = ":"  # in the name of an index that stands beside a search parameter's own
 BYTES, REFERENCE, AFTER = "=", ">", "?"  # what parts an index's name from its keys; the character after both
 
@@ -47,6 +48,14 @@ class Standing(NamedTuple):
     seq: int
     born: int
     is_living: bool
+
+
+def place(number: int) -> str:
+    """A seq or a position as an `_id`: texts, in the order of their numbers.
+
+    FerretDB finds one document by an `_id` that is a text, and by nothing else: it looks through the collection.
+    """
+    return f"{number:0{_DIGITS}}"
 
 
 def standing_of(document: Document) -> Standing:
@@ -72,7 +81,7 @@ def document_of(
     """A version as it is inserted: it holds, and what is made late is not made."""
     seq = seq_of(version.position, version.ordinal)
     made: Document = {
-        "_id": seq,
+        "_id": place(seq),
         "reference": version.reference,
         "type": version.type,
         "id": version.id,

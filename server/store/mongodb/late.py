@@ -19,7 +19,7 @@ from server.ledger import LateIndex, Position
 from server.search.filter import ALL
 from server.store.engine import WORDS, Projections
 from server.store.mongodb.compile import Compiler
-from server.store.mongodb.document import INDEXED, OPEN, Document, bounds, keys, said
+from server.store.mongodb.document import INDEXED, OPEN, Document, bounds, keys, place, said
 from server.store.mongodb.failure import answering
 from server.store.mongodb.reads import Reads
 from server.store.mongodb.schema import Collections, insert_and_update, one, some
@@ -106,7 +106,7 @@ class Late:
     async def _step(self, name: str, seq: int, target: int) -> None:
         """The next versions."""
         horizon = (await self.reads.mark()).horizon
-        condition: Document = {"_id": {"$gt": seq, "$lte": target}, "until": {"$gt": horizon}}
+        condition: Document = {"_id": {"$gt": place(seq), "$lte": place(target)}, "until": {"$gt": horizon}}
         if name != WORDS:
             condition["type"] = self._indexes[name].type
         found = await self.reads.all(condition, {"body": 1, "live": 1}, [("_id", ASCENDING)], _CHUNK)
@@ -115,7 +115,7 @@ class Late:
         while updates:
             async with self.reads.known.updating:
                 with answering():
-                    asked = [UpdateOne({"_id": seq}, each) for seq, each in updates.items()]
+                    asked = [UpdateOne({"_id": place(seq)}, each) for seq, each in updates.items()]
                     await insert_and_update(self.versions, (), asked)
             updates = await self._undone(updates)
         mark: tuple[Document, Document] = {"_id": name}, {"$max": {"followed": done}}
@@ -132,21 +132,24 @@ class Late:
         was made late is made again, and the version after tells the end of the one before.
         """
         fields = {"reference": 1, "until": 1, "late": 1, "words": 1}
-        found = await self.reads.all({"_id": {"$in": list(updates)}}, fields)
-        lost = {int(each["_id"]): updates[each["_id"]] for each in found if not _has(each, updates[each["_id"]])}
-        return await self._ends({int(each["_id"]): each["reference"] for each in found if each["until"] == OPEN}) | lost
+        found = await self.reads.all({"_id": {"$in": [*map(place, updates)]}}, fields)
+        by_seq = {int(each["_id"]): each for each in found}
+        lost = {seq: updates[seq] for seq, each in by_seq.items() if not _has(each, updates[seq])}
+        return (
+            await self._ends({seq: each["reference"] for seq, each in by_seq.items() if each["until"] == OPEN}) | lost
+        )
 
     async def _ends(self, holding: Mapping[int, str]) -> dict[int, Document]:
         """Of versions that seem to hold, by seq: the ends of those that another came after."""
         if not holding:
             return {}
-        after: Document = {"reference": {"$in": list(holding.values())}, "_id": {"$gt": min(holding)}}
+        after: Document = {"reference": {"$in": list(holding.values())}, "_id": {"$gt": place(min(holding))}}
         later = await self.reads.all(after, {"reference": 1}, [("_id", DESCENDING)])
         return {
             seq: {"$set": {"until": int(each["_id"]) >> ORDINAL_BITS}}
             for each in later
             for seq, reference in holding.items()
-            if reference == each["reference"] and seq < each["_id"]
+            if reference == each["reference"] and seq < int(each["_id"])
         }
 
     def _updates(self, name: str, found: list[Document]) -> dict[int, Document]:

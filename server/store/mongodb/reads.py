@@ -13,7 +13,7 @@ from server.ledger import Cursor, Fact, Position, Version
 from server.outcome import Problem
 from server.store import token
 from server.store.engine import Named, Page
-from server.store.mongodb.document import Document, Standing, fact_key, facts_of, standing_of, version_of
+from server.store.mongodb.document import Document, Standing, fact_key, facts_of, place, standing_of, version_of
 from server.store.mongodb.failure import answering
 from server.store.mongodb.schema import Collections, one, some
 from server.store.seq import ORDINAL_BITS, seq_of
@@ -89,7 +89,7 @@ class Reads:
     async def _last(self, reference: str, at: Position | None) -> Version | None:
         condition: Document = {"reference": reference}
         if at is not None:
-            condition["_id"] = {"$lt": seq_of(at + 1)}
+            condition["_id"] = {"$lt": start_of(at + 1)}
         found = await self.all(condition, WHOLE, [("_id", DESCENDING)], 1)
         return version_of(found[0]) if found else None
 
@@ -101,15 +101,15 @@ class Reads:
         found = await self.all({"reference": {"$in": wanted}, **held(at)}, WHOLE)
         return {document["reference"]: version_of(document) for document in found}
 
-    async def standing(self, references: Iterable[str], before: int) -> dict[str, Standing]:
+    async def standing(self, references: Iterable[str], seq: int) -> dict[str, Standing]:
         """The last version of each resource before a seq."""
         wanted = list(references)
         if not wanted:
             return {}
         condition = {
             "reference": {"$in": wanted},
-            "_id": {"$lt": before},
-            "until": {"$gte": before >> ORDINAL_BITS},
+            "_id": {"$lt": place(seq)},
+            "until": {"$gte": seq >> ORDINAL_BITS},
         }
         found = await self.all(condition, {"reference": 1, "born": 1, "live": 1})
         return {document["reference"]: standing_of(document) for document in found}
@@ -117,7 +117,7 @@ class Reads:
     async def vread(self, type: str, id: str, position: Position) -> Version | None:
         if position < 1 or (position > self.known.applied and position > await self.head()):
             return None
-        condition = {"reference": f"{type}/{id}", "_id": {"$gte": seq_of(position), "$lt": seq_of(position + 1)}}
+        condition = named((f"{type}/{id}", position))
         found = await self.all(condition, WHOLE, limit=1)
         return version_of(found[0]) if found else None
 
@@ -134,23 +134,23 @@ class Reads:
     async def position_at(self, at: int) -> Position:
         """The last applied position whose instant is not after `at`; instants rise with positions."""
         head = await self.head()
-        asked = {"at": {"$lte": at}, "_id": {"$lte": head}}
+        asked = {"at": {"$lte": at}, "_id": {"$lte": place(head)}}
         order = [("at", DESCENDING), ("_id", DESCENDING)]
         last = await some(self.collections.commits, asked, {"_id": 1}, sort=order, limit=1)
         return int(last[0]["_id"]) if last else 0
 
-    async def made(self, since: int | None, before: int | None) -> Document:
+    async def made(self, since: int | None, until: int | None) -> Document:
         """The condition of what was written at or after an instant, and before another: a range of positions."""
         bounds = {}
         if since is not None:
-            bounds["$gte"] = seq_of(await self.position_at(since - 1) + 1)
-        if before is not None:
-            bounds["$lt"] = seq_of(await self.position_at(before - 1) + 1)
+            bounds["$gte"] = start_of(await self.position_at(since - 1) + 1)
+        if until is not None:
+            bounds["$lt"] = start_of(await self.position_at(until - 1) + 1)
         return {"_id": bounds} if bounds else {}
 
     async def changes(self, after: Cursor, limit: int) -> list[Version]:
         """What the ledger has after a cursor, oldest first."""
-        condition = {"_id": {"$gt": seq_of(*after), "$lt": seq_of(await self.head() + 1)}}
+        condition = {"_id": {"$gt": place(seq_of(*after)), "$lt": start_of(await self.head() + 1)}}
         return [version_of(found) for found in await self.all(condition, WHOLE, [("_id", ASCENDING)], limit)]
 
     async def history(
@@ -166,16 +166,18 @@ class Reads:
         """Versions, newest first. A page's token carries (position, last seq)."""
         head = await self.head()
         position, _, below = Token(head, AFTER, seq_of(head + 1)) if page is None else token.read(page, head, AFTER)
-        conditions = [_level(type, id), {"_id": {"$lt": seq_of(position + 1)}}]
+        conditions = [_level(type, id), {"_id": {"$lt": start_of(position + 1)}}]
         if only is not None:
-            conditions.append({"$or": [*map(named, only)] or [{"_id": -1}]})
+            conditions.append({"$or": [*map(named, only)] or [{"_id": ""}]})
         conditions.append(await self.made(since, at and at[1]))
         if at is not None:
             stood = min(await self.position_at(at[0]), position)
             conditions.append({"until": {"$gt": stood}})
         asked = {"$and": [condition for condition in conditions if condition]}
         total = await self.count(asked)
-        found = await self.all({"$and": [asked, {"_id": {"$lt": below}}]}, {**WHOLE}, [("_id", DESCENDING)], count + 1)
+        found = await self.all(
+            {"$and": [asked, {"_id": {"$lt": place(below)}}]}, {**WHOLE}, [("_id", DESCENDING)], count + 1
+        )
         shown = found[:count]
         next = str(Token(position, AFTER, int(shown[-1]["_id"]))) if len(found) > count and count else None
         versions = tuple(map(version_of, shown))
@@ -187,9 +189,14 @@ class Reads:
         return Page(position, versions, total=total, next=next, created=created)
 
 
+def start_of(position: Position) -> str:
+    """The place that comes before all of a position, and after all that is before it."""
+    return place(seq_of(position))
+
+
 def held(at: Position) -> Document:
     """The condition of the versions that stood at a position."""
-    return {"_id": {"$lt": seq_of(at + 1)}, "until": {"$gt": at}}
+    return {"_id": {"$lt": start_of(at + 1)}, "until": {"$gt": at}}
 
 
 def _level(type: str | None, id: str | None) -> Document:
@@ -204,7 +211,7 @@ def named(one: Named) -> Document:
     reference, position = one
     if position is None:
         return {"reference": reference}
-    return {"reference": reference, "_id": {"$gte": seq_of(position), "$lt": seq_of(position + 1)}}
+    return {"reference": reference, "_id": {"$gte": start_of(position), "$lt": start_of(position + 1)}}
 
 
 def check_horizon(at: Position, mark: Mark) -> None:

@@ -11,6 +11,7 @@ from server.ledger import Position
 from server.outcome import Problem
 from server.store import chain
 from server.store.mongodb.append import DOUBT, Appender, check, drafted, entries_of, recorded_of
+from server.store.mongodb.document import place
 from server.store.mongodb.failure import answering
 from server.store.mongodb.late import Late
 from server.store.mongodb.reads import Reads
@@ -31,18 +32,18 @@ class MongodbLedger:
 
     async def head(self) -> Head:
         position = await self.reads.head()
-        found = await one(self.commits_of, {"_id": position}, {"at": 1, "hash": 1})
+        found = await one(self.commits_of, {"_id": place(position)}, {"at": 1, "hash": 1})
         if found is None:
             return Head(0, 0, chain.genesis(self.partition))
         return Head(position, int(found["at"]), found["hash"])
 
     async def hash(self, position: Position) -> bytes | None:
-        found = await one(self.commits_of, {"_id": position}, {"hash": 1})
+        found = await one(self.commits_of, {"_id": place(position)}, {"hash": 1})
         return None if found is None else bytes(found["hash"])
 
     async def commits(self, after: Position, until: Position) -> AsyncGenerator[Recorded, None]:
         for start in range(after, until, _READ):
-            asked = {"_id": {"$gt": start, "$lte": min(start + _READ, until)}}
+            asked = {"_id": {"$gt": place(start), "$lte": place(min(start + _READ, until))}}
             with answering():
                 async with self.commits_of.find(asked, max_time_ms=ANSWER_WITHIN).sort("_id", ASCENDING) as found:
                     async for document in found:

@@ -1,6 +1,6 @@
 """The collections of one partition, a database of its own, and how each is asked.
 
-    commits   the ledger: a document each, its position the `_id`; whoever inserts it has that position
+    commits   the ledger: a document each, its position the `_id` (document.place); whoever inserts it has that position
     versions  the projection: a document each, see document.py
     marks     "head": how far the projection is, and when each type changed last; what was made late; "settings"
     turns     whose turn it is to write, see turnstile.py
@@ -37,7 +37,7 @@ from pymongo.read_concern import ReadConcern
 from server.outcome import Problem
 from server.store.mongodb.failure import answering, codes_of, is_passing, is_unsure
 
-SCHEMA = 1
+SCHEMA = 2
 MAX_DOCUMENT = 16_000_000  # bytes: MongoDB takes 16 MiB
 WRITE_WITHIN = 10_000  # milliseconds until a majority has a write
 SELECT_WITHIN = 5_000  # milliseconds until a server that writes is found

@@ -16,10 +16,10 @@ from server.search.filter import MARK
 from server.store import chain
 from server.store.engine import WORDS, Finding, Named, Projections
 from server.store.mongodb.append import Entry, entries_of, recorded_of
-from server.store.mongodb.document import OPEN, Document, Standing, document_of, keys, said
+from server.store.mongodb.document import OPEN, Document, Standing, document_of, keys, place, said, standing_of
 from server.store.mongodb.failure import answering
 from server.store.mongodb.late import Late
-from server.store.mongodb.reads import Mark, Reads, named
+from server.store.mongodb.reads import Mark, Reads, named, start_of
 from server.store.mongodb.schema import ANSWER_WITHIN, one, some
 from server.store.recorded import Head, Recorded, gathered, wrong
 from server.store.seq import ORDINAL_BITS, seq_of
@@ -74,19 +74,23 @@ class _Checked:
         """What can be read of the ledger."""
         commits = self.reads.collections.commits
         for start in range(0, self.mark.applied, _READ):
-            asked = {"_id": {"$gt": start, "$lte": min(start + _READ, self.mark.applied)}}
+            asked = {"_id": {"$gt": place(start), "$lte": place(min(start + _READ, self.mark.applied))}}
             with answering():
                 async with commits.find(asked, max_time_ms=ANSWER_WITHIN).sort("_id", ASCENDING) as found:
                     async for document in found:
                         try:
                             yield recorded_of(document)
                         except (KeyError, TypeError, ValueError) as error:
-                            self.unreadable.append(Finding(f"commit {document['_id']}", f"it cannot be read: {error}"))
+                            self.unreadable.append(
+                                Finding(f"commit {int(document['_id'])}", f"it cannot be read: {error}")
+                            )
 
     async def group(self, commits: Sequence[Recorded]) -> list[Finding]:
         """What is wrong with the projection of these."""
         first, last = seq_of(commits[0].position), seq_of(commits[-1].position + 1)
-        stored = {int(each["_id"]): each for each in await self.reads.all({"_id": {"$gte": first, "$lt": last}})}
+        stored = {
+            int(each["_id"]): each for each in await self.reads.all({"_id": {"$gte": place(first), "$lt": place(last)}})
+        }
         references = {f"{change.type}/{change.id}" for commit in commits for change in commit.changes}
         standing = await self.reads.standing(references, first)
         self.mark = self.mark._replace(horizon=(await self.reads.mark()).horizon)  # they may be pruned meanwhile
@@ -128,8 +132,8 @@ class _Checked:
             expected = document_of(version, standing.get(version.reference), entry.rows, entry.facts)
             self.count += 1
             self.last[version.type] = version.position
-            standing[version.reference] = Standing(expected["_id"], expected["born"], version.body is not None)
-            yield from self._version(version, expected, stored.get(expected["_id"]))
+            standing[version.reference] = standing_of(expected)
+            yield from self._version(version, expected, stored.get(int(expected["_id"])))
 
     def _version(self, version: Version, expected: Document, found: Document | None) -> Iterator[Finding]:
         if found is None:
@@ -184,7 +188,7 @@ class _Checked:
 
     async def _spans(self) -> AsyncGenerator[tuple[str, Position, Position, Position | None], None]:
         """Each version: its resource, its position, until when it held, and the position of the next one."""
-        below: Document = {"_id": {"$lt": seq_of(self.mark.applied + 1)}}
+        below: Document = {"_id": {"$lt": start_of(self.mark.applied + 1)}}
         order = [("reference", DESCENDING), ("_id", ASCENDING)]
         held: tuple[str, Position, Position] | None = None
         while found := await self.reads.all(below, {"reference": 1, "until": 1}, order, _SPANS):
@@ -201,13 +205,13 @@ class _Checked:
 
     async def _is_written(self, position: Position) -> bool:
         """Whether the ledger has a commit there: it goes on while this is looked at."""
-        return await one(self.reads.collections.commits, {"_id": position}, {"_id": 1}) is not None
+        return await one(self.reads.collections.commits, {"_id": place(position)}, {"_id": 1}) is not None
 
     async def _is_behind(self) -> bool:
         """Whether nobody brings the projection on to the ledger's end; who writes does so within a moment."""
         for _ in range(_LOOKS):
             applied = await self.reads.head()
-            if await one(self.reads.collections.commits, {"_id": applied + 1}, {"_id": 1}) is None:
+            if await one(self.reads.collections.commits, {"_id": place(applied + 1)}, {"_id": 1}) is None:
                 return False
             await asyncio.sleep(_MOMENT)
             if applied != await self.reads.head():
