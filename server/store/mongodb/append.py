@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import takewhile
 
 import bson
 import structlog
@@ -203,8 +202,12 @@ class Appender:
         first = await self._at(start)
         if first is None:
             return []
-        further = await asyncio.gather(*(self._at(start + n) for n in range(1, _CAUGHT)))
-        return [first, *takewhile(lambda document: document is not None, further)]
+        documents = [first]
+        for each in await asyncio.gather(*(self._at(start + n) for n in range(1, _CAUGHT))):
+            if each is None:
+                break
+            documents.append(each)
+        return documents
 
     async def _at(self, position: Position) -> Document | None:
         return await one(self.commits, {"_id": place(position)})
@@ -259,6 +262,7 @@ class Appender:
             await self.marks.update_one(
                 {"_id": "head"}, {"$max": {"applied": position, **{f"last.{type}": at for type, at in last.items()}}}
             )
+        self.reads.mirror.follow(inserts, drafts[0].head.position, position)
         self.reads.known.applied = max(self.reads.known.applied, position)
 
     def _projected(

@@ -107,13 +107,14 @@ class Compiler:
         return {"$or": [found, await self.condition(type, within(filter))]}
 
     async def _is_there(self, index: str) -> bool:
-        return bool(await self.reads.all({"keys": element(Present(index))}, {"_id": 1}, limit=1))
+        asked = {**held(self.at), "keys": element(Present(index))}
+        return bool(await self.reads.all(asked, {"_id": 1}, limit=1, since=self.at))
 
     async def _references(self, type: str, filter: Filter) -> list[str]:
         """The resources of a type that satisfy a filter."""
         if (type, filter) not in self._led:
             condition = await self.matching(type, filter)
-            found = await self.reads.all(condition, {"_id": 0, "reference": 1}, limit=MOST_STEPPED + 1)
+            found = await self.reads.all(condition, {"_id": 0, "reference": 1}, limit=MOST_STEPPED + 1, since=self.at)
             self._led[type, filter] = [document["reference"] for document in _few(found)]
         return self._led[type, filter]
 
@@ -124,7 +125,7 @@ class Compiler:
             array, prefix = await self.array(index), f"{index}{REFERENCE}{type}/"
             condition = await self.matching(source, filter)
             condition["$and"].append({array: _prefixed(prefix)})
-            found = await self.reads.all(condition, {"_id": 0, array: 1}, limit=MOST_STEPPED + 1)
+            found = await self.reads.all(condition, {"_id": 0, array: 1}, limit=MOST_STEPPED + 1, since=self.at)
             start = len(index) + 1
             named = {each[start:] for document in _few(found) for each in document[array] if each.startswith(prefix)}
             self._named[asked] = sorted(named)
@@ -146,12 +147,14 @@ class Compiler:
 
     async def _below(self, parent: str, references: list[str]) -> set[str]:
         asked = await self._equal(parent, [key(parent, each) for each in references])
-        found = await self.reads.all({**held(self.at), **asked}, {"_id": 0, "reference": 1})
+        found = await self.reads.all({**held(self.at), **asked}, {"_id": 0, "reference": 1}, since=self.at)
         return {document["reference"] for document in found}
 
     async def _above(self, parent: str, references: list[str]) -> set[str]:
         array, prefix = await self.array(parent), f"{parent}{REFERENCE}"
-        found = await self.reads.all({**held(self.at), "reference": {"$in": references}}, {"_id": 0, array: 1})
+        found = await self.reads.all(
+            {**held(self.at), "reference": {"$in": references}}, {"_id": 0, array: 1}, since=self.at
+        )
         named = (each for document in found for each in document.get(array, ()))
         return {each.removeprefix(prefix) for each in named if each.startswith(prefix)}
 
@@ -160,7 +163,7 @@ class Compiler:
         low, high = near.band(filter)
         array, prefix = await self.array(filter.index), f"{filter.index}{BYTES}"
         condition = {**held(self.at), array: element(Range(filter.index, low, high))}
-        found = await self.reads.all(condition, {"_id": 0, array: 1}, limit=MOST_STEPPED + 1)
+        found = await self.reads.all(condition, {"_id": 0, array: 1}, limit=MOST_STEPPED + 1, since=self.at)
         places = {each for document in _few(found) for each in document[array] if each.startswith(prefix)}
         return sorted(
             each

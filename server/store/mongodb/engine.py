@@ -26,6 +26,7 @@ from server.store.mongodb.document import version_of
 from server.store.mongodb.jobs import MongodbJobs
 from server.store.mongodb.late import Late
 from server.store.mongodb.leads import OPENED, Leads
+from server.store.mongodb.mirror import MOST, Mirror
 from server.store.mongodb.reads import WHOLE, Known, Reads, check_horizon
 from server.store.mongodb.receiver import MongodbLedger, MongodbReceiver
 from server.store.mongodb.schema import check, client_of, collections_of, prepare, reached, refused
@@ -57,8 +58,11 @@ class MongodbStore:
         search_timeout: float = 10.0,
         page_horizon: float = 86_400.0,
         follows: bool = True,
+        mirrored: int = MOST,
     ) -> None:
         """`search_timeout` and `page_horizon` (how long a page's link stays good) in seconds.
+
+        A store of up to `mirrored` versions is held in memory, too, and asked there.
 
         Without `follows` what is made late is made only for a search that waits for it.
         """
@@ -69,13 +73,14 @@ class MongodbStore:
         self._search_timeout = search_timeout
         self._page_horizon = page_horizon
         self._follows = follows
+        self._mirrored = mirrored
         self._is_open = False
         self._tail = Tail(self.head, SELDOM)
         self._name = f"{OPENED}{uuid.uuid4()}"
         self._jobs = MongodbJobs()
         self.jobs: Jobs = self._jobs
 
-    def _connect(self) -> None:
+    def _connect(self, mirrored: int = 0) -> None:
         try:
             self._client = client_of(self.uri, self._search_timeout)
         except ConfigurationError as error:
@@ -83,8 +88,10 @@ class MongodbStore:
         main = self._client.get_default_database()
         self.collections = collections_of(self._client[database_of(main.name, self.partition)])
         known = Known()
-        self.reads = Reads(self.collections, self._search_timeout, known)
-        self._at_head = Reads(self.collections, DECIDE_TIMEOUT, known)
+        mirror = Mirror(self.collections, mirrored)
+        self.reads = Reads(self.collections, self._search_timeout, known, mirror)
+        self._at_head = Reads(self.collections, DECIDE_TIMEOUT, known, mirror)
+        self._stored = Reads(self.collections, self._search_timeout, known)
         self.late = Late(self.collections, self.reads, self.projections, self._search_timeout)
 
     async def open(self, rules: Rules = no_rules) -> None:
@@ -92,7 +99,7 @@ class MongodbStore:
 
         Problem unavailable where that cannot be.
         """
-        self._connect()
+        self._connect(self._mirrored)
         try:
             await self._prepared(check_definitions)
         except BaseException:
@@ -229,13 +236,13 @@ class MongodbStore:
     async def verify(self, progress: Callable[[int, int], None] = lambda done, of: None) -> AsyncIterator[Finding]:
         """Everything that is wrong with ledger and projection, at one position; the store may be open elsewhere."""
         async with self._kept():
-            async for finding in verify.findings(self.reads, self.late, self.partition, self.projections, progress):
+            async for finding in verify.findings(self._stored, self.late, self.partition, self.projections, progress):
                 yield finding
 
     async def rebuild(self, progress: Callable[[int, int], None]) -> None:
         """Make the projection again from the ledger. Problem unavailable while the store is open anywhere."""
         async with self._kept():
-            await rebuild.rebuild(self.collections, self.reads, self.partition, self.projections, progress)
+            await rebuild.rebuild(self.collections, self._stored, self.partition, self.projections, progress)
 
     @asynccontextmanager
     async def _kept(self) -> AsyncIterator[None]:
@@ -259,7 +266,7 @@ class MongodbStore:
     @asynccontextmanager
     async def ledger(self) -> AsyncIterator[MongodbLedger]:
         async with self._kept():
-            yield MongodbLedger(self.reads, self.partition)
+            yield MongodbLedger(self._stored, self.partition)
 
     @asynccontextmanager
     async def receiving(self) -> AsyncIterator[MongodbReceiver]:
@@ -270,7 +277,7 @@ class MongodbStore:
             await self._prepared(check_receiving)
             await rebuild.check_closed(self.collections, "copy into it")
             await leading.leads(self._name)
-            appender = Appender(self.collections, self.reads, self.projections, self.partition)
+            appender = Appender(self.collections, self._stored, self.projections, self.partition)
             await appender.catch_up()
             yield MongodbReceiver(appender, self.late, self.partition)
         finally:
@@ -299,7 +306,7 @@ class PinnedView:
         mark = await self._reads.mark()
         check_horizon(self.position, mark)
         condition = await Compiler(self._reads, self.position, self._reached).matching(type, filter)
-        found = await self._reads.all(condition, WHOLE, [("born", ASCENDING)], limit)
+        found = await self._reads.all(condition, WHOLE, [("born", ASCENDING)], limit, since=self.position)
         return list(map(version_of, found))
 
     async def facts(self, kind: str, keys: Iterable[str]) -> dict[str, list[Fact]]:

@@ -69,7 +69,7 @@ class HeadView:
         missing = [each for each in references if each not in self._seen]
         if not missing:
             return
-        found = await self.reads.all({"reference": {"$in": missing}, **held(self._base)}, WHOLE)
+        found = await self.reads.all({"reference": {"$in": missing}, **held(self._base)}, WHOLE, since=self._base)
         self._seen |= dict.fromkeys(missing)
         self.standing |= dict.fromkeys(missing)
         for document in found:
@@ -97,7 +97,7 @@ class HeadView:
         if known is not None and (len(known.versions) < known.limit or limit <= known.limit):
             return
         condition = await Compiler(self.reads, self._base, self.reached).matching(type, filter)
-        documents = await self.reads.all(condition, WHOLE, [("born", ASCENDING)], limit)
+        documents = await self.reads.all(condition, WHOLE, [("born", ASCENDING)], limit, since=self._base)
         self._found[type, filter] = _Found(limit, [*map(version_of, documents)])
 
     def found(self, type: str, filter: Any, limit: int) -> list[Version]:

@@ -93,7 +93,9 @@ class Late:
         position = mark.last.get(DEFINED_BY, 0)
         if position != self._defined_at:
             condition = await Compiler(self.reads, mark.applied, self.reached).matching(DEFINED_BY, ALL)
-            found = await self.reads.all(condition, {"body": 1}, [("born", ASCENDING)], _DEFINITIONS)
+            found = await self.reads.all(
+                condition, {"body": 1}, [("born", ASCENDING)], _DEFINITIONS, since=mark.applied
+            )
             resources = [body.loads(document["body"]) for document in found]
             self._indexes = {index.name: index for index in self.projections.indexes(resources)}
             self._defined_at = position

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,8 +14,10 @@ from server.ledger import Cursor, Fact, Position, Version
 from server.outcome import Problem
 from server.store import token
 from server.store.engine import Named, Page
+from server.store.mongodb.condition import Late
 from server.store.mongodb.document import Document, Standing, fact_key, facts_of, place, standing_of, version_of
 from server.store.mongodb.failure import answering
+from server.store.mongodb.mirror import Mirror
 from server.store.mongodb.schema import Collections, one, some
 from server.store.seq import ORDINAL_BITS, seq_of
 from server.store.token import AFTER, Token
@@ -39,13 +42,14 @@ class Known:
 
 
 class Reads:
-    """`timeout`, in seconds, is for each question."""
+    """`timeout`, in seconds, is for each question. With a mirror, what it knows is not asked of the database."""
 
-    def __init__(self, collections: Collections, timeout: float, known: Known) -> None:
+    def __init__(self, collections: Collections, timeout: float, known: Known, mirror: Mirror | None = None) -> None:
         self.collections = collections
         self.versions = collections.versions
         self.timeout = timeout
         self.known = known
+        self.mirror = Mirror(collections, 0) if mirror is None else mirror
 
     async def all(
         self,
@@ -54,15 +58,30 @@ class Reads:
         sort: Sequence[tuple[str, int]] = (),
         limit: int = 0,
         skip: int = 0,
+        *,
+        since: Position | None = None,
     ) -> list[Document]:
-        """Documents of versions. Problem timeout or unavailable."""
+        """Documents of versions. Problem timeout or unavailable.
+
+        With `since` the condition is of nothing that ended up to that position, nor of what is not applied; the answer
+        may then be whole documents, and is not to be changed.
+        """
+        if self._is_mirrored(since):
+            with suppress(Late):
+                return self.mirror.find(condition, sort, limit, skip)
         with answering():
             cursor = self.versions.find(condition, projection, limit=limit, skip=skip).max_time_ms(self._limit())
             return await (cursor.sort(list(sort)) if sort else cursor).to_list()
 
-    async def count(self, condition: Document) -> int:
+    async def count(self, condition: Document, *, since: Position | None = None) -> int:
+        if self._is_mirrored(since):
+            with suppress(Late):
+                return len(self.mirror.find(condition))
         with answering():
             return await self.versions.count_documents(condition, maxTimeMS=self._limit())
+
+    def _is_mirrored(self, since: Position | None) -> bool:
+        return since is not None and self.mirror.knows(since, self.known.applied)
 
     def _limit(self) -> int:
         return max(1, int(self.timeout * 1000))
@@ -70,6 +89,7 @@ class Reads:
     async def mark(self) -> Mark:
         found = await one(self.collections.marks, {"_id": "head"})
         assert found is not None, "it was made when the store was opened"
+        await self.mirror.come(int(found["applied"]))
         self.known.applied = max(self.known.applied, int(found["applied"]))
         return Mark(self.known.applied, int(found["horizon"]), found["last"])
 
@@ -79,6 +99,8 @@ class Reads:
     async def read(self, type: str, id: str, at: Position | None = None) -> Version | None:
         """The version that stands. One that is not known to be applied is asked for again, as of what is."""
         reference = f"{type}/{id}"
+        if at is None and self.mirror.is_kept:
+            at = await self.head()
         if at is None:
             found = await self._last(reference, None)
             if found is None or found.position <= self.known.applied or found.position <= (head := await self.head()):
@@ -90,7 +112,7 @@ class Reads:
         condition: Document = {"reference": reference}
         if at is not None:
             condition["_id"] = {"$lt": start_of(at + 1)}
-        found = await self.all(condition, WHOLE, [("_id", DESCENDING)], 1)
+        found = await self.all(condition, WHOLE, [("_id", DESCENDING)], 1, since=at)
         return version_of(found[0]) if found else None
 
     async def read_many(self, references: Iterable[str], at: Position) -> dict[str, Version]:
@@ -98,7 +120,7 @@ class Reads:
         wanted = list(references)
         if not wanted:
             return {}
-        found = await self.all({"reference": {"$in": wanted}, **held(at)}, WHOLE)
+        found = await self.all({"reference": {"$in": wanted}, **held(at)}, WHOLE, since=at)
         return {document["reference"]: version_of(document) for document in found}
 
     async def standing(self, references: Iterable[str], seq: int) -> dict[str, Standing]:
@@ -111,14 +133,14 @@ class Reads:
             "_id": {"$lt": place(seq)},
             "until": {"$gte": seq >> ORDINAL_BITS},
         }
-        found = await self.all(condition, {"reference": 1, "born": 1, "live": 1})
+        found = await self.all(condition, {"reference": 1, "born": 1, "live": 1}, since=(seq >> ORDINAL_BITS) - 1)
         return {document["reference"]: standing_of(document) for document in found}
 
     async def vread(self, type: str, id: str, position: Position) -> Version | None:
         if position < 1 or (position > self.known.applied and position > await self.head()):
             return None
         condition = named((f"{type}/{id}", position))
-        found = await self.all(condition, WHOLE, limit=1)
+        found = await self.all(condition, WHOLE, limit=1, since=0)
         return version_of(found[0]) if found else None
 
     async def facts(self, kind: str, keys: Iterable[str], at: Position) -> dict[str, list[Fact]]:
@@ -126,7 +148,7 @@ class Reads:
         wanted = {fact_key(kind, key): key for key in found}
         if wanted:
             condition = {"facts.k": {"$in": list(wanted)}, **held(at)}
-            for document in await self.all(condition, {"reference": 1, "facts": 1}):
+            for document in await self.all(condition, {"reference": 1, "facts": 1}, since=at):
                 for fact in facts_of(document, kind, wanted):
                     found[fact.key].append(fact)
         return found
@@ -151,7 +173,7 @@ class Reads:
     async def changes(self, after: Cursor, limit: int) -> list[Version]:
         """What the ledger has after a cursor, oldest first."""
         condition = {"_id": {"$gt": place(seq_of(*after)), "$lt": start_of(await self.head() + 1)}}
-        return [version_of(found) for found in await self.all(condition, WHOLE, [("_id", ASCENDING)], limit)]
+        return [version_of(found) for found in await self.all(condition, WHOLE, [("_id", ASCENDING)], limit, since=0)]
 
     async def history(
         self,
@@ -174,9 +196,9 @@ class Reads:
             stood = min(await self.position_at(at[0]), position)
             conditions.append({"until": {"$gt": stood}})
         asked = {"$and": [condition for condition in conditions if condition]}
-        total = await self.count(asked)
+        total = await self.count(asked, since=0)
         found = await self.all(
-            {"$and": [asked, {"_id": {"$lt": place(below)}}]}, {**WHOLE}, [("_id", DESCENDING)], count + 1
+            {"$and": [asked, {"_id": {"$lt": place(below)}}]}, WHOLE, [("_id", DESCENDING)], count + 1, since=0
         )
         shown = found[:count]
         next = str(Token(position, AFTER, int(shown[-1]["_id"]))) if len(found) > count and count else None

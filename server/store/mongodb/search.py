@@ -89,7 +89,7 @@ class _Finder:
         return answer._replace(previous=_text(found.previous), first=_text(first), last=_text(last))
 
     async def count(self, condition: Document) -> int:
-        return await self.reads.count(condition)
+        return await self.reads.count(condition, since=self.at)
 
     def _last(self, position: Position, total: int) -> Token:
         """The last of the pages as they are counted from the first."""
@@ -125,7 +125,7 @@ class _Finder:
         return _Found(kept, previous, next)
 
     async def _by_birth(self, beside: Document, direction: int, limit: int) -> list[Document]:
-        return await self.reads.all({**self.matching, **beside}, WHOLE, [("born", direction)], limit)
+        return await self.reads.all({**self.matching, **beside}, WHOLE, [("born", direction)], limit, since=self.at)
 
     async def _sorted(self, place: Token) -> _Found:
         position, offset, count = place.position, place.number, self.search.count
@@ -148,7 +148,7 @@ class _Finder:
             if offset and (count := await self.count(condition)) <= offset:
                 offset -= count
                 continue
-            found += await self.reads.all(condition, WHOLE, order, limit - len(found), offset)
+            found += await self.reads.all(condition, WHOLE, order, limit - len(found), offset, since=self.at)
             offset = 0
             if len(found) == limit:
                 break
@@ -157,7 +157,7 @@ class _Finder:
     async def _by_value(self) -> list[Document]:
         """All matches, ordered by values that only the bodies tell; refused where they are too many."""
         shown = {name: 0 for name in WHOLE if name not in ("low", "high")}
-        found = await self.reads.all(self.matching, shown, [("born", ASCENDING)], SORT_LIMIT + 1)
+        found = await self.reads.all(self.matching, shown, [("born", ASCENDING)], SORT_LIMIT + 1, since=self.at)
         if len(found) > SORT_LIMIT:
             raise Problem.of(
                 "too_costly",
@@ -199,7 +199,7 @@ class _Finder:
         for type in sorted({document["type"] for document in documents}):
             named = [document["reference"] for document in documents if document["type"] == type]
             condition = await self.compiler.matching(type, self.search.seen(type))
-            kept += await self.reads.all({**condition, "reference": {"$in": named}}, WHOLE)
+            kept += await self.reads.all({**condition, "reference": {"$in": named}}, WHOLE, since=self.at)
         return kept
 
     async def _followed(self, follow: Follow, frontier: list[str]) -> list[Document]:
@@ -212,13 +212,13 @@ class _Finder:
         condition: Document = {**held(self.at), array: {"$in": keys}}
         if follow.source_type != "*":
             condition["live"] = follow.source_type
-        return await self.reads.all(condition, WHOLE)
+        return await self.reads.all(condition, WHOLE, since=self.at)
 
     async def _named(self, follow: Follow, frontier: list[str]) -> set[str]:
         """The references that the resources of the frontier hold in an index, or in any of the source type's."""
         condition = {**held(self.at), "reference": {"$in": frontier}}
         array = "keys" if follow.index is None else await self.compiler.array(follow.index)
-        found = await self.reads.all(condition, {"_id": 0, array: 1})
+        found = await self.reads.all(condition, {"_id": 0, array: 1}, since=self.at)
         start = "" if follow.source_type == "*" else f"{follow.source_type}."
         pairs = (key.partition(REFERENCE) for document in found for key in document.get(array, ()))
         return {
@@ -231,7 +231,7 @@ class _Finder:
     async def _living(self, references: Iterable[str], type: str | None) -> list[Document]:
         wanted = [each for each in references if type in (None, each.partition("/")[0])]
         condition = {**held(self.at), "reference": {"$in": wanted}, "live": {"$exists": True}}
-        return await self.reads.all(condition, WHOLE) if wanted else []
+        return await self.reads.all(condition, WHOLE, since=self.at) if wanted else []
 
     def told(self) -> list[str]:
         """In words: what was asked of each type, steps to other resources first."""

@@ -1,0 +1,165 @@
+"""Mirror: the versions of a store that is small, in memory: what stands, and what stood since `floor`.
+
+What is applied never changes but for where a version ends, and the mark tells how far that is. So who has read the mark
+and what was written up to it knows the answer to every question at that position, and need not ask the database.
+A store that is too large has none, and each question goes to an index.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pymongo import DESCENDING
+
+from server.ledger import Position
+from server.store.mongodb.condition import LATE, meets, value_of
+from server.store.mongodb.document import OPEN, Document, place
+from server.store.mongodb.schema import Collections, one, some
+from server.store.seq import ORDINAL_BITS, seq_of
+
+MOST = 10_000  # versions that are held: some 60 MB
+_KEPT = 1000  # positions in which what ended is kept where there is too much
+_NEAR = 32  # commits, and versions of one, that are looked up one by one, all at once
+_LEFT = dict.fromkeys(LATE, 0)
+
+
+class Mirror:
+    """`most` is how many versions it holds; of 0 it holds none."""
+
+    def __init__(self, collections: Collections, most: int = MOST) -> None:
+        self.commits = collections.commits
+        self.versions = collections.versions
+        self.most = most
+        self.position: Position = -1  # up to which it has all; -1 before it was filled
+        self.floor: Position = 0  # what ended up to there it need not have
+        self._documents: dict[str, Document] = {}
+        self._by: dict[str, dict[str, dict[str, Document]]] = {"reference": {}, "live": {}, "facts.k": {}}
+        self._coming = asyncio.Lock()
+
+    @property
+    def is_kept(self) -> bool:
+        return self.most > 0
+
+    def knows(self, since: Position, applied: Position) -> bool:
+        """Whether it has what is applied, but for what ended up to a position."""
+        return self.is_kept and self.floor <= since and self.position >= applied
+
+    async def come(self, applied: Position) -> None:
+        """Have what was written up to a position that is applied. Problem timeout or unavailable."""
+        if not self.is_kept or self.position >= applied:
+            return
+        async with self._coming:
+            if self.position < 0:
+                await self._fill(applied)
+            elif self.position < applied:
+                self.add(await self._written(self.position + 1, applied), applied)
+
+    async def _fill(self, applied: Position) -> None:
+        """All versions, or where those are too many what stands; neither, where that is too much."""
+        asked: Document = {"_id": {"$lt": place(seq_of(applied + 1))}}
+        for floor, more in [(0, {}), (applied, {"until": {"$gt": applied}})]:
+            found = await some(self.versions, asked | more, _LEFT, limit=self.most + 1)
+            if len(found) <= self.most:
+                self.floor = floor
+                self.add(found, applied)
+                return
+        self._give_up()
+
+    async def _written(self, first: Position, last: Position) -> list[Document]:
+        """The versions of these commits: by their `_id`s, which any database finds at once, or as a range."""
+        if last - first >= _NEAR:
+            asked = {"_id": {"$gte": place(seq_of(first)), "$lt": place(seq_of(last + 1))}}
+            return await some(self.versions, asked, _LEFT)
+        found = await asyncio.gather(*map(self._of, range(first, last + 1)))
+        return [document for each in found for document in each]
+
+    async def _of(self, position: Position) -> list[Document]:
+        commit = await one(self.commits, {"_id": place(position)}, {"changes.method": 1})
+        assert commit is not None, "what is applied is in the ledger"
+        count = len(commit["changes"])
+        if count > _NEAR:
+            asked = {"_id": {"$gte": place(seq_of(position)), "$lt": place(seq_of(position + 1))}}
+            return await some(self.versions, asked, _LEFT)
+        asked_each = ({"_id": place(seq_of(position, ordinal))} for ordinal in range(count))
+        found = await asyncio.gather(*(one(self.versions, each, _LEFT) for each in asked_each))
+        return [each for each in found if each is not None]
+
+    def follow(self, documents: Iterable[Document], first: Position, last: Position) -> None:
+        """Take what this process wrote at these positions, where it has all before them."""
+        if self.is_kept and self.position >= 0 and first <= self.position + 1:
+            self.add(documents, last)
+
+    def add(self, documents: Iterable[Document], position: Position) -> None:
+        for document in sorted(documents, key=lambda each: str(each["_id"])):
+            if document["_id"] not in self._documents:
+                self._put({name: value for name, value in document.items() if name not in LATE})
+        self.position = max(self.position, position)
+        if len(self._documents) > self.most:
+            self._forget(max(self.floor, self.position - _KEPT))
+
+    def _put(self, document: Document) -> None:
+        for before in self._by["reference"].get(document["reference"], {}).values():
+            if before["until"] == OPEN and before["_id"] < document["_id"]:
+                before["until"] = int(document["_id"]) >> ORDINAL_BITS
+        self._documents[document["_id"]] = document
+        for name, value in _places(document):
+            self._by[name].setdefault(value, {})[document["_id"]] = document
+
+    def _forget(self, floor: Position) -> None:
+        """Drop what ended up to a position; all, where that is not much."""
+        ended = [each for each in self._documents.values() if each["until"] <= floor]
+        if len(self._documents) - len(ended) > self.most * 3 // 4:
+            self._give_up()
+            return
+        for document in ended:
+            del self._documents[document["_id"]]
+            for name, value in _places(document):
+                del self._by[name][value][document["_id"]]
+        self.floor = floor
+
+    def _give_up(self) -> None:
+        self.most = 0
+        self._documents.clear()
+        self._by.clear()
+
+    def find(
+        self, condition: Mapping[str, Any], sort: Sequence[tuple[str, int]] = (), limit: int = 0, skip: int = 0
+    ) -> list[Document]:
+        """The documents that meet a condition, whole; they are not to be changed. Raises Late."""
+        is_met = meets(condition)
+        found = [document for document in self._candidates(condition) if is_met(document)]
+        for name, direction in reversed(sort):
+            value = value_of(name)
+            found.sort(key=lambda each: ((known := value(each)) is not None, known), reverse=direction == DESCENDING)
+        return found[skip : skip + limit] if limit else found[skip:]
+
+    def _candidates(self, condition: Mapping[str, Any]) -> Iterable[Document]:
+        """All that may meet a condition, by a value that it asks for."""
+        asked = dict(_asked(condition))
+        for name, by in self._by.items():
+            if name in asked:
+                return {id: each for value in asked[name] for id, each in by.get(value, {}).items()}.values()
+        return self._documents.values()
+
+
+def _asked(condition: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
+    """The fields that a condition asks values of, and which."""
+    for name, asked in condition.items():
+        if name == "$and":
+            for each in asked:
+                yield from _asked(each)
+        elif isinstance(asked, str):
+            yield name, (asked,)
+        elif isinstance(asked, Mapping) and "$in" in asked:
+            yield name, asked["$in"]
+
+
+def _places(document: Document) -> Iterator[tuple[str, str]]:
+    """Where a document is found: by what a condition names."""
+    yield "reference", document["reference"]
+    if "live" in document:
+        yield "live", document["live"]
+    for key in {each["k"] for each in document.get("facts", ())}:
+        yield "facts.k", key
