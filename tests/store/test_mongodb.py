@@ -25,6 +25,7 @@ from server.store.mongodb import MongodbStore, append, leads, schema, turnstile,
 from server.store.mongodb.append import Appender
 from server.store.mongodb.document import OPEN, document_of, place
 from server.store.mongodb.late import Late
+from server.store.mongodb.mirror import MOST
 from tests.mongodb import OVER, database_of, running
 from tests.store.contract import (
     PROJECTIONS,
@@ -78,6 +79,14 @@ class TestMongodbStore(StoreContract):
     WRITES = 40
     ROUNDS = 2
     NUL = os.environ.get(OVER) != "postgresql"  # which FerretDB keeps texts in as they are, and it takes none
+
+
+class TestMongodbStoreInIndexes(TestMongodbStore):
+    """As a store that is too large to be held in memory."""
+
+    @pytest.fixture
+    def make(self, database: str) -> Callable[[], Store]:
+        return partial(MongodbStore, database, PROJECTIONS, mirrored=0)
 
 
 class TestMongodbStoreProperties(StoreProperties, share=0.2):
@@ -149,23 +158,27 @@ UPDATED = [*WRITTEN[:3], "update versions", "update marks"]
         "update that changes nothing",
     ],
 )
-async def test_round_trips_of_a_commit(database: str, commands: Commands, decide: Decide, expected: list[str]) -> None:
-    """However much it holds; a read is one."""
-    store = MongodbStore(database, PROJECTIONS, follows=False)
+@pytest.mark.parametrize("mirrored", [0, MOST], ids=["in indexes", "in memory"])
+async def test_round_trips_of_a_commit(
+    database: str, commands: Commands, decide: Decide, expected: list[str], mirrored: int
+) -> None:
+    """However much it holds; a read is one. What a small store holds in memory is not asked."""
+    store = MongodbStore(database, PROJECTIONS, follows=False, mirrored=mirrored)
     await store.open()
     await write(store, patient("a", "x"))
     commands.sent.clear()
     await store.commit(decide, context())
-    assert sorted(expected) == sorted(each for each in commands.sent if each != "update leads")  # a beat
+    asked = [each for each in expected if not mirrored or each != ASKED]
+    assert sorted(asked) == sorted(each for each in commands.sent if each != "update leads")  # a beat
     commands.sent.clear()
     await store.read("Patient", "a")
-    assert [ASKED] == commands.sent
+    assert ["find marks" if mirrored else ASKED] == [each for each in commands.sent if each != "update leads"]
     await store.close()
 
 
 async def test_round_trips_of_a_group_are_those_of_one(database: str, commands: Commands) -> None:
     """Of commits that came at once: what they ask is asked together, searches side by side."""
-    store = MongodbStore(database, PROJECTIONS, follows=False)
+    store = MongodbStore(database, PROJECTIONS, follows=False, mirrored=0)
     await store.open()
     await write(store, *(patient(f"p{n}", f"i{n}") for n in range(16)))
     for decides, expected in [

@@ -14,6 +14,7 @@ from typing import Any
 from pymongo import DESCENDING
 
 from server.ledger import Position
+from server.outcome import Problem
 from server.store.mongodb.condition import LATE, meets, value_of
 from server.store.mongodb.document import OPEN, Document, place
 from server.store.mongodb.schema import Collections, one, some
@@ -51,16 +52,21 @@ class Mirror:
         if not self.is_kept or self.position >= applied:
             return
         async with self._coming:
-            if self.position < 0:
+            if self.position < 0 and self.is_kept:
                 await self._fill(applied)
             elif self.position < applied:
                 self.add(await self._written(self.position + 1, applied), applied)
 
     async def _fill(self, applied: Position) -> None:
-        """All versions, or where those are too many what stands; neither, where that is too much."""
+        """All versions, or where those are too many what stands; neither, where that is too much or takes too long."""
         asked: Document = {"_id": {"$lt": place(seq_of(applied + 1))}}
         for floor, more in [(0, {}), (applied, {"until": {"$gt": applied}})]:
-            found = await some(self.versions, asked | more, _LEFT, limit=self.most + 1)
+            try:
+                found = await some(self.versions, asked | more, _LEFT, limit=self.most + 1)
+            except Problem as problem:
+                if problem.kind != "timeout":
+                    raise
+                break
             if len(found) <= self.most:
                 self.floor = floor
                 self.add(found, applied)
@@ -92,6 +98,9 @@ class Mirror:
             self.add(documents, last)
 
     def add(self, documents: Iterable[Document], position: Position) -> None:
+        """Take the versions up to a position, where it has all that are not among them."""
+        if not self.is_kept:
+            return
         for document in sorted(documents, key=lambda each: str(each["_id"])):
             if document["_id"] not in self._documents:
                 self._put({name: value for name, value in document.items() if name not in LATE})
