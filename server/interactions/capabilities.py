@@ -69,7 +69,7 @@ async def capabilities(server: Server, request: Request) -> Response:
     kind = request.parameter("_summary") or None
     summary.check(kind)
     if mode == "terminology":
-        whole = _terminology(server, request.base_url, await server.repository.code_systems())
+        whole = _terminology(server, request.base_url, await server.repository.conformance.code_systems())
     else:
         whole = _statement(server, request.base_url, await _stored(server))
     content, tag = _part(whole, kind, request.parameter("_elements") or "")
@@ -114,8 +114,8 @@ class Stored(NamedTuple):
 
 async def _stored(server: Server) -> Stored:
     repository = server.repository
-    custom = await _custom(server, await repository.definitions())
-    return Stored(custom, await repository.profiles(), await repository.guides())
+    custom = await _custom(server, await repository.conformance.parameters())
+    return Stored(custom, await repository.conformance.profiles(), await repository.conformance.guides())
 
 
 # Made once for each partition, for monitors ask for them again and again

@@ -5,11 +5,10 @@ Index rows and facts are derived before the ledger is held; preconditions and ru
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -18,10 +17,9 @@ from typing import Any
 from server.auth import sight as of
 from server.auth.access import Caller, acting
 from server.auth.seen import Seen, SeenView
+from server.auth.shown import Shown
 from server.auth.sight import Sight
 from server.auth.writing import admitted
-from server.fhir import body
-from server.fhir.definition import RESOURCE_TYPES
 from server.ledger import (
     Change,
     Commit,
@@ -29,39 +27,28 @@ from server.ledger import (
     Cursor,
     Decide,
     IndexRow,
-    LateIndex,
     Plan,
     Position,
     Version,
     View,
     micros,
 )
-from server.outcome import Issue, Problem
-from server.search import contained, custom, query
+from server.outcome import Problem
+from server.repository.conformance import Conformance
+from server.repository.containers import Containers
+from server.search import query
 from server.search.concepts import Terminology, no_terminology, resolved
-from server.search.filter import ALL, And, Filter
-from server.search.include import ANY, Include
+from server.search.filter import ALL, And
+from server.search.include import Include
 from server.search.query import Query
 from server.store.engine import Follow, Named, Page, Projections, Search, Sort, Store
 
 KEYS = uuid.UUID("6a0f2a6e-0f5c-5d0c-9a43-6f6f0f6a7d11")  # the namespace of commit ids made from idempotency keys
 
-
 DEFAULT_COUNT = 50  # resources a page
 MAX_COUNT = 1000
 FOLLOWED = 500  # versions that a follower is given at once
 PATIENCE = 60.0  # seconds after which it looks whether anything came, though nothing woke it
-SEARCH_PARAMETER = "SearchParameter"
-MAX_DEFINITIONS = 10_000
-STRUCTURE_DEFINITION = "StructureDefinition"
-CODE_SYSTEM = "CodeSystem"
-IMPLEMENTATION_GUIDE = "ImplementationGuide"
-IN_USE = (("status", "active,draft"),)
-PROFILES = (("derivation", "constraint"), ("kind", "resource"), *IN_USE)
-LOOKS = 100  # pages of a history that are looked through for one of what is seen
-MAX_CONTAINERS = 10_000  # that are looked into for what they contain
-
-Shown = Callable[[Sequence[Version]], Awaitable[list[Version]]]
 
 
 class Repository:
@@ -71,10 +58,7 @@ class Repository:
         self.store = store
         self.projections = projections
         self.terminology = terminology
-        self._custom = custom.NONE
-        self._custom_at: Position = 0
-        self._late: Sequence[LateIndex] = ()
-        self._listed: dict[str, tuple[Position, tuple[tuple[str, str], ...]]] = {}  # by type, and as of when
+        self.conformance = Conformance(store, projections)
 
     async def read(self, caller: Caller, type: str, id: str, at: Position | None = None) -> Version:
         """The current version (or that at a position). Problem not_found, or gone where it was deleted."""
@@ -103,48 +87,15 @@ class Repository:
             return None
         return of.sight(await acting(await self.store.view(), caller.actor, micros(datetime.now(UTC))))
 
-    async def _seen(self, sight: Sight) -> Seen:
-        return Seen(await self.store.view(), sight, self.projections.rows)
+    def _shown(self, sight: Sight) -> Shown:
+        return Shown(self.store, sight, self.projections.rows)
 
     async def _is_seen(self, caller: Caller, version: Version) -> bool:
         """Whether a resource is seen, by its current version; where that is a deletion, by what was deleted."""
         if caller.actor is None:
             return True
         sight = await self._sight(caller)
-        return sight is None or bool(await self._shown(sight, [version], listed=False))
-
-    async def _shown(self, sight: Sight, versions: Sequence[Version], *, listed: bool = True) -> list[Version]:
-        """The versions that are seen, in a list or by their ids: as they are, and as their resource is now."""
-        seen = await self._seen(sight)
-        current: dict[str, bool] = {}
-        shown = []
-        for version in versions:
-            if sight.clause(version.type) != ALL:
-                if version.reference not in current:
-                    now = await self.store.read(version.type, version.id)
-                    current[version.reference] = now is not None and await self._sees(seen, now, listed)
-                if not (current[version.reference] and await self._sees(seen, version, listed)):
-                    continue
-            shown.append(version)
-        return shown
-
-    async def _sees(self, seen: Seen, version: Version, listed: bool) -> bool:
-        standing = version if version.body is not None else await self._deleted(version)
-        return standing is not None and await seen.sees(standing, listed=listed)
-
-    async def _deleted(self, deletion: Version) -> Version | None:
-        """The version that a deletion ended."""
-        page = None
-        while True:
-            past = await self.store.history(
-                deletion.type, deletion.id, since=None, at=None, count=DEFAULT_COUNT, page=page
-            )
-            for one in past.matches:
-                if one.position < deletion.position and one.body is not None:
-                    return one
-            page = past.next
-            if page is None:
-                return None
+        return sight is None or bool(await self._shown(sight).of([version], listed=False))
 
     async def parsed(
         self,
@@ -155,67 +106,9 @@ class Repository:
         lenient: bool,
         within: str | None = None,
     ) -> Query:
-        """Read a search's parameters, by R4's definitions and those that are stored. Problem as `search.query.parse`.
-
-        What is stored is looked up only where R4's own do not suffice.
-        """
+        """Read a search's parameters, by R4's definitions and the stored ones. Problem as `search.query.parse`."""
         asked = partial(query.parse, types, parameters, base_url=base_url, lenient=lenient, within=within)
-        if self._custom is custom.NONE:
-            try:
-                found = asked()
-            except Problem:
-                if not await self._learned():
-                    raise
-            else:
-                if not (found.ignored or _is_of_all(found)) or not await self._learned():
-                    return found
-        await self._learned()
-        return asked(custom=self._custom)
-
-    async def definitions(self) -> custom.Definitions:
-        """The stored SearchParameters, as they are searched now."""
-        await self._learned()
-        return self._custom
-
-    async def profiles(self) -> tuple[tuple[str, str], ...]:
-        """(resource type, canonical URL) of each profile that is stored and not retired."""
-        return await self._in_use(STRUCTURE_DEFINITION, PROFILES, ("type", "url"))
-
-    async def guides(self) -> tuple[tuple[str, str], ...]:
-        """(canonical URL, version) of each ImplementationGuide that is stored and not retired."""
-        return await self._in_use(IMPLEMENTATION_GUIDE, IN_USE, ("url", "version"))
-
-    async def code_systems(self) -> tuple[tuple[str, str], ...]:
-        """(URL, version) of each CodeSystem that is stored with codes and not retired."""
-        return await self._in_use(
-            CODE_SYSTEM, (("content-mode", "complete,fragment,example"), *IN_USE), ("url", "version")
-        )
-
-    async def _in_use(
-        self, type: str, criteria: Sequence[tuple[str, str]], names: tuple[str, str]
-    ) -> tuple[tuple[str, str], ...]:
-        """Two elements of each definition of a type that fits, in order; read again after a change."""
-        position = await self.store.last(type)
-        if self._listed.get(type, (0, ()))[0] != position:
-            asked = query.parse(type, criteria, base_url="", lenient=False)
-            stored = await (await self.store.view()).search(type, asked.filter, MAX_DEFINITIONS)
-            read = [body.loads(version.body) for version in stored if version.body]
-            found = {tuple(str(one.get(name, "")) for name in names) for one in read}
-            self._listed[type] = position, tuple(sorted((first, second) for first, second in found))
-        return self._listed.get(type, (0, ()))[1]
-
-    async def _learned(self) -> bool:
-        """Read the stored SearchParameters again where any was written since. True where it was so."""
-        position = await self.store.last(SEARCH_PARAMETER)
-        if position == self._custom_at:
-            return False
-        stored = await (await self.store.view()).search(SEARCH_PARAMETER, ALL, MAX_DEFINITIONS)
-        resources = [body.loads(version.body) for version in stored if version.body]
-        found = custom.definitions(resources)
-        self._late = self.projections.indexes(resources)
-        self._custom = found if found.parameters or found.refused else custom.NONE
-        self._custom_at = position
-        return True
+        return await self.conformance.parsed(asked)
 
     async def search(self, caller: Caller, query: Query, page: str | None = None) -> Page:
         """A page of matches and what they include. A page's token holds the position that it was taken at."""
@@ -225,56 +118,9 @@ class Repository:
         if query.asks:
             search = await self._resolved(search)
         if query.contained != "false":
-            return await self._contained(query, search)
+            return await Containers(self.store, self.projections.rows).page(query, search)
         found = await self.store.search(search, page)
-        return found if sight is None or page is None else await self._still(found, sight)
-
-    async def _still(self, found: Page, sight: Sight) -> Page:
-        """An earlier position's page, less what is hidden by now."""
-        told = (*found.matches, *found.included)
-        now = await (await self._seen(sight)).of(one.reference for one in told)
-        rest = set(await self._shown(sight, [one for one in told if one.reference not in now]))
-        matches, included = (
-            tuple(one for one in some if one.reference in now or one in rest)
-            for some in (found.matches, found.included)
-        )
-        return found._replace(matches=matches, included=included)
-
-    async def _contained(self, query: Query, search: Search) -> Page:
-        """All matches at once, in the containers' order: what is contained has no place in an order of its own."""
-        parts = [
-            (type, And((contained.containing(type, query.type), *((search.seen(type),) if search.seen else ()))))
-            for type in sorted(RESOURCE_TYPES)
-        ]
-        asked = Search(*parts[0], count=MAX_COUNT, others=tuple(parts[1:]))
-        page, found = await self.store.search(asked), list[Version]()
-        for _ in range(MAX_CONTAINERS // MAX_COUNT):
-            found += await asyncio.to_thread(self._within, page.matches, query, search.filter)
-            if page.next is None or len(found) > MAX_COUNT:
-                break
-            page = await self.store.search(asked, page.next)
-        if query.contained == "both":
-            view = await self.store.view(page.position)
-            alone = await view.search(query.type, search.filter, MAX_COUNT + 1)
-            found = list(dict.fromkeys((*alone, *found)))
-        if page.next is not None or len(found) > MAX_COUNT:
-            raise _too_much_contained(query.type)
-        shown = found if query.count is None else found[: search.count]
-        issues = (_REST,) if 0 < len(shown) < len(found) else ()
-        return Page(page.position, tuple(shown), total=len(found), issues=issues)
-
-    def _within(self, containers: Sequence[Version], query: Query, filter: Filter) -> list[Version]:
-        """The containers with a match within, or the matches themselves, as versions of their containers."""
-        found = []
-        for version in containers:
-            resource = body.loads(version.body or b"{}")
-            inner = contained.matching(resource, query.type, filter, version.at, self.projections.rows)
-            if query.contained_type == "contained":
-                parts = [(f"{version.id}#{one['id']}", body.dumps(one)) for one in inner]
-                found += [version._replace(id=id, body=content) for id, content in parts]
-            elif inner:
-                found.append(version)
-        return found
+        return found if sight is None or page is None else await self._shown(sight).still(found)
 
     async def _resolved(self, search: Search) -> Search:
         """The search with the codes that its filters ask the terminology for."""
@@ -304,25 +150,12 @@ class Repository:
         sight = await self._sight(caller)
         if sight is None or (type is not None and sight.clause(type) == ALL):
             return await told(count=min(count, MAX_COUNT), page=page)
-        shown = partial(self._shown, sight, listed=id is None)
-        return await self._history(told, shown, min(count, MAX_COUNT), page)
-
-    async def _history(self, told: Callable[..., Awaitable[Page]], seen: Shown, count: int, page: str | None) -> Page:
-        """A page of the versions that are seen. How many there are in all is not counted."""
-        found = await told(count=count, page=page)
-        shown, created = await seen(found.matches), found.created
-        for _ in range(LOOKS):
-            if len(shown) == count or found.next is None:
-                break
-            found = await told(count=count - len(shown), page=found.next)
-            shown += await seen(found.matches)
-            created |= found.created
-        return found._replace(matches=tuple(shown), total=None, created=created)
+        return await self._shown(sight).history(told, min(count, MAX_COUNT), page, listed=id is None)
 
     async def changes(self, caller: Caller, after: Cursor, limit: int) -> list[Version]:
         """What the ledger has after a cursor, oldest first."""
         found, sight = await self.store.changes(after, limit), await self._sight(caller)
-        return found if sight is None else await self._shown(sight, found)
+        return found if sight is None else await self._shown(sight).of(found)
 
     async def follow(self, caller: Caller, after: Cursor, limit: int = FOLLOWED) -> AsyncIterator[list[Version]]:
         """What the ledger has after a cursor, oldest first and at most so many at once; then what comes, as it comes.
@@ -333,7 +166,7 @@ class Repository:
         while True:
             if versions := await self.store.changes(after, limit):
                 sight = await self._sight(caller)
-                if shown := versions if sight is None else await self._shown(sight, versions):
+                if shown := versions if sight is None else await self._shown(sight).of(versions):
                     yield shown
                 after = Cursor(versions[-1].position, versions[-1].ordinal)
                 seen = max(seen, after.position)
@@ -363,8 +196,7 @@ class Repository:
         """All rows that a condition may find a change by: those of stored parameters too, which no commit carries."""
         if change.resource is None:
             return []
-        late = [row for index in self._late if index.type == change.type for row in index.rows(change.resource)]
-        return [*(self.prepare(change).rows or ()), *late]
+        return [*(self.prepare(change).rows or ()), *self.conformance.late_rows(change.type, change.resource)]
 
     async def commit(
         self,
@@ -404,20 +236,6 @@ class Repository:
         return decided
 
 
-_REST = Issue(
-    "incomplete", "What is contained is answered in one page; ask for more of it", ("http._count",), "warning"
-)
-
-
-def _too_much_contained(type: str) -> Problem:
-    return Problem.of(
-        "too_costly",
-        f"What is contained is answered in one page, of at most {MAX_COUNT} matches in at most {MAX_CONTAINERS} "
-        f"resources that contain any {type}: narrow the search",
-        "http._contained",
-    )
-
-
 def new_id() -> str:
     """A UUID of version 7: in the order of time, so that new resources stand together in the store's B-trees."""
     rest = int.from_bytes(os.urandom(10))
@@ -434,11 +252,6 @@ def _living(version: Version) -> Version:
             headers={"ETag": version.etag},
         )
     return version
-
-
-def _is_of_all(query: Query) -> bool:
-    """Whether it includes whatever references there are, those of stored parameters too."""
-    return any(each.code == ANY for each in (*query.include, *query.revinclude))
 
 
 def _search(query: Query) -> Search:
