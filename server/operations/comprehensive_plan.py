@@ -16,7 +16,7 @@ from server.coordination.lead.who import Lead, lead
 from server.coordination.plan import shared as shared_plan
 from server.coordination.plan.acceptance import proposed
 from server.coordination.plan.comprehensive import LISTS, Plan, document, one_plan
-from server.coordination.plan.conflict import conflicts, detail_of
+from server.coordination.plan.conflict import conflicts, detail_of, refusals
 from server.coordination.proposal import conflict
 from server.coordination.responsibility.check import Check, When, check
 from server.coordination.responsibility.detected_issue import issue
@@ -102,13 +102,14 @@ async def _read(call: Call, view: View, as_of: str | None, now: int) -> Plan:
     drafts = _drafts(resources, whose)
     planned = [one | {"status": "active"} if one["id"] in drafts else one for one in resources]
     listed = await services(view, asked, planned)
-    named = {item.reference for item in listed} | _on(planned, whose, asked, at)
+    refused = await services(view, asked, refusals(planned))
+    named = {item.reference for item in (*listed, *refused)} | _on(planned, whose, asked, at)
     sources = {reference: one for one in resources if (reference := f"{one['resourceType']}/{one['id']}") in named}
     patient = stored.localized((await stored.read_many(view, [call.reference]))[call.reference], call.base_url)
     leading = await lead(view, call.reference, period.text(at, asked.terms.zone), now)
     beside = await _beside(view, asked, patient, listed, sources, leading, call.base_url)
-    differing = conflicts(listed, sources, _goals(sources.values(), whose, asked, beside))
-    rule = shared_plan.rule_of(asked.terms, at) or asked.terms.rule
+    differing = conflicts([*listed, *refused], sources, _goals(sources.values(), whose, asked, beside))
+    rule = shared_plan.rule_of(asked.terms, at) or asked.duplication or asked.terms.rule
     settled = [one.finding(asked.terms.program, rule) for one in differing]
     (told,) = await findings(view, [asked], planned)
     return Plan(

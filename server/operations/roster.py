@@ -21,6 +21,7 @@ from server.coordination.responsibility.check import When, is_checked
 from server.coordination.responsibility.detected_issue import Judged, agreed, as_kept, due, judged
 from server.ledger import Change, Plan, Position, Resource, View, micros
 from server.operations.call import aside
+from server.outcome import Problem
 from server.repository import Repository
 from server.search.query import parse
 from server.store.engine import Search
@@ -91,7 +92,12 @@ async def kept(
 
 
 async def _pages(repository: Repository, caller: Caller, asked: Asked, watch: Watch) -> AsyncIterator[_Episodes]:
-    programs = await active(await repository.view(caller))
+    view = await repository.view(caller)
+    programs = await active(view)
+    if asked.organization and not (await view.read_many([asked.organization])).get(asked.organization):
+        raise Problem.of(
+            "not_found", f"There is no {asked.organization}; an organization is named as Organization/[id]"
+        )
     types = sorted({type for program in _checked(programs, asked.program) for type in _types(program, asked)})
     if not types:
         return

@@ -208,6 +208,12 @@ def test_a_partition_that_is_not_there_is_an_error(partitioned: Path, command: t
     assert not partitioned.with_name("copy.db").exists()
 
 
+@pytest.mark.parametrize("named", ["Organization/nope", "nope"])
+def test_a_check_of_an_organization_that_is_not_there_is_an_error(partitioned: Path, named: str, run: Run) -> None:
+    found = run("coordination-check", "--partition", "ny", "--organization", named)
+    assert (2, True) == (found.exit_code, f"There is no {named}" in found.stderr)
+
+
 @pytest.mark.usefixtures("server")
 async def test_copy_of_a_store_in_use_and_again(run: Run, server: Server, tmp_path: Path) -> None:
     target = f"sqlite:///{tmp_path}/copy.db"

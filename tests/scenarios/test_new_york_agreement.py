@@ -156,8 +156,10 @@ async def test_text_that_is_kept_beside_the_agreement_is_not_altered_either(here
     assert 201 == (await put(here, whole)).status_code
     patch = [{"op": "remove", "path": "/data" if type == "Binary" else "/content/0/attachment/data"}]
     headers = {"Content-Type": "application/json-patch+json"}
+    error = {"status": "entered-in-error"} if type == "DocumentReference" else {"data": "AAAA"}
     for response in (
         await put(here, document(altered, type)),
+        await put(here, document(original, type) | error),
         await here.post("", json=puts(document(altered, type))),
         await here.delete(f"{type}/text"),
         await here.patch(f"{type}/text", json=patch, headers=headers),

@@ -356,6 +356,21 @@ async def test_what_both_have_is_told_side_by_side_and_not_chosen(client: httpx.
     assert ["duplicate-coordination", "contradiction"] == codes  # each has it performed by itself
 
 
+@pytest.mark.requirement("NY-19")
+async def test_what_the_other_has_as_not_to_be_done_contradicts_under_the_rule_against_duplication(
+    client: httpx.AsyncClient,
+) -> None:
+    await new_york(client, "ny-mltcp")
+    avoided = planned("h", HOME, "adult-day-care")
+    avoided["activity"][0]["detail"]["doNotPerform"] = True
+    await kept(client, planned("p", PLAN, "adult-day-care"), avoided)
+    (issue,) = of_type(await read(client), "DetectedIssue")
+    assert "contradiction" == issue["code"]["coding"][0]["code"]
+    assert "not to be done" in issue["detail"]
+    assert "Rule NY-19" in issue["detail"]
+    assert {"CarePlan/p", "CarePlan/h"} == {one["reference"] for one in issue["implicated"]}
+
+
 @pytest.mark.requirement("NY-11", "NY-13")
 async def test_shared_plan_is_the_one_plan_and_has_the_form_of_the_lead(here: httpx.AsyncClient) -> None:
     await named(here)

@@ -244,10 +244,16 @@ def _documents(digests: Sequence[str | None], template: Part) -> Iterator[tuple[
         document = next((one for one in template.parts if found in one.parameters["hash"]), None)
         if document:
             there.add(document.code)
+        elif found is None:
+            yield (
+                f"Contract.legal[{index}]",
+                "No text is to be read here: give its data, a DocumentReference or Binary of this server that has it "
+                "and is no error, or, of a text that is kept elsewhere, its hash.",
+            )
         else:
             yield (
                 f"Contract.legal[{index}]",
-                f"This text has the hash {found or 'of nothing'}, which no document of {template.title} has: the "
+                f"This text has the hash {found}, which no document of {template.title} has: the "
                 "template may not be altered. What the parties settle goes into appendices (Contract.term).",
             )
     for document in template.parts:

@@ -28,10 +28,12 @@ async def digest(view: View, legal: Resource, base_url: str) -> str | None:
 
 
 def _of_kept(resource: Resource, base_url: str) -> str | None:
-    """Of a Binary its data; of a DocumentReference its one attachment, whose content is in it or elsewhere."""
+    """Of a Binary its data; of a DocumentReference that is no error its one attachment, with its content or without."""
     if resource.get("resourceType") == "Binary":
         return _of(resource)
     contents = [one["attachment"] for one in resource.get("content", ())]
+    if resource.get("status") == "entered-in-error":
+        return None
     if len(contents) != 1 or literal({"reference": contents[0].get("url", "")}, base_url):
         return None
     return _of(contents[0])

@@ -78,7 +78,7 @@ def service_request(request: Resource, member: str, base_url: str) -> Iterator[F
     concepts, categories = [request.get("code", {})], request.get("category", [])
     text = _text([*concepts, *categories], "a service")
     by, keepers = literals(request.get("performer", ()), base_url), _present(base_url, request.get("requester"))
-    entry = _entry("", _kinds(concepts), _kinds(categories), text, by, (start, end))
+    entry = _entry("", kinds(concepts), kinds(categories), text, by, (start, end))
     yield from _told(member, start, end, False, _billed(request), keepers, [entry])
 
 
@@ -103,7 +103,7 @@ def _activity(plan: Resource, index: int, detail: Resource, base_url: str) -> li
     concepts = [detail.get("code", {})]
     text = _text(concepts, detail.get("description") or "an activity")
     by = literals(detail.get("performer", ()), base_url)
-    return _entry(f"activity[{index}]", _kinds(concepts), [], text, by, (when.get("start"), when.get("end")))
+    return _entry(f"activity[{index}]", kinds(concepts), [], text, by, (when.get("start"), when.get("end")))
 
 
 def encounter(encounter: Resource, member: str, base_url: str) -> Iterator[FactRow]:
@@ -112,11 +112,11 @@ def encounter(encounter: Resource, member: str, base_url: str) -> Iterator[FactR
     if encounter.get("status") not in TOOK_PLACE or not start:
         return
     concepts = [*encounter.get("type", ()), encounter.get("serviceType", {}), *encounter.get("reasonCode", ())]
-    if not _kinds(concepts):
+    if not kinds(concepts):
         concepts = [{"coding": [encounter.get("class", {})]}]
     people = _present(base_url, *(one.get("individual") for one in encounter.get("participant", ())))
     by = _present(base_url, encounter.get("serviceProvider"))
-    entry = _entry("", _kinds(concepts), [], _text(concepts, "a visit"), by, (start, start))
+    entry = _entry("", kinds(concepts), [], _text(concepts, "a visit"), by, (start, start))
     yield from _told(member, start, start, True, _billed(encounter), people, [entry])
 
 
@@ -125,11 +125,11 @@ def communication(communication: Resource, member: str, base_url: str) -> Iterat
     if communication.get("status") != "completed" or not sent:
         return
     concepts = [communication.get("topic", {}), *communication.get("reasonCode", ())]
-    kinds = [token for token in _kinds(communication.get("category", ())) if not token.startswith(f"{COARSE}|")]
+    topics = [token for token in kinds(communication.get("category", ())) if not token.startswith(f"{COARSE}|")]
     text = _text([*concepts, *communication.get("category", ())], "a contact")
     to = _present(base_url, *communication.get("recipient", ()))
     is_elsewhere = len(to) < len(communication.get("recipient", ())) or any(map(_is_of_member, to))
-    entry = _entry("", [*_kinds(concepts), *kinds], [], text, [], (sent, sent), [] if is_elsewhere else to)
+    entry = _entry("", [*kinds(concepts), *topics], [], text, [], (sent, sent), [] if is_elsewhere else to)
     sender = _present(base_url, communication.get("sender"))
     yield from _told(member, sent, sent, True, _billed(communication), sender, [entry])
 
@@ -159,7 +159,7 @@ def _billed(resource: Resource) -> str | None:
     return next((PARTY[tag] for tag in tags if tag in PARTY), None)
 
 
-def _kinds(concepts: Iterable[Resource]) -> list[str]:
+def kinds(concepts: Iterable[Resource]) -> list[str]:
     """What makes two things of one kind: the codes, or, of what has none, the words, however they are written."""
     return [kind for concept in concepts for kind in tokens([concept]) or _worded(concept)]
 

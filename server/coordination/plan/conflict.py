@@ -2,17 +2,19 @@
 
 https://hl7.org/fhir/R4/goal.html, https://hl7.org/fhir/R4/careplan-definitions.html#CarePlan.activity
 
-Compared is what is coded: goals of the same measure with another value or date, services of the same kind in another
-scope or frequency or by others, and needs that the two meet with other services.
+Compared is what is of one kind, by its codes or else its words: goals of the same measure with another value or date,
+services in another scope or frequency, by others or not to be done at all, and needs that are met with other services.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 from server.coordination.facts import literal, tokens
+from server.coordination.facts.item import kinds
 from server.coordination.plan.words import concept, quantity, timing, value
 from server.coordination.program.program import Program, Rule
 from server.coordination.responsibility.finding import Finding
@@ -22,6 +24,9 @@ from server.ledger import Resource
 CONTRADICTION = "contradiction"
 GIVEN_UP = frozenset({"cancelled", "entered-in-error", "rejected"})  # Goal.lifecycleStatus
 PARTIES = ("plan", "partner")
+NOT = "not to be done"
+UCUM = "http://unitsofmeasure.org"
+SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "wk": 604_800}
 
 
 class Statement(NamedTuple):
@@ -52,11 +57,26 @@ def conflicts(
     services: Sequence[Item], sources: Mapping[str, Resource], goals: Iterable[tuple[Item, Resource]]
 ) -> list[Conflict]:
     """Of services (with the resources that they are in) and goals (an item of each party that has it)."""
+    done = [one for one in services if not detail_of(one, sources[one.reference]).get("doNotPerform")]
     return [
         *_differing(_services(services, sources)),
         *_differing(_goals(goals)),
-        *_differing(_needs(services, sources)),
+        *_differing(_needs(done, sources)),
     ]
+
+
+def refusals(resources: Iterable[Resource]) -> list[Resource]:
+    """These CarePlans and ServiceRequests with nothing but what is not to be done, as if it were."""
+    return [
+        {**one, "activity": [_refused(each) for each in one.get("activity", ())]} | {"doNotPerform": False}
+        for one in resources
+        if one["resourceType"] == "CarePlan" or one.get("doNotPerform")
+    ]
+
+
+def _refused(activity: Resource) -> Resource:
+    detail = activity.get("detail", {})
+    return {"detail": {**detail, "doNotPerform": False}} if detail.get("doNotPerform") else {}
 
 
 def _differing(found: Iterable[tuple[str, str, Statement]]) -> Iterator[Conflict]:
@@ -77,11 +97,17 @@ def _differing(found: Iterable[tuple[str, str, Statement]]) -> Iterator[Conflict
 
 def _services(services: Iterable[Item], sources: Mapping[str, Resource]) -> Iterator[tuple[str, str, Statement]]:
     for item in services:
-        parts = described(item, sources)
-        told = {name: parts[name] for name in ("frequency", "amount", "provider") if parts.get(name)}
+        told = _told(item, sources)
         says = ", ".join(told.values()) or "nothing more"
         for code in sorted(item.codes or item.categories):
             yield code, item.text, Statement(item, says, json.dumps(told, sort_keys=True))
+
+
+def _told(item: Item, sources: Mapping[str, Resource]) -> dict[str, str]:
+    if detail_of(item, sources[item.reference]).get("doNotPerform"):
+        return {"doNotPerform": NOT}
+    parts = described(item, sources)
+    return {name: parts[name] for name in ("frequency", "amount", "provider") if parts.get(name)}
 
 
 def described(item: Item, sources: Mapping[str, Resource]) -> dict[str, str]:
@@ -116,16 +142,36 @@ def activity_of(item: Item, source: Resource) -> Resource:
 
 
 def _goals(goals: Iterable[tuple[Item, Resource]]) -> Iterator[tuple[str, str, Statement]]:
-    """A goal's targets by their measures; without any, the goal by its description's codes."""
+    """A goal's targets by their measures; without any, by the goal's description."""
     for item, goal in goals:
         if goal.get("lifecycleStatus") in GIVEN_UP:
             continue
-        aims = [(one.get("measure", {}), one) for one in goal.get("target", ())]
-        for coded, target in aims if any(tokens([one]) for one, _ in aims) else [(goal["description"], {})]:
-            told = {name: said for name, said in target.items() if name.startswith(("detail", "due"))}
+        targets: list[Resource] = goal.get("target") or [{}]
+        is_measured = any(tokens([one.get("measure", {})]) for one in targets)
+        for target in targets:
+            about = target.get("measure", {}) if is_measured else goal["description"]
+            told = {name: _plain(said) for name, said in target.items() if name.startswith(("detail", "due"))}
             says = target_text(target) or concept(goal["description"])
-            for code in tokens([coded]):
-                yield code, concept(coded), Statement(item, says, json.dumps(told, sort_keys=True, default=str))
+            for code in kinds([about]) if told else ():
+                yield code, concept(about), Statement(item, says, json.dumps(told, sort_keys=True))
+
+
+def _plain(said: Any) -> Any:
+    """A value as it is compared: 20 is 20.0, an hour 60 minutes, and a unit with a code has whatever name."""
+    if isinstance(said, Mapping):
+        return _quantity({name: _plain(one) for name, one in said.items()})
+    if isinstance(said, (int, float, Decimal)) and not isinstance(said, bool):
+        return f"{Decimal(str(said)).normalize():f}"
+    return [_plain(one) for one in said] if isinstance(said, list) else said
+
+
+def _quantity(said: dict[str, Any]) -> dict[str, Any]:
+    if said.get("system") != UCUM or "value" not in said:
+        return said
+    kept = {name: one for name, one in said.items() if name != "unit"}
+    if (seconds := SECONDS.get(said.get("code", ""))) is None:
+        return kept
+    return {**kept, "code": "s", "value": _plain(Decimal(said["value"]) * seconds)}
 
 
 def target_text(target: Resource) -> str:

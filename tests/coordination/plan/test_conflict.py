@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from server.coordination import period
@@ -71,3 +72,25 @@ def test_goals_without_a_measure_are_told_by_the_codes_of_their_description() ->
     assert [] == conflicts([], {}, both)
     both[0][1]["target"] = [{"dueDate": "2027-01-01"}]
     assert [] == conflicts([], {}, both)  # a target of nothing is no other value of the goal
+
+
+def test_goals_say_the_same_in_other_digits_and_units() -> None:
+    def minutes(value: Any, unit: str) -> Json:
+        return {"detailQuantity": {"value": value, "unit": unit, "code": unit, "system": "http://unitsofmeasure.org"}}
+
+    said = [minutes(60, "min"), minutes(Decimal("60.0"), "min"), minutes(1, "h"), minutes(20, "min")]
+    assert [0, 0, 1] == [len(conflicts([], {}, [goal("p", **said[0]), goal("h", **one)])) for one in said[1:]]
+
+
+def test_goals_without_a_measure_contradict_by_their_dates() -> None:
+    both = [goal("p", dueDate="2027-01-01"), goal("h", dueDate="2028-01-01")]
+    for _, resource in both:
+        del resource["target"][0]["measure"]
+        resource["description"] = {"text": "Walks  a mile"}
+    assert 1 == len(conflicts([], {}, both))
+
+
+def test_what_one_does_and_the_other_has_as_not_to_be_done_contradicts() -> None:
+    (conflict,) = found(plan("p", scheduledString="daily"), plan("h", doNotPerform=True))
+    assert ("daily", "not to be done") == (conflict.of("plan"), conflict.of("partner"))
+    assert [] == found(plan("p", doNotPerform=True), plan("h", doNotPerform=True, scheduledString="daily"))
