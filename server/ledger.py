@@ -63,9 +63,9 @@ class Change:
     """One resource to be written or, where `resource` is None, deleted.
 
     `text` is the body's bytes before and after its version stamp, which only the head of the ledger knows.
-    `rows` and `facts` are what the projections get; the repository fills them before the ledger is held, and the
-    writer fills them for what a decide made itself. `judged` is what validation found by the profiles that the resource
-    declares, so that the head need not judge again.
+    `rows`, `facts` and `words` (an engine's own) are what the projections get; the store makes them before the ledger
+    is held, and its writer makes those of what a decide made itself. `judged` is what validation found by the profiles
+    that the resource declares, so that the head need not judge again.
     """
 
     method: str
@@ -75,6 +75,7 @@ class Change:
     text: tuple[bytes, bytes] = (b"", b"")
     rows: Sequence[IndexRow] | None = field(default=None, repr=False)
     facts: Sequence[FactRow] | None = field(default=None, repr=False)
+    words: Any = field(default=None, repr=False)
     judged: dict[str, Any] = field(default_factory=dict, repr=False)
     is_derived: bool = False  # made by a rule, from what it has judged
 

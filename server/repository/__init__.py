@@ -189,7 +189,7 @@ class Repository:
 
     def prepare(self, change: Change) -> Change:
         """Fill the change's index rows and facts, so that the head of the ledger need not be held for it."""
-        self.projections.fill(change)
+        self.store.prepare(change)
         return change
 
     def searched(self, change: Change) -> list[IndexRow]:

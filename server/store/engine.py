@@ -29,7 +29,7 @@ from server.search.filter import Filter
 from server.store.jobs import Jobs
 from server.store.recorded import Head, Recorded
 
-WORDS = "words"  # the index of texts, which is made late
+WORDS = "words"  # the index of texts, which an engine may make late
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,8 @@ def no_indexes(resources: Iterable[Resource]) -> Sequence[LateIndex]:
 class Projections(NamedTuple):
     """What the store derives from a resource, handed in as pure functions, and a name that changes when they do.
 
-    What a search may wait for, because it is made when the store finds the time: `texts`, the narrative's words and all
-    others', and the rows of the indexes that the stored SearchParameters define.
+    What a search may wait for, because it is made when the store finds the time: the rows of the indexes that the
+    stored SearchParameters define, and on SQLite `texts`, the narrative's words and all others'.
     """
 
     rows: Callable[[Resource], Sequence[IndexRow]]
@@ -213,6 +213,10 @@ class Store(Protocol):
         With a fingerprint, the commit's id is an idempotency key: where it is in the ledger the first answer comes
         again, and Problem unprocessable where it was another request.
         """
+        ...
+
+    def prepare(self, change: Change) -> None:
+        """Make what the projections get of a change, so that the head of the ledger need not be held for it."""
         ...
 
     async def leads(self, what: str) -> bool:

@@ -26,6 +26,7 @@ from server.store.mongodb.append import Appender
 from server.store.mongodb.document import OPEN, document_of, place
 from server.store.mongodb.late import Late
 from server.store.mongodb.mirror import MOST
+from server.store.mongodb.turnstile import Turnstile
 from tests.mongodb import OVER, database_of, running
 from tests.store.contract import (
     PROJECTIONS,
@@ -131,7 +132,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
 
 
 ASKED = "find versions"
-WRITTEN = ["insert commits", "find turns", "insert versions", "update marks"]  # `find turns` goes beside the insert
+WRITTEN = ["insert commits", "insert versions", "find turns", "update marks"]  # the two in the middle side by side
 UPDATED = [*WRITTEN[:3], "update versions", "update marks"]
 
 
@@ -421,28 +422,105 @@ async def test_turn_of_a_process_that_is_gone_lapses(database: str, monkeypatch:
     await store.close()
 
 
-async def test_what_is_made_late_and_the_end_of_a_version_do_not_undo_each_other(
+# -- alone -------------------------------------------------------------------------------------------------------------
+
+
+async def test_end_of_a_version_waits_while_what_is_late_is_written_to_it(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the database lets one update of a document undo another, both are written again."""
-    store = MongodbStore(database, PROJECTIONS, follows=False)
-    await store.open()
-    await write(store, patient("a", "x", title="one"), patient("b", "x", title="two"))
-    await write(store, patient("a", "y", title="three"), patient("b", "y", title="four"))
-    versions, once = store.collections.versions, Late._undone
+    """Where the database changes no document whole, of two changes at once one may undo the other."""
+    first, second = await _two(database)
+    await write(first, definition("t"), patient("a", "x", title="t"))
+    writes_late, may_write, projects = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    once, passed = Late._write, Turnstile.passed
 
-    async def undone(self: Late, updates: Any) -> Any:
-        """As if two updates of one version had met: first the one is lost, then the other."""
-        if len(updates) == 4:
-            await versions.update_one({"_id": place(1 << 20)}, {"$unset": {"words": ""}, "$set": {"until": OPEN}})
-            await versions.update_one({"_id": place(1 << 20 | 1)}, {"$set": {"until": OPEN}})
-        return await once(self, updates)
+    async def held(self: Late, *arguments: Any) -> None:
+        writes_late.set()
+        await may_write.wait()
+        await once(self, *arguments)
 
-    monkeypatch.setattr(Late, "_undone", undone)
-    await store.late.follow()
-    assert [] == [finding async for finding in store.verify()]
-    assert [2, 2] == [(await versions.find_one({"_id": place(1 << 20 | n)}) or {})["until"] for n in range(2)]
-    await store.close()
+    async def passing(self: Turnstile) -> bool:
+        projects.set()
+        return await passed(self)
+
+    monkeypatch.setattr(Late, "_write", held)
+    following = asyncio.create_task(first.late.follow())
+    await writes_late.wait()
+    monkeypatch.setattr(Turnstile, "passed", passing)
+    updating = asyncio.create_task(write(second, patient("a", "y", title="u")))
+    await projects.wait()
+    await asyncio.sleep(0.2)
+    assert [OPEN, OPEN] == [
+        each["until"] async for each in first.collections.versions.find({"_id": {"$lt": place(2 << 20)}})
+    ]
+    assert not updating.done()
+    may_write.set()
+    await asyncio.wait_for(asyncio.gather(following, updating), 20)
+    title = {value: await ids(second, "Patient", Equal("Patient.title@t", (value,))) for value in (b"t", b"u")}
+    assert {b"t": [], b"u": ["a"]} == title
+    await _closed(first, second)
+
+
+async def test_process_that_is_gone_while_it_was_alone_is_passed_over(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turnstile, "LAPSE", 0.2)
+    first, second = await _two(database)
+    await write(first, patient("a", "x"))
+    await first.collections.turns.insert_one({"_id": 1, "alone": True})
+    assert 2 == (await asyncio.wait_for(write(second, patient("a", "y")), 10)).position
+    assert await first.collections.turns.find_one({"_id": -1})
+    await _closed(first, second)
+
+
+async def test_what_another_left_behind_is_projected_before_anything_is_done_alone(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = await _two(database)
+    await write(first, definition("t"), patient("a", "x", title="t"))
+
+    async def ended(self: Appender, drafts: object) -> None:
+        raise KeyError("the process is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Appender, "project", ended)
+        with pytest.raises(KeyError):
+            await write(first, patient("a", "y", title="u"))
+    assert ["a"] == await ids(second, "Patient", Equal("Patient.title@t", (b"t",)))
+    assert 2 == await second.head()
+    await _closed(first, second)
+
+
+async def test_decide_asks_an_index_that_is_late_at_the_head(database: str) -> None:
+    """It is brought on in the turn in which it is decided: of many processes' decides one finds nothing."""
+    stores = await _two(database)
+    await write(stores[0], definition("t"))
+
+    def once(n: int) -> Decide:
+        async def decide(view: View) -> Plan:
+            found = await view.search("Patient", Equal("Patient.title@t", (b"once",)), 2)
+            return Plan([patient(f"new{n}", title=f"other{n}" if found else "once")])
+
+        return decide
+
+    commits = (each.commit(once(n * 2 + k), context()) for n in range(4) for k, each in enumerate(stores))
+    assert [*range(2, 10)] == sorted(each.position for each in await asyncio.wait_for(asyncio.gather(*commits), 60))
+    assert 1 == len(await ids(stores[1], "Patient", Equal("Patient.title@t", (b"once",))))
+    await _closed(*stores)
+
+
+async def _two(database: str) -> tuple[MongodbStore, MongodbStore]:
+    """Two processes' stores."""
+    first, second = (MongodbStore(database, PROJECTIONS, follows=False) for _ in range(2))
+    await first.open()
+    await second.open()
+    return first, second
+
+
+async def _closed(*stores: MongodbStore) -> None:
+    assert [] == [finding async for finding in stores[0].verify()]
+    for each in stores:
+        await each.close()
 
 
 # -- keeping -----------------------------------------------------------------------------------------------------------
@@ -508,6 +586,13 @@ async def test_open_refuses_other_definitions_until_rebuilt(database: str) -> No
     await other.open()
     assert "a" in await ids(other, "Patient", Equal("Patient.other", (b"1",)))
     await other.close()
+
+
+async def test_store_of_another_release_s_documents_is_refused(store: MongodbStore) -> None:
+    await store.collections.marks.update_one({"_id": "settings"}, {"$set": {"schema": schema.SCHEMA - 1}})
+    with pytest.raises(Problem, match="careplan backup"):
+        await MongodbStore(store.uri, PROJECTIONS).open()
+    await store.collections.marks.update_one({"_id": "settings"}, {"$set": {"schema": schema.SCHEMA}})
 
 
 async def test_store_of_another_partition_is_refused(database: str) -> None:

@@ -19,32 +19,36 @@ from pymongo import UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from server.fhir import body
-from server.ledger import FactRow, IndexRow, Position, Version
+from server.ledger import Change, FactRow, IndexRow, Position, Version
 from server.outcome import Problem
 from server.store import chain
 from server.store.engine import Projections
 from server.store.mongodb.document import Document, Standing, document_of, place, said
 from server.store.mongodb.failure import answering, codes_of, is_passing, problem_of, written_errors
 from server.store.mongodb.reads import Reads
-from server.store.mongodb.schema import MAX_DOCUMENT, TOGETHER, Collections, insert_and_update, one
+from server.store.mongodb.schema import MAX_DOCUMENT, TOGETHER, Collections, insert, one, update
+from server.store.mongodb.turnstile import Turnstile
 from server.store.recorded import Head, Recorded, RecordedChange, recorded
 from server.store.seq import seq_of
 
 DOUBT = 30.0  # seconds in which it must come out what became of a group of commits
 AGAIN = 0.1  # seconds until it is tried again
 _CAUGHT = 16  # commits that are looked for at once
-_LONG = 1_000_000  # bytes of a body whose words, which are added later, may not be left out of account
 
 _log = structlog.get_logger("mongodb")
 
 
 @dataclass(slots=True)
 class Entry:
-    """A version that a commit writes, and what it is indexed by; `digest` is its body's."""
+    """A version that a commit writes, and what it is found by."""
 
     version: Version
     rows: Sequence[IndexRow] = ()
     facts: Sequence[FactRow] = ()
+    words: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def document(self, before: Standing | None) -> Document:
+        return document_of(self.version, before, self.rows, self.facts, self.words)
 
 
 @dataclass(slots=True)
@@ -95,12 +99,12 @@ def recorded_of(document: Document) -> Recorded:
     return Recorded(position, id, at, actor, fingerprint, answer, document["hash"], changes)
 
 
-def check(made: Draft, projections: Projections) -> None:
+def check(made: Draft) -> None:
     """Problem too_costly or unprocessable where MongoDB would not take a commit, or what is projected of it.
 
     What is in the ledger has to be projected: all that may be refused is refused before.
     """
-    documents = [made.document, *(_whole(each, projections) for each in made.entries)]
+    documents = [made.document, *(each.document(None) for each in made.entries)]
     try:
         size = max(len(bson.encode(each)) for each in documents)
     except (BSONError, UnicodeError, OverflowError) as error:
@@ -115,13 +119,11 @@ def check(made: Draft, projections: Projections) -> None:
         )
 
 
-def _whole(entry: Entry, projections: Projections) -> Document:
-    """The largest that a version's document becomes."""
-    made = document_of(entry.version, None, entry.rows, entry.facts)
-    content = entry.version.body
-    if content is not None and len(content) > _LONG:
-        made |= said(projections.texts(body.loads(content)))
-    return made
+def fill(change: Change, projections: Projections) -> None:
+    """Make what a version is found by, where it is not made."""
+    projections.fill(change)
+    if change.words is None and change.resource is not None:
+        change.words = said(projections.texts(change.resource))
 
 
 class Appender:
@@ -133,6 +135,7 @@ class Appender:
         self.marks = collections.marks
         self.reads = reads
         self.projections = projections
+        self.turnstile = Turnstile(collections.turns, reads)
         self.head = Head(0, 0, chain.genesis(partition))
         self.refusing: str | None = None  # why no commit can be answered
 
@@ -212,6 +215,10 @@ class Appender:
     async def _at(self, position: Position) -> Document | None:
         return await one(self.commits, {"_id": place(position)})
 
+    async def is_applied(self) -> bool:
+        """Whether all that the ledger has is projected."""
+        return await one(self.commits, {"_id": place(await self.reads.head() + 1)}, {"_id": 1}) is None
+
     async def is_last(self) -> bool:
         """Whether the ledger ends where this process knows it to end."""
         return await one(self.commits, {"_id": place(self.head.position + 1)}, {"_id": 1}) is None
@@ -220,7 +227,7 @@ class Appender:
         commit = recorded_of(document)
         return Draft(document, list(entries_of(commit, self.projections)), commit.head)
 
-    async def projected(self, drafts: Sequence[Draft], until: float) -> None:
+    async def projected(self, drafts: Sequence[Draft], until: float) -> bool:
         """As `project`, tried again while the database is away: what is in the ledger is to be answered for."""
         while True:
             try:
@@ -230,13 +237,14 @@ class Appender:
                     raise
             await _pause(until)
 
-    async def project(self, drafts: Sequence[Draft]) -> None:
+    async def project(self, drafts: Sequence[Draft]) -> bool:
         """Bring the projection on over these commits, which are in the ledger; durable when it returns.
 
+        Returns whether another process waits to write.
         Problem unavailable where the database does not take it, now or, as `refusing` tells, at all.
         """
         try:
-            await self._project(drafts)
+            is_called = await self._project(drafts)
         except PyMongoError as error:
             position = drafts[0].head.position
             _log.error("not projected", position=position, codes=codes_of(error))
@@ -246,8 +254,9 @@ class Appender:
             )
             raise Problem.of("unavailable", self.refusing) from None
         self.refusing = None
+        return is_called
 
-    async def _project(self, drafts: Sequence[Draft]) -> None:
+    async def _project(self, drafts: Sequence[Draft]) -> bool:
         entries = [entry for each in drafts for entry in each.entries]
         standing: dict[str, Standing | None] = {}
         for each in reversed(drafts):
@@ -256,14 +265,15 @@ class Appender:
         standing |= await self.reads.standing(missing, seq_of(drafts[0].head.position))
         inserts, ends, last = self._projected(entries, standing)
         with answering():
-            async with self.reads.known.updating:
-                await insert_and_update(self.versions, inserts, _ended(ends))
+            _, is_called = await asyncio.gather(insert(self.versions, inserts), self.turnstile.passed())
+            await update(self.versions, _ended(ends))
             position = drafts[-1].head.position
             await self.marks.update_one(
                 {"_id": "head"}, {"$max": {"applied": position, **{f"last.{type}": at for type, at in last.items()}}}
             )
         self.reads.mirror.follow(inserts, drafts[0].head.position, position)
         self.reads.known.applied = max(self.reads.known.applied, position)
+        return is_called
 
     def _projected(
         self, entries: Iterable[Entry], standing: Mapping[str, Standing | None]
@@ -276,7 +286,7 @@ class Appender:
         for entry in entries:
             version = entry.version
             before = now.get(version.reference)
-            made = document_of(version, before, entry.rows, entry.facts)
+            made = entry.document(before)
             inserts.append(made)
             if before is not None:
                 ends[before.seq] = version.position
@@ -302,7 +312,8 @@ def entries_of(commit: Recorded, projections: Projections) -> Iterable[Entry]:
             yield Entry(version)
         else:
             resource = body.loads(version.body)
-            yield Entry(version, projections.rows(resource), projections.facts(resource))
+            words = said(projections.texts(resource))
+            yield Entry(version, projections.rows(resource), projections.facts(resource), words)
 
 
 async def _pause(until: float) -> None:

@@ -31,7 +31,6 @@ from server.search.filter import (
     Updated,
     Words,
 )
-from server.store.engine import WORDS
 from server.store.mongodb.document import AFTER, BYTES, REFERENCE, Document, key, words_of
 from server.store.mongodb.pattern import between, exactly
 from server.store.mongodb.reads import Reads, held
@@ -69,7 +68,6 @@ class Compiler:
             case Updated(low, high):
                 return {"type": type, **await self.reads.made(low, high)}
             case Words():
-                await self.reached(WORDS, self.at)
                 return _words(filter)
             case Chain():
                 return await self._chain(type, filter)

@@ -15,7 +15,7 @@ from server.store.mongodb.document import Document
 Meets = Callable[[Document], bool]
 _Test = Callable[[Any], bool]  # of what a field has; None where there is no such field
 
-LATE = ("late", "words", "said")  # what a version gets after it was written
+LATE = ("late", "words", "said")  # what is not in memory: what a version gets after it was written, and its texts
 
 
 class Late(Exception):  # noqa: N818 - not an error: the database has what is made late

@@ -9,9 +9,9 @@
     keys       the index's rows, "<index>=<hex>" or "<index>><reference>", and "><reference>" for those of parameters
     low, high  by search parameter, its least and its greatest key: what sorts
     facts      {k: "<kind> <key>", d: data}
-    late       rows of the indexes that stored SearchParameters define, made when there is time
-    words      its words, "n <word>" of the narrative and "c <word>" of the content, made when there is time
+    words      its words, "n <word>" of the narrative and "c <word>" of the content
     said       its words in their order, of the narrative and of the content
+    late       rows of the indexes that stored SearchParameters define, made when there is time
 
 Keys are hexadecimal: MongoDB orders binary data by its length first, and no pattern can hold every byte.
 """
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -37,7 +37,7 @@ _DIGITS = 19  # of the greatest seq
 BESIDE = ":"  # in the name of an index that stands beside a search parameter's own
 BYTES, REFERENCE, AFTER = "=", ">", "?"  # what parts an index's name from its keys; the character after both
 
-INDEXED = ("keys", "low", "high", "late", "words", "said")  # what is dropped of a version that ended long ago
+INDEXED = ("keys", "low", "high", "words", "said", "late")  # what is dropped of a version that ended long ago
 
 _WORD = re.compile(r"(?:[^\W_]|[\ue000-\uf8ff])+")
 
@@ -76,7 +76,11 @@ def version_of(document: Document) -> Version:
 
 
 def document_of(
-    version: Version, before: Standing | None, rows: Sequence[IndexRow], facts: Sequence[FactRow]
+    version: Version,
+    before: Standing | None,
+    rows: Sequence[IndexRow],
+    facts: Sequence[FactRow],
+    words: Mapping[str, Sequence[str]],
 ) -> Document:
     """A version as it is inserted: it holds, and what is made late is not made."""
     seq = seq_of(version.position, version.ordinal)
@@ -100,6 +104,7 @@ def document_of(
             "low": low,
             "high": high,
             "facts": [{"k": fact_key(kind, key), "d": fact_text(data)} for kind, key, data in facts],
+            **words,
         }
     return made
 
@@ -147,8 +152,8 @@ def facts_of(document: Document, kind: str, wanted: dict[str, str]) -> Iterable[
             yield Fact(kind, wanted[each["k"]], orjson.loads(each["d"]), document["reference"])
 
 
-def said(texts: tuple[str, str]) -> Document:
-    """The words of a narrative and of a content, as a search finds them."""
+def said(texts: tuple[str, str]) -> dict[str, list[str]]:
+    """`words` and `said` of a narrative and a content."""
     found = [words_of(text) for text in texts]
     words = [f"{scope} {word}" for scope, each in zip("nc", found, strict=True) for word in dict.fromkeys(each)]
     return {"words": words, "said": [f" {' '.join(each)} " for each in found]}
@@ -157,4 +162,5 @@ def said(texts: tuple[str, str]) -> Document:
 def words_of(text: str) -> list[str]:
     """The words of a text, without their case and their accents."""
     parts = unicodedata.normalize("NFD", text)
-    return _WORD.findall("".join(part for part in parts if not unicodedata.combining(part)).lower())
+    accents = {ord(part): None for part in set(parts) if unicodedata.combining(part)}
+    return _WORD.findall((parts.translate(accents) if accents else parts).lower())

@@ -16,15 +16,15 @@ from server.ledger import Change, Commit, Context, Cursor, Decide, Fact, Positio
 from server.outcome import Problem
 from server.settings import DEFAULT
 from server.store.copy import copy
-from server.store.engine import Finding, Named, Page, Projections, Search, no_rules
+from server.store.engine import WORDS, Finding, Named, Page, Projections, Search, no_rules
 from server.store.jobs import Jobs
 from server.store.mongodb import rebuild, verify
 from server.store.mongodb import search as found
-from server.store.mongodb.append import Appender
+from server.store.mongodb.append import Appender, fill
 from server.store.mongodb.compile import Compiler, Reached
 from server.store.mongodb.document import version_of
 from server.store.mongodb.jobs import MongodbJobs
-from server.store.mongodb.late import Late
+from server.store.mongodb.late import Late, Write
 from server.store.mongodb.leads import OPENED, Leads
 from server.store.mongodb.mirror import MOST, Mirror
 from server.store.mongodb.reads import WHOLE, Known, Reads, check_horizon
@@ -113,10 +113,11 @@ class MongodbStore:
             self.projections,
             self.partition,
             rules,
-            self.late.reached,
+            self.late,
             queue_limit=self._queue_limit,
         )
         self._is_open = True
+        self.late.alone = self._alone
         self._follower = asyncio.create_task(self._follow()) if self._follows else None
         try:
             await self.leading.leads(self._name)
@@ -172,6 +173,13 @@ class MongodbStore:
     async def leads(self, what: str) -> bool:
         return await self.leading.leads(what)
 
+    async def _alone(self, do: Write) -> None:
+        check_open(self._is_open)
+        await self.writer.alone(do)
+
+    def prepare(self, change: Change) -> None:
+        fill(change, self.projections)
+
     async def commit(self, decide: Decide, context: Context, *, fingerprint: bytes | None = None) -> Commit:
         check_open(self._is_open)
         commit = await self.writer.commit(decide, context, fingerprint=fingerprint)
@@ -221,7 +229,7 @@ class MongodbStore:
         return PinnedView(self.reads, await self.head() if at is None else at, self.late.reached)
 
     async def following(self) -> Mapping[str, float]:
-        return await self.late.following()
+        return {WORDS: 1.0, **await self.late.following()}
 
     async def statistics(self) -> dict[str, Any]:
         return {

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from pymongo import ASCENDING, DESCENDING
@@ -35,10 +34,9 @@ class Mark(NamedTuple):
 
 @dataclass(slots=True)
 class Known:
-    """What is applied, as far as this process knows, and whether it is updating versions."""
+    """What is applied, as far as this process knows."""
 
     applied: Position = 0
-    updating: asyncio.Lock = field(default_factory=asyncio.Lock)  # of two at once, one may undo the other; see late.py
 
 
 class Reads:

@@ -68,7 +68,7 @@ class MongodbReceiver(MongodbLedger):
         projections = self.appender.projections
         drafts = [drafted(commit, list(entries_of(commit, projections))) for commit in commits]
         for each in drafts:
-            check(each, projections)
+            check(each)
         until = time.monotonic() + DOUBT
         landed = await self.appender.append(drafts, until)
         if landed < len(drafts):

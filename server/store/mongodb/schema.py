@@ -175,8 +175,8 @@ async def check(found: Collections, partition: str) -> Document:
     if settings["schema"] != SCHEMA:
         raise Problem.of(
             "unavailable",
-            f"{name} has schema {settings['schema']}; this release reads schema {SCHEMA}. Use the release that made "
-            "it, or one that upgrades it",
+            f"{name} has schema {settings['schema']}; this release reads schema {SCHEMA}. With the release that made "
+            "it, `careplan backup` makes a file of its ledger, which `careplan copy` brings into an empty database",
         )
     if settings["partition"] != partition:
         raise Problem.of("unavailable", f"{name} holds the partition {settings['partition']!r}, not {partition!r}")
@@ -208,20 +208,25 @@ async def set_definitions(found: Collections, name: str) -> None:
         await found.marks.update_one({"_id": "settings"}, {"$set": {"projections": name}})
 
 
-async def insert_and_update(
-    collection: Collection, inserts: Iterable[Document], updates: Sequence[UpdateOne | UpdateMany]
-) -> None:
-    """Insert what is not there, and update, in few commands: FerretDB sticks at too many updates in one."""
-    asked: list[InsertOne[Document] | UpdateOne | UpdateMany] = [*map(InsertOne, inserts), *updates[:TOGETHER]]
-    done = TOGETHER
-    while asked:  # a commit under a key may write nothing
-        try:
-            await collection.bulk_write(asked, ordered=False)
-        except BulkWriteError as error:
-            if codes_of(error) or is_unsure(error):
-                raise
-        asked = [*updates[done : done + TOGETHER]]
-        done += TOGETHER
+async def insert(collection: Collection, documents: Iterable[Document]) -> None:
+    """Insert what is not there."""
+    await _written(collection, [*map(InsertOne, documents)])
+
+
+async def update(collection: Collection, updates: Sequence[UpdateOne | UpdateMany]) -> None:
+    """Update in few commands: FerretDB sticks at too many updates in one."""
+    for start in range(0, len(updates), TOGETHER):
+        await _written(collection, updates[start : start + TOGETHER])
+
+
+async def _written(collection: Collection, asked: Sequence[InsertOne[Document] | UpdateOne | UpdateMany]) -> None:
+    if not asked:
+        return  # a commit under a key may write nothing
+    try:
+        await collection.bulk_write(asked, ordered=False)
+    except BulkWriteError as error:
+        if codes_of(error) or is_unsure(error):
+            raise
 
 
 async def insert_once(collection: Collection, document: Document) -> bool:

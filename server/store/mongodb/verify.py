@@ -14,9 +14,9 @@ from server.fhir import body
 from server.ledger import Position, Version
 from server.search.filter import MARK
 from server.store import chain
-from server.store.engine import WORDS, Finding, Named, Projections
+from server.store.engine import Finding, Named, Projections
 from server.store.mongodb.append import Entry, entries_of, recorded_of
-from server.store.mongodb.document import OPEN, Document, Standing, document_of, keys, place, said, standing_of
+from server.store.mongodb.document import OPEN, Document, Standing, keys, place, standing_of
 from server.store.mongodb.failure import answering
 from server.store.mongodb.late import Late
 from server.store.mongodb.reads import Mark, Reads, named, start_of
@@ -129,7 +129,7 @@ class _Checked:
             entries = [Entry(version) for version in commit.versions()]
         for entry in entries:
             version = entry.version
-            expected = document_of(version, standing.get(version.reference), entry.rows, entry.facts)
+            expected = entry.document(standing.get(version.reference))
             self.count += 1
             self.last[version.type] = version.position
             standing[version.reference] = standing_of(expected)
@@ -145,24 +145,20 @@ class _Checked:
         names = _different(expected, found)
         if version.reference in self.torn:
             names = [name for name in names if name not in _FOLLOWING]
-        for name in [*names, *self._late(found, version.body)]:
+        if not self._has_late(found, version.body):
+            names.append("late")
+        for name in names:
             yield Finding(version.reference, f"{name} of version {version.position} is not what the ledger says")
 
-    def _late(self, found: Document, content: bytes | None) -> Iterator[str]:
-        """What of a version was made late and is wrong, as far as each index has come."""
+    def _has_late(self, found: Document, content: bytes | None) -> bool:
+        """Whether a version has all that was made of it late, as far as each index has come."""
         if content is None or int(found["until"]) <= self.mark.horizon:
-            return
-        resource = body.loads(content)
-        texts = said(self.projections.texts(resource))
-        is_due = self.reached.get(WORDS, 0) >= int(found["_id"])
-        if any(found.get(name) != each for name, each in texts.items()) and (is_due or "words" in found):
-            yield "words"
+            return True
         required: set[str] = set()
         for index in self.indexes.values():
-            rows = keys(index.rows(resource)) if index.type == found["type"] else ()
-            required |= set(rows) if self.reached.get(index.name, 0) >= int(found["_id"]) else set()
-        if not required <= set(found.get("late", ())):
-            yield "late"
+            if index.type == found["type"] and self.reached.get(index.name, 0) >= int(found["_id"]):
+                required |= set(keys(index.rows(body.loads(content))))
+        return required <= set(found.get("late", ()))
 
     async def rest(self) -> AsyncIterator[Finding]:
         for finding in self.unreadable:
@@ -224,16 +220,16 @@ _SPANS = 10_000  # versions
 _LOOKS = 2
 _MOMENT = 0.5  # seconds
 _FOLLOWING = {"born", "is_new"}  # of a version: they follow from the one before
-_PRUNED = {"keys", "low", "high"}  # of versions that ended before the horizon
-_LATE = {"late", "words", "said"}
+_PRUNED = {"keys", "low", "high", "words", "said"}  # of versions that ended before the horizon
 
 
 def _different(expected: Document, found: Document) -> list[str]:
-    """The fields that are not as they should be; those that are made late are looked at apart."""
-    names = (expected.keys() | found.keys()) - _LATE - {"until"}
+    """The fields that are not as they should be; what is made late, and the end, are looked at apart."""
+    names = (expected.keys() | found.keys()) - {"late", "until"}
     if "keys" not in found:
         names -= _PRUNED
-    return sorted(name for name in names if _own(name, expected.get(name)) != _own(name, found.get(name)))
+    wrong = {name for name in names if _own(name, expected.get(name)) != _own(name, found.get(name))}
+    return sorted(wrong - {"said"} if "words" in wrong else wrong)  # the same words, in their order
 
 
 def _own(name: str, value: Any) -> Any:

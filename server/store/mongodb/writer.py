@@ -12,22 +12,22 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import orjson
 from pymongo.errors import PyMongoError
 
-from server.ledger import Commit, Context, Decide, Rules, Version
+from server.ledger import Commit, Context, Decide, Position, Rules, Version
 from server.outcome import Problem
 from server.store.engine import Projections
 from server.store.mongodb.ahead import Run, ask
-from server.store.mongodb.append import DOUBT, Appender, Draft, Entry, check, draft
-from server.store.mongodb.compile import Reached
+from server.store.mongodb.append import AGAIN, DOUBT, Appender, Draft, Entry, check, draft, fill
 from server.store.mongodb.failure import problem_of
 from server.store.mongodb.head import HeadView, Waits
+from server.store.mongodb.late import Late, Write, directly
 from server.store.mongodb.reads import Reads
 from server.store.mongodb.schema import Collections, Document, some
-from server.store.mongodb.turnstile import Turnstile
 from server.store.recorded import Head
 from server.store.refusal import check_key, check_queue
 from server.store.seq import MAX_CHANGES
@@ -45,6 +45,18 @@ class Outcome(NamedTuple):
     after: int
 
 
+@dataclass(slots=True)
+class Work:
+    """What is done while nobody projects."""
+
+    do: Write
+    done: asyncio.Future[None]
+
+
+class Behind(Exception):  # noqa: N818 - not an error: it is decided again once we are alone
+    """A decide asks an index that has to be brought on first."""
+
+
 class Writer:
     """The task and its queue; it runs on the loop that opened the store."""
 
@@ -55,7 +67,7 @@ class Writer:
         projections: Projections,
         partition: str,
         rules: Rules,
-        reached: Reached,
+        late: Late,
         *,
         queue_limit: int,
     ) -> None:
@@ -67,12 +79,12 @@ class Writer:
         self._reads = reads
         self._projections = projections
         self._rules = rules
-        self._reached = reached
+        self._late = late
         self._queue_limit = queue_limit
-        self._turnstile = Turnstile(collections.turns, reads)
+        self._turnstile = self.appender.turnstile
         self._is_behind = True  # as far as is known: others may have written
         self._has_met = False  # another writer, and has taken no ticket since
-        self._queue: asyncio.Queue[Request | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[Request | Work | None] = asyncio.Queue()
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
@@ -87,20 +99,57 @@ class Writer:
         self._queue.put_nowait(Request(decide, context, fingerprint, done))
         return await done
 
+    async def alone(self, do: Write) -> None:
+        """Do something while nobody projects, of this process or another."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait(Work(do, done))
+        await done
+
     async def _run(self) -> None:
         again: list[Request] = []
         stopping = False
         while again or not stopping:
-            group = again or [first for first in [await self._queue.get()] if first is not None]
-            stopping = stopping or not group
-            while len(group) < GROUP and not self._queue.empty():
-                if (more := self._queue.get_nowait()) is None:
-                    stopping = True
-                else:
-                    group.append(more)
+            taken = [] if again else [await self._queue.get()]
+            while len(again) + len(taken) < GROUP and not self._queue.empty():
+                taken.append(self._queue.get_nowait())
+            stopping = stopping or None in taken
+            group = again + [each for each in taken if isinstance(each, Request)]
             again = await self._answered(group) if group else []
-            if not again and self._queue.empty():
+            for each in taken:
+                if isinstance(each, Work):
+                    await self._worked(each)
+            if not again and (self._queue.empty() or self._turnstile.is_alone):
                 await self._leave()
+
+    async def _worked(self, work: Work) -> None:
+        try:
+            await self._alone()
+            await work.do()
+        except Exception as error:  # noqa: BLE001 - whatever it is, who asked is told
+            if not work.done.done():
+                work.done.set_exception(_told(error))
+        else:
+            if not work.done.done():
+                work.done.set_result(None)
+        with suppress(Problem):  # the turn lapses
+            await self._turnstile.leave()
+        self._is_behind = True
+
+    async def _alone(self) -> None:
+        """Take a turn in which nobody else projects.
+
+        What the ledger has and the projection has not, somebody may be projecting who saw nothing of our ticket, or
+        waits for its end. Then another is taken, a moment later.
+        """
+        self._is_behind = True
+        while True:
+            await self._turnstile.leave()
+            await self._turnstile.take(alone=True)
+            if await self.appender.is_applied():
+                return
+            await self._turnstile.leave()
+            await asyncio.sleep(AGAIN)
+            await self.appender.catch_up(STEPS)
 
     async def _answered(self, group: list[Request]) -> list[Request]:
         """Answer what can be answered of a group; the others are to be decided again."""
@@ -108,8 +157,7 @@ class Writer:
             outcomes = await self._group(group)
         except Exception as error:  # noqa: BLE001 - whatever it is, none of the group was answered and each is told
             self._is_behind = True
-            problem = (problem_of(error) or error) if isinstance(error, PyMongoError) else error
-            outcomes = [Outcome(request, problem, 0) for request in group]
+            outcomes = [Outcome(request, _told(error), 0) for request in group]
         for outcome in outcomes:
             self._answer(outcome)
         answered = {id(outcome.request) for outcome in outcomes}
@@ -136,29 +184,38 @@ class Writer:
         if self._is_behind:
             await self.appender.catch_up()
             self._is_behind = False
-        drafts, outcomes = await self._decided(group)
-        until = time.monotonic() + DOUBT
-        if drafts:
-            landed, is_called = await asyncio.gather(self.appender.append(drafts, until), self._is_called())
-        else:
-            landed, is_called = 0, await self._is_called()
-        if landed:
-            await self.appender.projected(drafts[:landed], until)
-            self.appender.head = drafts[landed - 1].head
-            self.wrote.set()
+        try:
+            drafts, outcomes = await self._decided(group)
+        except Behind:
+            await self._alone()
+            return []
+        landed, is_called = await self._appended(drafts)
         if landed < len(drafts) or (not drafts and not await self.appender.is_last()):
             self._is_behind = self._has_met = True
             self.counted["conflicts"] += 1
             if not landed:
                 return []
-        if is_called:
+        if is_called or self._turnstile.is_alone:
             await self._called()
         self.counted["groups"] += 1
         self.counted["commits"] += landed
         return [outcome for outcome in outcomes if outcome.after <= landed]
 
+    async def _appended(self, drafts: Sequence[Draft]) -> tuple[int, bool]:
+        """How many of these landed, and are projected; and whether another waits."""
+        if not drafts:
+            return 0, await self._is_called()
+        until = time.monotonic() + DOUBT
+        landed = await self.appender.append(drafts, until)
+        if not landed:
+            return 0, False
+        is_called = await self.appender.projected(drafts[:landed], until)
+        self.appender.head = drafts[landed - 1].head
+        self.wrote.set()
+        return landed, is_called
+
     async def _is_called(self) -> bool:
-        """Whether another waits; where that cannot be found out now, it is asked again beside the next insert."""
+        """Whether another waits; where that cannot be found out now, it is asked again after the next insert."""
         try:
             return await self._turnstile.is_called()
         except Problem:
@@ -196,7 +253,7 @@ class Writer:
                 made = await self._one(request, drafts[-1].head if drafts else head, view, known)
             except Waits:
                 continue
-            except PyMongoError:
+            except (PyMongoError, Behind):
                 raise
             except Exception as problem:  # noqa: BLE001 - the client's or the decide's; the rest of the group goes on
                 outcomes.append(Outcome(request, problem, len(drafts)))
@@ -213,6 +270,13 @@ class Writer:
             keys.add(request.context.commit_id)
             outcomes.append(Outcome(request, commit, len(drafts)))
         return drafts, outcomes
+
+    async def _reached(self, name: str, position: Position) -> None:
+        """Return once a late index has come to a position."""
+        if self._turnstile.is_alone:
+            await self._late.reached(name, position, directly)
+        elif not await self._late.has_reached(name, position):
+            raise Behind
 
     def _run_of(self, request: Request) -> Run:
         return lambda view: decided(view, request.decide, request.context, self._rules, self._projections)
@@ -232,6 +296,8 @@ class Writer:
         if not new and request.fingerprint is None:
             kept = tuple(now for _, now, _ in made.changes if now is not None)
             return Commit(head.position, context.commit_id, head.at, kept, made.output, appended=False)
+        for change, _ in new:
+            fill(change, self._projections)
         position, at = head.position + 1, view.at
         entries = [
             Entry(
@@ -246,12 +312,13 @@ class Writer:
                 ),
                 change.rows or (),
                 change.facts or (),
+                change.words or {},
             )
             for ordinal, (change, _) in enumerate(new)
         ]
         kept_answer = None if request.fingerprint is None else answer(position, made)
         written = draft(head, context.commit_id, at, context.actor, request.fingerprint, kept_answer, entries)
-        check(written, self._projections)
+        check(written)
         return written, Commit(position, context.commit_id, at, _versions(made, entries), made.output)
 
     async def _known(self, group: Sequence[Request]) -> dict[str, Document]:
@@ -269,6 +336,11 @@ class Writer:
         versions = [await self._reads.vread(type, id, version) for type, id, version in places]
         kept = tuple(version for version in versions if version is not None)
         return Commit(int(found["_id"]), request.context.commit_id, int(found["at"]), kept, output)
+
+
+def _told(error: Exception) -> Exception:
+    """What whoever asked is told."""
+    return (problem_of(error) or error) if isinstance(error, PyMongoError) else error
 
 
 def _versions(made: Decided, entries: Sequence[Entry]) -> tuple[Version, ...]:

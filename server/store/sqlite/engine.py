@@ -13,7 +13,7 @@ from typing import Any
 
 import apsw
 
-from server.ledger import Commit, Context, Cursor, Decide, Position, Rules, Version, View
+from server.ledger import Change, Commit, Context, Cursor, Decide, Position, Rules, Version, View
 from server.outcome import Problem
 from server.settings import DEFAULT
 from server.store.engine import Finding, Named, Page, Projections, Search, no_rules
@@ -162,6 +162,9 @@ class SqliteStore:
         return self.writer.refusing
 
     # -- writing ---------------------------------------------------------------------------------------------------
+
+    def prepare(self, change: Change) -> None:
+        self.projections.fill(change)
 
     async def commit(self, decide: Decide, context: Context, *, fingerprint: bytes | None = None) -> Commit:
         check_open(self._is_open)
