@@ -1,7 +1,8 @@
 """Owner: what is written by those alone whose it is, whoever else sees it.
 
 An enrollment is its managing organization's, an organization its own, an agreement its parties', what a coordination
-check found whose it is to resolve, and a program of the server the local system's. https://hl7.org/fhir/R4/security.html#access
+check found whose it is to resolve, what somebody was told who was told, and a program of the server the local system's.
+https://hl7.org/fhir/R4/security.html#access
 """
 
 from __future__ import annotations
@@ -9,19 +10,26 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
+from server.coordination.agreement.expiry import EXPIRY
+from server.coordination.communication.letter import NOTICE
+from server.coordination.enrolment.single import OVERLAP
 from server.coordination.facts import is_program, tokens
+from server.coordination.lead.review import REVIEW
 from server.coordination.responsibility.detected_issue import RESOLVER, TASK
+from server.coordination.rule import PROPOSED
 from server.fhir.reference import local
 from server.ledger import Change, Resource
 from server.outcome import Problem
 
 # What an owner alone writes of a type; all that there is of one that has no row
 ELEMENTS: Mapping[str, tuple[str, ...]] = {
+    "Communication": ("subject", "about", "category", "sent", "recipient", "sender", "payload"),
     "EpisodeOfCare": ("status", "period", "managingOrganization", "patient", "type"),
     "Organization": ("active", "identifier", "name", "alias", "type", "partOf"),
     "Task": ("status", "owner", "focus", "for", "code"),
 }
-SAID_BEFORE = frozenset({"DetectedIssue", "Organization", "Task"})  # whose they are is what stands, not what is written
+SAID_BEFORE = frozenset({"Communication", "DetectedIssue", "Organization", "Task"})  # it is whose what stands says
+ASKED = frozenset({OVERLAP, EXPIRY, REVIEW, *(kind.dispute for kind in PROPOSED)})  # of an organization, by the server
 PARTIES = 2  # organizations, from which on a Contract is an agreement between them
 
 
@@ -80,6 +88,10 @@ def _owned(resource: Resource) -> Owned | None:
         return Owned(above | {f"Organization/{resource['id']}"}, "Organization.partOf")
     if type == "Task" and TASK in tokens([resource.get("code", {})]):
         return Owned(_named(resource.get("owner", {})), "Task.owner")
+    if type == "Communication" and NOTICE in tokens(resource.get("category")):
+        return Owned(_organizations(*resource.get("recipient", ())), "Communication.recipient")
+    if type == "Task" and not ASKED.isdisjoint(tokens([resource.get("code", {})])):
+        return Owned(_organizations(resource.get("owner", {})), "Task.owner")
     if type == "DetectedIssue":
         resolvers = [one.get("valueReference", {}) for one in resource.get("extension", ()) if one["url"] == RESOLVER]
         return Owned(_named(*resolvers), "DetectedIssue.extension")

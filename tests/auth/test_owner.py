@@ -45,6 +45,13 @@ def issue(resolver: str, **more: Any) -> Json:
     return {"resourceType": "DetectedIssue", "id": "1", "status": "final", **said, **more}
 
 
+def notice(recipient: str, **more: Any) -> Json:
+    system = "http://terminology.hl7.org/CodeSystem/communication-category"
+    category = [{"coding": [{"system": system, "code": "notification"}]}]
+    told = {"category": category, "recipient": [{"reference": recipient}]}
+    return {"resourceType": "Communication", "id": "1", "status": "completed", **told, **more}
+
+
 def change(before: Json | None, after: Json | None) -> Change:
     stated: Json = after or before or {}
     return Change("PUT" if after else "DELETE", stated["resourceType"], stated["id"], after)
@@ -68,6 +75,13 @@ FREE = [
     (task(HOME, "referral"), task(HOME, "referral", status="completed")),
     (None, issue(HOME)),
     (issue(PLAN), issue(PLAN, status="cancelled")),
+    (task(PLAN, "lead-dispute"), task(PLAN, "lead-dispute", status="completed")),
+    (task("PractitionerRole/liaison", "lead-review"), None),
+    (None, notice(HOME)),
+    (notice(PLAN), None),
+    (notice(HOME), notice(HOME, received="2026-11-22T10:00:00Z")),
+    (notice("Patient/1"), None),
+    (notice(HOME, category=[]), None),
 ]
 REFUSED = [
     (None, episode(HOME)),
@@ -88,6 +102,12 @@ REFUSED = [
     (issue(HOME), issue(HOME, status="cancelled")),
     (issue(HOME), issue(PLAN)),
     (issue(HOME), None),
+    *((task(HOME, code), None) for code in ("lead-dispute", "plan-dispute", "lead-review")),
+    *((task(HOME, code), task(HOME, code, status="completed")) for code in ("agreement-expiry", "enrollment-overlap")),
+    (notice(HOME), None),
+    (notice(HOME), notice(PLAN)),
+    (notice(HOME), notice(HOME, category=[])),
+    (notice(HOME), notice(HOME, payload=[{"contentString": "Nothing"}])),
 ]
 
 

@@ -79,6 +79,14 @@ async def test_both_organizations_are_told_of_the_lead(here: httpx.AsyncClient) 
     assert all("Manager hal (1-212-555-0100) leads" in one["payload"][0]["contentString"] for one in notices)
 
 
+@pytest.mark.requirement("NY-21")
+async def test_what_one_is_told_the_other_takes_not_away(here: httpx.AsyncClient) -> None:
+    await named(here)
+    (notice,) = ids(await here.get("Communication", params={"recipient": PLAN}))
+    assert (403, ["forbidden"]) == refusal(await here.delete(f"Communication/{notice}", headers=acting(HOME)))
+    assert 204 == (await here.delete(f"Communication/{notice}", headers=acting(PLAN))).status_code
+
+
 @pytest.mark.requirement("NY-14")
 async def test_nobody_answers_a_proposal_of_their_own_nor_for_others(here: httpx.AsyncClient) -> None:
     task = await proposed(here, actor=PAT)
@@ -496,6 +504,25 @@ async def test_who_is_to_lead_after_an_end_that_is_put_off_does(here: httpx.Asyn
     assert [HAL, None, None] == [(await lead(here, day(at))).get("lead") for at in (4, 10, 20)]
     await kept(here, enrolled(MEMBER, "ny-health-home", HOME))
     assert [HAL, HAL, PAT, PAT] == [(await lead(here, day(at))).get("lead") for at in (4, 9, 10, 20)]
+
+
+@pytest.mark.requirement("NY-20")
+async def test_correction_of_an_enrolment_that_both_still_have_ends_no_lead(here: httpx.AsyncClient) -> None:
+    await named(here, effective=("valueDate", day(-20)))
+    for corrected in (
+        {"start": day(-5)},
+        {"start": day(-5), "end": day(0), "status": "finished"},
+        {"start": day(-5)},
+        {"start": "2025-01-01"},
+    ):
+        await kept(here, enrolled(MEMBER, "ny-health-home", HOME, **corrected))
+    assert [HAL, HAL, HAL] == [(await lead(here, at)).get("lead") for at in (day(-10), None, day(500))]
+    again = enrolled(MEMBER, "ny-health-home", HOME, start=day(-5)) | {"id": "m1-again"}
+    wrong = enrolled(MEMBER, "ny-health-home", HOME, status="entered-in-error")
+    await kept(here, again, wrong)
+    assert HAL == (await lead(here, day(500)))["lead"]
+    await kept(here, {**again, "status": "entered-in-error"})
+    assert {} == await lead(here)
 
 
 @pytest.mark.requirement("NY-20")

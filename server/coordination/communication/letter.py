@@ -28,6 +28,7 @@ from server.outcome import Issue, Problem
 
 MODE = "http://terminology.hl7.org/CodeSystem/v3-ParticipationMode"
 CATEGORY = "http://terminology.hl7.org/CodeSystem/communication-category"
+NOTICE = f"{CATEGORY}|notification"  # that somebody is told of something
 LETTER = {"system": "http://loinc.org", "code": "51852-2", "display": "Letter"}
 
 

@@ -23,8 +23,8 @@ from server.coordination.lead.terms import (
     Terms,
     alike,
     every,
-    holding,
     is_enrolled,
+    lasting,
     leading,
     leads,
     pairs,
@@ -211,7 +211,7 @@ async def _lapsed(
             place = Place(one.team, f"CareTeam.participant[{one.place}]")
             raise Problem.with_issues("business_rule", [refusal(terms.program, terms.rule, why, place)])
         types = alike(terms, write.programs, write.now)
-        held = holding(together(member, terms, parties(found), types), low)
+        held = lasting(together(member, terms, parties(found), types), low, write.now)
         end = held.high if held else max(low, write.now)
         if await closed_at(write.after, parties(found)):
             end = min(end, max(low, write.now))

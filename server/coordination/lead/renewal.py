@@ -14,7 +14,7 @@ from typing import NamedTuple
 from server.coordination import period
 from server.coordination.assignment.assignment import Member
 from server.coordination.facts import Assignment, Designation
-from server.coordination.lead.terms import Terms, holding, leading, together
+from server.coordination.lead.terms import Terms, lasting, leading, together
 from server.coordination.period import Interval
 
 
@@ -60,7 +60,7 @@ def renewed(
 def _put_off(given: Held, named: Sequence[Designation], terms: Terms, now: int) -> int | None:
     """The present end, where the lead lapsed by a former one that has not come yet."""
     low, high = leading(given.one, terms.zone)
-    present = holding(given.after, low)
+    present = lasting(given.after, low, now)
     if present is None or given.one.status not in (None, "active"):
         return None
     former = [one.high for one in given.before if max(present.low, now) < one.high < present.high]

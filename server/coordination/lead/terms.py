@@ -108,6 +108,11 @@ def together(member: Member, terms: Terms, parties: Collection[str], types: Coll
     return [times for pair in both for times in pair.times]
 
 
+def lasting(times: Collection[Interval], low: int, now: int) -> Interval | None:
+    """The time in which a lead who began at an instant leads on: where that is of none by now, the present one."""
+    return holding(times, low) or holding(times, max(low, now))
+
+
 def holding(times: Collection[Interval], at: int) -> Interval | None:
     """The one of these intervals that holds an instant."""
     return next((one for one in times if one.low <= at < one.high), None)
