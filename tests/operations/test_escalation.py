@@ -14,8 +14,8 @@ from server.settings import Settings
 from tests.coordination.memory import BASE, coding, patient
 from tests.scenarios.iowa import kept, parameters, put
 from tests.scenarios.new_york import HAL, HOME, PLAN, acting, counter, enrolled, manager, new_york, proposed, respond
-from tests.scenarios.test_new_york_acceptance import proposed as proposed_plan
-from tests.scenarios.test_new_york_plan import shared
+from tests.scenarios.new_york_plan import proposed as proposed_plan
+from tests.scenarios.new_york_plan import shared
 
 LIAISON = "PractitionerRole/lia"
 

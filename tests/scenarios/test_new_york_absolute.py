@@ -14,10 +14,8 @@ from tests.conftest import lifespan
 from tests.coordination.memory import coding
 from tests.scenarios.iowa import kept
 from tests.scenarios.new_york import HAL, HOME, MEMBER, PAT, PLAN, asa, lead, named, new_york, respond
-from tests.scenarios.test_new_york_acceptance import proposed
-from tests.scenarios.test_new_york_coordination import ordered
-from tests.scenarios.test_new_york_plan import read, shared
-from tests.scenarios.test_new_york_writes import issues, standing, tasks
+from tests.scenarios.new_york_care import issues, ordered, standing, tasks
+from tests.scenarios.new_york_plan import proposed, read, shared
 
 BASE = "https://care.example.org/fhir"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import httpx
 import pytest
@@ -12,45 +11,15 @@ from tests.answers import entry, places, refusal, transaction
 from tests.coordination.memory import coding
 from tests.scenarios.iowa import Json, kept, parameters, put, puts
 from tests.scenarios.new_york import HAL, HOME, MEMBER, OLA, PAT, PLAN, acting, asa, day, enrolled, new_york, respond
-from tests.scenarios.test_new_york_coordination import ordered, planned
-from tests.scenarios.test_new_york_plan import of_type, read, shared, sources
+from tests.scenarios.new_york_care import ordered, planned
+from tests.scenarios.new_york_plan import goal, of_type, proposal, proposed, read, shared, sources, status
 
 REASON = ("valueCodeableConcept", {"text": "The aide's hours are too few"})
-
-
-@pytest.fixture
-async def here(client: httpx.AsyncClient) -> httpx.AsyncClient:
-    return await new_york(client)
-
-
-def proposal(plan: str = "CarePlan/one", **more: Any) -> Json:
-    """A plain Task that proposes a plan."""
-    return {
-        "resourceType": "Task",
-        "status": "requested",
-        "intent": "proposal",
-        "code": coding("cm-task", "plan-acceptance"),
-        "focus": {"reference": plan},
-        "for": {"reference": MEMBER},
-        **more,
-    }
-
-
-async def proposed(client: httpx.AsyncClient, plan: str = "CarePlan/one", actor: str = PLAN, **more: Any) -> Json:
-    response = await client.post("Task", json=proposal(plan, **more), headers=acting(actor))
-    assert 201 == response.status_code, response.text
-    found: Json = response.json()
-    return found
 
 
 async def propose(client: httpx.AsyncClient, actor: str = PLAN) -> httpx.Response:
     asked = parameters(propose=("valueBoolean", True))
     return await client.post(f"{MEMBER}/$comprehensive-plan", json=asked, headers=acting(actor))
-
-
-async def status(client: httpx.AsyncClient, plan: str = "CarePlan/one") -> str:
-    found: str = (await client.get(plan)).json()["status"]
-    return found
 
 
 async def active(client: httpx.AsyncClient) -> list[str]:
@@ -322,20 +291,6 @@ async def test_two_acceptances_at_once_are_one(here: httpx.AsyncClient) -> None:
 
 
 # What contradicts
-
-
-def goal(id: str, value: float, due: str, **more: Any) -> Json:
-    measure = {"coding": [{"system": "http://loinc.org", "code": "4548-4", "display": "Hemoglobin A1c"}]}
-    percent = {"value": value, "unit": "%", "system": "http://unitsofmeasure.org", "code": "%"}
-    return {
-        "resourceType": "Goal",
-        "id": id,
-        "lifecycleStatus": "active",
-        "description": {"text": f"Goal {id}"},
-        "subject": {"reference": MEMBER},
-        "target": [{"measure": measure, "detailQuantity": percent, "dueDate": due}],
-        **more,
-    }
 
 
 async def contradictions(client: httpx.AsyncClient) -> list[Json]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import httpx
 import pytest
@@ -26,44 +25,9 @@ from tests.scenarios.new_york import (
     new_york,
     proposed,
 )
+from tests.scenarios.new_york_hidden import SECRET, binary, care_team, observation, plan, task
 
-SECRET = "Xylophone"  # what only the other organization's resources say
 THEIRS = "Patient/m2"  # whom only the Health Home has
-
-
-def plan(id: str, member: str, author: str, **more: Any) -> Json:
-    return {
-        "resourceType": "CarePlan",
-        "id": id,
-        "status": "active",
-        "intent": "plan",
-        "title": SECRET,
-        "subject": {"reference": member},
-        "author": {"reference": author},
-        **more,
-    }
-
-
-def observation(id: str, member: str, performer: str | None = None, **more: Any) -> Json:
-    by = {"performer": [{"reference": performer}]} if performer else {}
-    about = {"status": "final", "code": {"text": SECRET}, "subject": {"reference": member}}
-    return {"resourceType": "Observation", "id": id, **about, **by, **more}
-
-
-def task(id: str, member: str, owner: str, **more: Any) -> Json:
-    about = {"status": "requested", "intent": "order", "for": {"reference": member}, "owner": {"reference": owner}}
-    return {"resourceType": "Task", "id": id, **about, "description": SECRET, **more}
-
-
-def care_team(id: str, member: str, organization: str | None = None) -> Json:
-    kept_by = {"managingOrganization": [{"reference": organization}]} if organization else {}
-    about = {"status": "active", "name": SECRET, "subject": {"reference": member}}
-    return {"resourceType": "CareTeam", "id": id, **about, **kept_by}
-
-
-def binary(id: str, context: str) -> Json:
-    held = {"contentType": "text/plain", "data": "WHlsb3Bob25l", "securityContext": {"reference": context}}
-    return {"resourceType": "Binary", "id": id, **held}
 
 
 @pytest.fixture

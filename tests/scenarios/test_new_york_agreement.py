@@ -34,11 +34,6 @@ from tests.scenarios.new_york import (
 )
 
 
-@pytest.fixture
-async def here(client: httpx.AsyncClient) -> httpx.AsyncClient:
-    return await new_york(client)
-
-
 @pytest.mark.requirement("NY-06")
 @pytest.mark.parametrize("program", ["ny-mltcp", "ny-map"])
 async def test_lead_is_proposed_under_an_agreement_of_that_pair_in_force_on_that_day(

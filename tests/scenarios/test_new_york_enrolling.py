@@ -26,7 +26,7 @@ from tests.scenarios.new_york import (
     new_york,
     shipped,
 )
-from tests.scenarios.test_new_york_access import care_team, observation, plan, task
+from tests.scenarios.new_york_hidden import care_team, observation, plan, task
 
 CLINIC = "Organization/clinic"
 LEFT = "Patient/left"  # whom the Health Home had until yesterday, and the plan has

@@ -10,21 +10,15 @@ import pytest
 from tests.answers import entry, refusal, transaction
 from tests.coordination.memory import coding
 from tests.scenarios.iowa import Json, opened, put, steps, three_managers
-from tests.scenarios.new_york import HAL, MEMBER, PLAN, acting, lead, named, new_york, proposed, respond
-from tests.scenarios.test_new_york_acceptance import proposal, status
-from tests.scenarios.test_new_york_acceptance import proposed as proposed_plan
-from tests.scenarios.test_new_york_plan import shared
+from tests.scenarios.new_york import HAL, MEMBER, PLAN, acting, lead, named, proposed, respond
+from tests.scenarios.new_york_plan import proposal, shared, status
+from tests.scenarios.new_york_plan import proposed as proposed_plan
 
 CODES = {
     "lead-designation": "plan-acceptance",
     "plan-acceptance": "lead-designation",
 }
 DOORS = ("PUT", "PATCH", "transaction", "conditional")
-
-
-@pytest.fixture
-async def here(client: httpx.AsyncClient) -> httpx.AsyncClient:
-    return await new_york(client)
 
 
 async def written(

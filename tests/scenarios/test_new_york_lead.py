@@ -33,7 +33,6 @@ from tests.scenarios.new_york import (
     midnight,
     named,
     need,
-    new_york,
     organization,
     propose,
     proposed,
@@ -43,11 +42,6 @@ from tests.scenarios.new_york import (
 )
 
 AGENCY, AMY = "Organization/agency", "PractitionerRole/amy"
-
-
-@pytest.fixture
-async def here(client: httpx.AsyncClient) -> httpx.AsyncClient:
-    return await new_york(client)
 
 
 @pytest.mark.requirement("NY-14", "NY-15", "NY-20")

@@ -18,17 +18,10 @@ from tests.scenarios.new_york import (
     asa,
     day,
     enrolled,
-    new_york,
     respond,
 )
-from tests.scenarios.test_new_york_acceptance import goal, proposed
-from tests.scenarios.test_new_york_coordination import ordered
-from tests.scenarios.test_new_york_plan import shared
-
-
-@pytest.fixture
-async def here(client: httpx.AsyncClient) -> httpx.AsyncClient:
-    return await new_york(client)
+from tests.scenarios.new_york_care import ordered
+from tests.scenarios.new_york_plan import goal, proposed, shared
 
 
 async def told(client: httpx.AsyncClient, recipient: str) -> list[Json]:

@@ -25,19 +25,13 @@ from tests.scenarios.new_york import (
     day,
     enrolled,
     lead,
-    new_york,
     organization,
     propose,
     proposed,
     respond,
 )
-from tests.scenarios.test_new_york_acceptance import proposed as proposed_plan
-from tests.scenarios.test_new_york_plan import shared
-
-
-@pytest.fixture
-async def here(client: httpx.AsyncClient) -> httpx.AsyncClient:
-    return await new_york(client)
+from tests.scenarios.new_york_plan import proposed as proposed_plan
+from tests.scenarios.new_york_plan import shared
 
 
 async def look(settings: Settings, days: float = 0) -> int:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from server.fhir import body
-from server.validation.element import validate
 from tests.answers import places, refusal
 from tests.coordination.memory import patient, practitioner
 from tests.scenarios.iowa import Json, kept, put, puts
@@ -25,20 +23,8 @@ from tests.scenarios.new_york import (
     new_york,
     shipped,
 )
-from tests.scenarios.test_new_york_coordination import ordered, planned
-
-
-@pytest.fixture
-async def here(client: httpx.AsyncClient) -> httpx.AsyncClient:
-    return await new_york(client)
-
-
-def shared(id: str, *contributors: str, **more: object) -> Json:
-    """An active CarePlan with these contributors, by default both organizations."""
-    links = [{"reference": one} for one in contributors or (PLAN, HOME)]
-    plan = planned(id, PLAN, "personal-care", contributor=links, **more)
-    del plan["author"]
-    return plan
+from tests.scenarios.new_york_care import ordered, planned
+from tests.scenarios.new_york_plan import of_type, read, shared, sources
 
 
 @pytest.mark.requirement("NY-11")
@@ -286,30 +272,6 @@ async def test_before_the_carve_in_the_rule_is_not_applied(here: httpx.AsyncClie
 
 
 # One plan to read
-
-SOURCE = "https://careplan-server.org/fhir/StructureDefinition/plan-item-source"
-
-
-async def read(client: httpx.AsyncClient, actor: str = "", **query: str) -> Json:
-    response = await client.get(f"{MEMBER}/$comprehensive-plan", params=query, headers=acting(actor))
-    assert 200 == response.status_code, response.text
-    found: Json = response.json()
-    assert [] == validate(body.parse(response.content).resource)
-    return found
-
-
-def of_type(bundle: Json, type: str) -> list[Json]:
-    return [one["resource"] for one in bundle["entry"] if one["resource"]["resourceType"] == type]
-
-
-def sources(plan: Json) -> list[tuple[str, str | None]]:
-    """Of each activity of the one plan: (where it comes from, whose it is)."""
-    told = []
-    for activity in plan["activity"]:
-        (source,) = [one for one in activity["extension"] if one["url"] == SOURCE]
-        parts = {one["url"]: one["valueReference"]["reference"] for one in source["extension"]}
-        told.append((parts["source"], parts.get("organization")))
-    return sorted(told, key=str)
 
 
 @pytest.mark.requirement("NY-11")

@@ -15,8 +15,7 @@ import pytest
 from tests.mongodb import mongodb
 from tests.process import base_of, killed, start
 from tests.scenarios.new_york import HAL, HOME, PAT, PLAN, acting, new_york
-from tests.scenarios.test_new_york_coordination import ordered
-from tests.scenarios.test_new_york_writes import issues, standing, tasks
+from tests.scenarios.new_york_care import issues, ordered, standing, tasks
 
 ROUNDS = 2
 TRIES = 20  # of a write that a database which is too slow refuses meanwhile

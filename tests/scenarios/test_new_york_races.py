@@ -8,14 +8,9 @@ from collections.abc import Awaitable
 import httpx
 import pytest
 
-from tests.scenarios.new_york import HAL, HOME, MEMBER, PAT, PLAN, new_york, propose, proposed, respond, teams
+from tests.scenarios.new_york import HAL, HOME, MEMBER, PAT, PLAN, propose, proposed, respond, teams
 
 ROUNDS = 5
-
-
-@pytest.fixture
-async def here(client: httpx.AsyncClient) -> httpx.AsyncClient:
-    return await new_york(client)
 
 
 async def at_once(*asked: Awaitable[httpx.Response]) -> list[int]:

@@ -40,7 +40,7 @@ from tests.scenarios.new_york import (
     new_york,
     organization,
 )
-from tests.scenarios.test_new_york_coordination import appendix, noon, ordered, position, visit
+from tests.scenarios.new_york_care import appendix, noon, ordered, position, visit
 
 MANY = 12
 

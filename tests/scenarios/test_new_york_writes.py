@@ -26,15 +26,18 @@ from tests.scenarios.new_york import (
     new_york,
     shipped,
 )
-from tests.scenarios.test_new_york_coordination import (
+from tests.scenarios.new_york_care import (
     AIDE,
     appendix,
     code,
+    issues,
     noon,
     ordered,
     planned,
     position,
     resolver,
+    standing,
+    tasks,
     visit,
 )
 
@@ -44,24 +47,6 @@ RULE = f"{BASE}/StructureDefinition/issue-rule"
 @pytest.fixture
 async def here(client: httpx.AsyncClient) -> httpx.AsyncClient:
     return await new_york(client, "ny-mltcp")
-
-
-async def issues(client: httpx.AsyncClient, member: str = MEMBER) -> list[Json]:
-    """The issues that are kept, resolved ones too."""
-    found = await client.get("DetectedIssue", params={"patient": member, "_count": "500"})
-    return [one["resource"] for one in found.json().get("entry", ())]
-
-
-async def standing(client: httpx.AsyncClient, member: str = MEMBER) -> list[tuple[str, list[str]]]:
-    """(code, items) of what is to be resolved."""
-    found = [one for one in await issues(client, member) if "mitigation" not in one]
-    return sorted((code(one), sorted(item["reference"] for item in one["implicated"])) for one in found)
-
-
-async def tasks(client: httpx.AsyncClient, **query: str) -> list[Json]:
-    """The Tasks of issues."""
-    asked = {"code": f"{BASE}/CodeSystem/cm-task|coordination-issue", "_count": "500", **query}
-    return [one["resource"] for one in (await client.get("Task", params=asked)).json().get("entry", ())]
 
 
 TWICE = ("duplicate-coordination", ["ServiceRequest/r", "ServiceRequest/s"])

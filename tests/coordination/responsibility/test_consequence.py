@@ -13,7 +13,7 @@ from server.coordination.responsibility.detected_issue import issues_of, judged,
 from server.ledger import Resource, micros
 from tests.coordination.memory import NOW, Memory, organization, patient
 from tests.scenarios.new_york import HAL, HOME, MEMBER, PAT, PLAN, asa, enrolled, manager, shipped
-from tests.scenarios.test_new_york_coordination import appendix, ordered, planned, visit
+from tests.scenarios.new_york_care import appendix, ordered, planned, visit
 
 BY = (PAT, HAL, HOME, None)
 DAYS = ("2026-02-01", "2026-03-01", "2026-03-09")
