@@ -532,3 +532,56 @@ async def test_offer_is_not_accepted_by_a_permission_that_is_over(here: httpx.As
     task = await offered(here)
     await kept(here, consent("yes", "permit", provision={"type": "permit", "period": {"end": day(-1)}}))
     assert (422, ["business-rule"]) == refusal(await answer(here, task, output=shown("yes")))
+
+
+# What comes later
+
+
+async def flagged(client: httpx.AsyncClient) -> list[str]:
+    found = (await client.get("Flag", params={"subject": ANN})).json()
+    return [one["resource"]["status"] for one in found.get("entry", ())]
+
+
+@pytest.mark.requirement("NY-02")
+@pytest.mark.parametrize("how", ["corrected", "entered-in-error", "deleted", "corrected by another"])
+async def test_evidence_that_is_taken_away_leaves_a_flag(here: httpx.AsyncClient, how: str) -> None:
+    await kept(here, evidence(value=130), plan())
+    assert [] == await flagged(here)
+    if how == "deleted":
+        assert 204 == (await here.delete("Observation/need")).status_code
+    elif how == "corrected by another":
+        await kept(here, evidence(value=13, status="corrected"), evidence("other", value=20, effectiveDateTime=day(-9)))
+    else:
+        changed = {"valueInteger": 13} if how == "corrected" else {}
+        await kept(here, evidence(value=130, status=how) | changed)
+    assert ["active"] == await flagged(here)
+    assert 200 == (await put(here, plan(period={"start": day(0), "end": day(90)}))).status_code
+    await kept(here, evidence("again", value=121, effectiveDateTime=day(0)))
+    assert ["inactive"] == await flagged(here)
+
+
+@pytest.mark.requirement("NY-02")
+async def test_evidence_that_is_one_of_two_is_not_missed(here: httpx.AsyncClient) -> None:
+    await kept(here, evidence(value=130, effectiveDateTime=day(-9)), evidence("other", value=140), plan())
+    assert 204 == (await here.delete("Observation/other")).status_code
+    assert [] == await flagged(here)
+
+
+@pytest.mark.requirement("NY-04")
+@pytest.mark.parametrize("end", [{"status": "entered-in-error"}, {"status": "cancelled"}, {"status": "waitlist"}])
+async def test_overlap_is_settled_whatever_becomes_of_either(here: httpx.AsyncClient, end: Json) -> None:
+    first = enrolled(ANN, "ny-health-home", HOME, day(-9))
+    second = enrolled(ANN, "ny-health-home", OTHER, day(-5)) | {"id": "second"}
+    await kept(here, plan(), first)
+    await kept(here, second)
+    assert ["requested"] == [one["status"] for one in await tasks(here, OVERLAP)]
+    await kept(here, second | end)
+    assert ["completed"] == [one["status"] for one in await tasks(here, OVERLAP)]
+
+
+@pytest.mark.requirement("NY-04")
+async def test_overlap_is_settled_as_an_enrolment_is_deleted(here: httpx.AsyncClient) -> None:
+    await kept(here, plan(), enrolled(ANN, "ny-health-home", HOME, day(-9)))
+    await kept(here, enrolled(ANN, "ny-health-home", OTHER, day(-5)) | {"id": "second"})
+    assert 204 == (await here.delete("EpisodeOfCare/second")).status_code
+    assert ["completed"] == [one["status"] for one in await tasks(here, OVERLAP)]

@@ -33,6 +33,7 @@ class Case:
     were: list[Enrolment]
     written: frozenset[str]
     evidence: list[Evidence] = field(default_factory=list)
+    had: list[Evidence] = field(default_factory=list)  # as it was, where the commit changes or deletes some
     decisions: list[Decision] = field(default_factory=list)
     covers: list[Cover] = field(default_factory=list)
     offers: list[Offer] = field(default_factory=list)

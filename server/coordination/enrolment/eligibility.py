@@ -55,7 +55,15 @@ async def _judged(case: Case, program: Program, rule: Rule, one: Enrolment, is_b
         await case.clear(LACKING, one, program)
     elif is_begun:
         return await _lacking(case, program, rule, one, found)
+    elif (had := latest(case.had, codes(rule), at, program.zone)) and passes(had, rule):
+        await _taken_away(case, program, rule, one, found)
     return []
+
+
+async def _taken_away(case: Case, program: Program, rule: Rule, one: Enrolment, found: Evidence | None) -> None:
+    """What an enrolment rests on is corrected, or taken back: whoever is enrolled stays so, with a Flag."""
+    if case.context.override is not AS_RECORDED and (found or rule.parameters["missing"] != "admit"):
+        await case.warn(LACKING, one, program, f"{one.episode}: {_told(rule, found)} It is for {_needed(rule)}.")
 
 
 async def _lacking(case: Case, program: Program, rule: Rule, one: Enrolment, found: Evidence | None) -> list[Issue]:

@@ -21,6 +21,7 @@ from server.outcome import Issue, Problem
 
 KINDS = frozenset({"coverage", "eligibility", "offer", "single-enrollment"})
 TOLD = {"Condition", "Consent", "Coverage", "Observation", "QuestionnaireResponse"}  # what is known of a member
+EVIDENCE = {"Condition", "Observation", "QuestionnaireResponse"}
 OWN = {"consent", "coverage", "evidence", "offer"}  # kinds of fact
 
 
@@ -30,7 +31,7 @@ def concerns(change: Change) -> bool:
         return False
     if change.type == "Consent" and change.method != "POST":
         return True
-    return (change.resource is None and change.type in {"Condition", "Observation"}) or any(
+    return (change.resource is None and change.type in EVIDENCE) or any(
         kind in OWN for kind, _, _ in change.facts or ()
     )
 
@@ -92,7 +93,7 @@ async def _patients(
     stored = [change for change in own if change.method != "POST" and change.reference not in enrolling]
     offers = await _stored(before, "offer", stored, {"Task"})
     patients |= {str(row.data) for row in await _stored(before, "subject", stored, {"EpisodeOfCare"})}
-    patients |= {row.data[0] for row in await _stored(before, "evidence", stored, {"Condition", "Observation"})}
+    patients |= {row.data[0] for row in await _stored(before, "evidence", stored, EVIDENCE)}
     known = {row.source: Offer.of(row) for row in offers}
     decided = {row.source: Decision.of(row) for row in await _stored(before, "consent", stored, {"Consent"})}
     patients |= {one.patient for one in known.values()} | {one.patient for one in decided.values()}
@@ -138,6 +139,8 @@ async def _cases(
     records = [patient for member in members for patient in member.patients]
     were = await before.facts("member", records)
     read = {kind: await after.facts(kind, records) for kind in sorted(OWN)}
+    is_evident = any(change.type in EVIDENCE and change.method != "POST" for change in changes)
+    had = await before.facts("evidence", records) if is_evident else {}
     await after.read_many(_asked(members))  # at one question; a view remembers
     found = []
     for member in members:
@@ -146,6 +149,7 @@ async def _cases(
         case.evidence, case.decisions, case.covers, case.offers = (
             [of(row) for one in member.patients for row in read[kind][one]] for kind, of in _OF
         )
+        case.had = [Evidence.of(row) for one in member.patients for row in had.get(one, ())]
         if case.offers or any(not types.isdisjoint(one.types) for one in (*member.enrolments, *earlier)):
             found.append(case)
     return found

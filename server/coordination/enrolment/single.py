@@ -25,9 +25,11 @@ async def judged(case: Case) -> list[Issue]:
     """Refuse a second enrolment, or ask who manages it to settle it; done once there is one."""
     issues: list[Issue] = []
     for program, rule in case.ruled("single-enrollment"):
+        types = rule.parameters["type"]
+        for one in _over(case, types):
+            await case.settle(OVERLAP, one)
         if not case.enrolments(program.types):
             continue
-        types = rule.parameters["type"]
         begun = {one.episode for one in case.begun(types, COUNTED)}
         seconds = dict(_seconds(case, case.enrolments(types), types, program))
         for one in case.enrolments(types):
@@ -42,6 +44,13 @@ async def judged(case: Case) -> list[Issue]:
                     text = f"{why} End the other first.{hint(case.context, rule)}"
                     issues.append(refusal(program, rule, text, Place(one.episode, "EpisodeOfCare.type")))
     return issues
+
+
+def _over(case: Case, types: Sequence[str]) -> list[Enrolment]:
+    """Enrolments of the commit that were and are not any more, whatever became of them."""
+    standing = {one.episode for one in case.enrolments(types)}
+    mine = (one for one in case.were if not set(types).isdisjoint(one.types))
+    return [one for one in mine if one.episode in case.written and one.episode not in standing]
 
 
 def _seconds(
