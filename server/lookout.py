@@ -107,7 +107,7 @@ class _Lookout:
         whether it was time to.
         """
         hour = now.replace(minute=0, second=0, microsecond=0)
-        last = max([await self.repository.store.last(type) for type in SHARED])
+        last = await self.repository.store.last(*SHARED)
         if self.checked == (hour, last):
             return False
         await review.look(self.repository, SYSTEM, now)

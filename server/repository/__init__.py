@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from server.auth import recalled
 from server.auth import sight as of
 from server.auth.access import Caller, acting
 from server.auth.seen import Seen, SeenView
@@ -59,6 +60,7 @@ class Repository:
         self.projections = projections
         self.terminology = terminology
         self.conformance = Conformance(store, projections)
+        self._acting = recalled.Memory()
 
     async def read(self, caller: Caller, type: str, id: str, at: Position | None = None) -> Version:
         """The current version (or that at a position). Problem not_found, or gone where it was deleted."""
@@ -85,7 +87,9 @@ class Repository:
         """What a caller sees, as of now; None for the local system, which sees all."""
         if caller.actor is None:
             return None
-        return of.sight(await acting(await self.store.view(), caller.actor, micros(datetime.now(UTC))))
+        last = await self.store.last(*recalled.TYPES)
+        view = self._acting.of(await self.store.view(), last)
+        return of.sight(await acting(view, caller.actor, micros(datetime.now(UTC))))
 
     def _shown(self, sight: Sight) -> Shown:
         return Shown(self.store, sight, self.projections.rows)

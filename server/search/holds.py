@@ -39,11 +39,20 @@ class Judge:
         self.view = view
         self.rows = rows
         self._known: dict[tuple[str, Filter], bool] = {}
+        self._candidates: dict[Version, Candidate] = {}
+        self._naming: dict[tuple[str, str, str], list[Version]] = {}
 
     async def version(self, filter: Filter, version: Version) -> bool:
         """Whether a version that is no deletion satisfies a filter."""
-        rows = () if filter == ALL else self.rows(body.loads(version.body or b""))
-        return await self.holds(filter, Candidate(version.reference, version.at, rows))
+        return filter == ALL or await self.holds(filter, self._candidate(version))
+
+    def _candidate(self, version: Version) -> Candidate:
+        """Its rows are extracted once, whatever is asked of them."""
+        found = self._candidates.get(version)
+        if found is None:
+            rows = self.rows(body.loads(version.body or b""))
+            found = self._candidates[version] = Candidate(version.reference, version.at, rows)
+        return found
 
     async def change(self, filter: Filter, change: Change) -> bool:
         """Whether what is to be written, whose rows are filled, satisfies a filter."""
@@ -76,13 +85,22 @@ class Judge:
 
     async def _is_named(self, one: Candidate, has: Has) -> bool:
         most = 0 if has.filter == ALL else MOST
-        naming = await self.view.search(has.type, Equal(has.index, (one.reference,)), most + 1)
+        naming = await self._naming_it(one.reference, has, most)
         if len(naming) <= most:
             return await self._any(has.filter, naming)
         if most == 0:
             return True
         type, _, id = one.reference.partition("/")
         return bool(await self.view.search(type, And((Ids((id,)), has)), 1))
+
+    async def _naming_it(self, reference: str, has: Has, most: int) -> list[Version]:
+        """Those that name a resource in an index, one more than `most` at the most."""
+        asked = (reference, has.type, has.index)
+        if most == 0 and asked not in self._naming:
+            return await self.view.search(has.type, Equal(has.index, (reference,)), 1)
+        if asked not in self._naming:
+            self._naming[asked] = await self.view.search(has.type, Equal(has.index, (reference,)), most + 1)
+        return self._naming[asked]
 
     async def _any(self, filter: Filter, versions: Iterable[Version]) -> bool:
         for version in versions:

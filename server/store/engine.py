@@ -289,6 +289,6 @@ class Store(Protocol):
         """How much of the ledger each index that is made late has followed, from 0 to 1: "words", and custom ones."""
         ...
 
-    async def last(self, type: str) -> Position:
-        """The position of the last change to any resource of a type; 0 where there was none."""
+    async def last(self, *types: str) -> Position:
+        """The position of the last change to any resource of these types; 0 where there was none."""
         ...

@@ -680,6 +680,7 @@ class StoreContract:
         await write(other, patient("p9", title="anna"))
         assert ["p1", "p9"] == await ids(population, "Patient", Equal("Patient.title@t", (b"anna",)))
         assert (5, 3) == (await population.last("Patient") + 1, await population.last("SearchParameter"))
+        assert (4, 0) == (await population.last("SearchParameter", "Patient"), await population.last("Group", "Goal"))
         await other.close()
 
     async def test_search_sorts_and_pages(self, population: Store) -> None:

@@ -200,8 +200,9 @@ class MongodbStore:
     async def position_at(self, at: int) -> Position:
         return await self.reads.position_at(at)
 
-    async def last(self, type: str) -> Position:
-        return int((await self.reads.mark()).last.get(type, 0))
+    async def last(self, *types: str) -> Position:
+        last = (await self.reads.mark()).last
+        return max(int(last.get(type, 0)) for type in types)
 
     async def search(self, search: Search, page: str | None = None) -> Page:
         return await found.page(self.reads, search, page, self.late.reached)

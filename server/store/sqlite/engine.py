@@ -307,8 +307,8 @@ class SqliteStore:
     async def following(self) -> Mapping[str, float]:
         return self.readers.point.following()
 
-    async def last(self, type: str) -> Position:
-        return self.readers.point.last(type)
+    async def last(self, *types: str) -> Position:
+        return max(map(self.readers.point.last, types))
 
 
 def _is_empty(connection: apsw.Connection) -> bool:
