@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from server.store.mongodb.condition import Late, meets
+from server.store.mongodb.condition import Apart, meets
 
 PLAN: dict[str, Any] = {
     "_id": "0000000000001048576",
@@ -63,6 +63,6 @@ def test_condition_is_not_met(condition: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("condition", [{"late": {"$in": ["x"]}}, {"$and": [{"low.date@a1": {"$exists": True}}]}])
-def test_what_is_made_late_is_not_judged(condition: dict[str, Any]) -> None:
-    with pytest.raises(Late):
+def test_what_is_not_held_is_not_judged(condition: dict[str, Any]) -> None:
+    with pytest.raises(Apart):
         meets(condition)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -314,6 +314,14 @@ def entries_of(commit: Recorded, projections: Projections) -> Iterable[Entry]:
             resource = body.loads(version.body)
             words = said(projections.texts(resource))
             yield Entry(version, projections.rows(resource), projections.facts(resource), words)
+
+
+def made_of(
+    projections: Projections, commit: Document, standing: Callable[[str], Standing | None]
+) -> Iterator[Document]:
+    """The versions of a commit of the ledger, as they are inserted; `standing` tells the last one before each."""
+    for entry in entries_of(recorded_of(commit), projections):
+        yield document_of(entry.version, standing(entry.version.reference), entry.rows, entry.facts)
 
 
 async def _pause(until: float) -> None:

@@ -15,15 +15,15 @@ from server.store.mongodb.document import Document
 Meets = Callable[[Document], bool]
 _Test = Callable[[Any], bool]  # of what a field has; None where there is no such field
 
-LATE = ("late", "words", "said")  # what is not in memory: what a version gets after it was written, and its texts
+APART = ("late", "words", "said")  # what a version may get later, and what is more than all the rest of it
 
 
-class Late(Exception):  # noqa: N818 - not an error: the database has what is made late
-    """A condition asks what is made late."""
+class Apart(Exception):  # noqa: N818 - not an error: the database has it
+    """A condition asks what is not held in memory."""
 
 
 def meets(condition: Mapping[str, Any]) -> Meets:
-    """Raises Late."""
+    """Raises Apart."""
     tests = [_part(name, asked) for name, asked in condition.items()]
     return tests[0] if len(tests) == 1 else lambda document: all(test(document) for test in tests)
 
@@ -46,11 +46,11 @@ def _part(name: str, asked: Any) -> Meets:
 def value_of(name: str) -> Callable[[Document], Any]:
     """What a document has under a name, of which the part after a dot is of what an object, or each of an array, has.
 
-    Raises Late.
+    Raises Apart.
     """
     outer, _, inner = name.partition(".")
-    if outer in LATE or MARK in inner:
-        raise Late
+    if outer in APART or MARK in inner:
+        raise Apart
     if not inner:
         return lambda document: document.get(outer)
     return lambda document: _within(document.get(outer), inner)

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 from pymongo import ASCENDING
@@ -20,7 +21,7 @@ from server.store.engine import WORDS, Finding, Named, Page, Projections, Search
 from server.store.jobs import Jobs
 from server.store.mongodb import rebuild, verify
 from server.store.mongodb import search as found
-from server.store.mongodb.append import Appender, fill
+from server.store.mongodb.append import Appender, fill, made_of
 from server.store.mongodb.compile import Compiler, Reached
 from server.store.mongodb.document import version_of
 from server.store.mongodb.jobs import MongodbJobs
@@ -88,10 +89,11 @@ class MongodbStore:
         main = self._client.get_default_database()
         self.collections = collections_of(self._client[database_of(main.name, self.partition)])
         known = Known()
-        mirror = Mirror(self.collections, mirrored)
+        made = partial(made_of, self.projections)
+        mirror = Mirror(self.collections, made, mirrored)
         self.reads = Reads(self.collections, self._search_timeout, known, mirror)
         self._at_head = Reads(self.collections, DECIDE_TIMEOUT, known, mirror)
-        self._stored = Reads(self.collections, self._search_timeout, known)
+        self._stored = Reads(self.collections, self._search_timeout, known, Mirror(self.collections, made, 0))
         self.late = Late(self.collections, self.reads, self.projections, self._search_timeout)
 
     async def open(self, rules: Rules = no_rules) -> None:

@@ -8,33 +8,38 @@ A store that is too large has none, and each question goes to an index.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pymongo import DESCENDING
+from pymongo import ASCENDING, DESCENDING
 
 from server.ledger import Position
 from server.outcome import Problem
-from server.store.mongodb.condition import LATE, meets, value_of
-from server.store.mongodb.document import OPEN, Document, place
+from server.store.mongodb.condition import APART, meets, value_of
+from server.store.mongodb.document import OPEN, Document, Standing, place, standing_of
 from server.store.mongodb.schema import Collections, one, some
 from server.store.seq import ORDINAL_BITS, seq_of
 
 MOST = 10_000  # versions that are held: some 60 MB
 _KEPT = 1000  # positions in which what ended is kept where there is too much
-_NEAR = 32  # commits, and versions of one, that are looked up one by one, all at once
-_LEFT = dict.fromkeys(LATE, 0)
+_NEAR = 32  # commits that are looked up one by one, all at once; versions of one that are made again
+
+Made = Callable[[Document, Callable[[str], Standing | None]], Iterable[Document]]  # a commit's versions, of what stands
+
+_LEFT = dict.fromkeys(APART, 0)
+_ORDER = [("_id", ASCENDING)]
 
 
 class Mirror:
     """`most` is how many versions it holds; of 0 it holds none."""
 
-    def __init__(self, collections: Collections, most: int = MOST) -> None:
+    def __init__(self, collections: Collections, made: Made, most: int = MOST) -> None:
         self.commits = collections.commits
         self.versions = collections.versions
         self.most = most
         self.position: Position = -1  # up to which it has all; -1 before it was filled
         self.floor: Position = 0  # what ended up to there it need not have
+        self._made = made
         self._documents: dict[str, Document] = {}
         self._by: dict[str, dict[str, dict[str, Document]]] = {"reference": {}, "live": {}, "facts.k": {}}
         self._coming = asyncio.Lock()
@@ -48,21 +53,21 @@ class Mirror:
         return self.is_kept and self.floor <= since and self.position >= applied
 
     async def come(self, applied: Position) -> None:
-        """Have what was written up to a position that is applied. Problem timeout or unavailable."""
+        """Have what was written up to a position that is applied. Problem unavailable."""
         if not self.is_kept or self.position >= applied:
             return
         async with self._coming:
-            if self.position < 0 and self.is_kept:
+            if self.is_kept and self.position < 0:
                 await self._fill(applied)
             elif self.position < applied:
-                self.add(await self._written(self.position + 1, applied), applied)
+                await self._read(self.position + 1, applied)
 
     async def _fill(self, applied: Position) -> None:
         """All versions, or where those are too many what stands; neither, where that is too much or takes too long."""
         asked: Document = {"_id": {"$lt": place(seq_of(applied + 1))}}
         for floor, more in [(0, {}), (applied, {"until": {"$gt": applied}})]:
             try:
-                found = await some(self.versions, asked | more, _LEFT, limit=self.most + 1)
+                found = await some(self.versions, asked | more, _LEFT, _ORDER, self.most + 1)
             except Problem as problem:
                 if problem.kind != "timeout":
                     raise
@@ -73,24 +78,26 @@ class Mirror:
                 return
         self._give_up()
 
-    async def _written(self, first: Position, last: Position) -> list[Document]:
-        """The versions of these commits: by their `_id`s, which any database finds at once, or as a range."""
+    async def _read(self, first: Position, last: Position) -> None:
+        """Take what others wrote: few commits by their `_id`s, which any database finds at once."""
         if last - first >= _NEAR:
-            asked = {"_id": {"$gte": place(seq_of(first)), "$lt": place(seq_of(last + 1))}}
-            return await some(self.versions, asked, _LEFT)
-        found = await asyncio.gather(*map(self._of, range(first, last + 1)))
-        return [document for each in found for document in each]
+            self.add(await self._range(first, last), last)
+            return
+        places = map(place, range(first, last + 1))
+        for commit in await asyncio.gather(*(one(self.commits, {"_id": each}) for each in places)):
+            assert commit is not None, "what is applied is in the ledger"
+            position = int(commit["_id"])
+            is_long = len(commit["changes"]) > _NEAR
+            found = await self._range(position, position) if is_long else self._made(commit, self._standing)
+            self.add(found, position)
 
-    async def _of(self, position: Position) -> list[Document]:
-        commit = await one(self.commits, {"_id": place(position)}, {"changes.method": 1})
-        assert commit is not None, "what is applied is in the ledger"
-        count = len(commit["changes"])
-        if count > _NEAR:
-            asked = {"_id": {"$gte": place(seq_of(position)), "$lt": place(seq_of(position + 1))}}
-            return await some(self.versions, asked, _LEFT)
-        asked_each = ({"_id": place(seq_of(position, ordinal))} for ordinal in range(count))
-        found = await asyncio.gather(*(one(self.versions, each, _LEFT) for each in asked_each))
-        return [each for each in found if each is not None]
+    async def _range(self, first: Position, last: Position) -> list[Document]:
+        asked = {"_id": {"$gte": place(seq_of(first)), "$lt": place(seq_of(last + 1))}}
+        return await some(self.versions, asked, _LEFT, _ORDER)
+
+    def _standing(self, reference: str) -> Standing | None:
+        last = max(self._by["reference"].get(reference, {}), default=None)
+        return None if last is None else standing_of(self._documents[last])
 
     def follow(self, documents: Iterable[Document], first: Position, last: Position) -> None:
         """Take what this process wrote at these positions, where it has all before them."""
@@ -98,12 +105,12 @@ class Mirror:
             self.add(documents, last)
 
     def add(self, documents: Iterable[Document], position: Position) -> None:
-        """Take the versions up to a position, where it has all that are not among them."""
+        """Take the versions up to a position, in their order, where it has all that are not among them."""
         if not self.is_kept:
             return
-        for document in sorted(documents, key=lambda each: str(each["_id"])):
+        for document in documents:
             if document["_id"] not in self._documents:
-                self._put({name: value for name, value in document.items() if name not in LATE})
+                self._put({name: value for name, value in document.items() if name not in APART})
         self.position = max(self.position, position)
         if len(self._documents) > self.most:
             self._forget(max(self.floor, self.position - _KEPT))

@@ -13,7 +13,7 @@ from server.ledger import Cursor, Fact, Position, Version
 from server.outcome import Problem
 from server.store import token
 from server.store.engine import Named, Page
-from server.store.mongodb.condition import Late
+from server.store.mongodb.condition import Apart
 from server.store.mongodb.document import Document, Standing, fact_key, facts_of, place, standing_of, version_of
 from server.store.mongodb.failure import answering
 from server.store.mongodb.mirror import Mirror
@@ -42,12 +42,12 @@ class Known:
 class Reads:
     """`timeout`, in seconds, is for each question. With a mirror, what it knows is not asked of the database."""
 
-    def __init__(self, collections: Collections, timeout: float, known: Known, mirror: Mirror | None = None) -> None:
+    def __init__(self, collections: Collections, timeout: float, known: Known, mirror: Mirror) -> None:
         self.collections = collections
         self.versions = collections.versions
         self.timeout = timeout
         self.known = known
-        self.mirror = Mirror(collections, 0) if mirror is None else mirror
+        self.mirror = mirror
 
     async def all(
         self,
@@ -65,7 +65,7 @@ class Reads:
         may then be whole documents, and is not to be changed.
         """
         if self._is_mirrored(since):
-            with suppress(Late):
+            with suppress(Apart):
                 return self.mirror.find(condition, sort, limit, skip)
         with answering():
             cursor = self.versions.find(condition, projection, limit=limit, skip=skip).max_time_ms(self._limit())
@@ -73,7 +73,7 @@ class Reads:
 
     async def count(self, condition: Document, *, since: Position | None = None) -> int:
         if self._is_mirrored(since):
-            with suppress(Late):
+            with suppress(Apart):
                 return len(self.mirror.find(condition))
         with answering():
             return await self.versions.count_documents(condition, maxTimeMS=self._limit())
