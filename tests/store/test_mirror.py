@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 
@@ -102,3 +103,23 @@ async def test_store_that_has_become_too_large_is_asked_by_its_indexes(database:
     assert not again.reads.mirror.is_kept
     assert 15 == len((await again.search(Search("Patient", ALL))).matches)
     await again.close()
+
+
+async def test_key_of_a_client_is_known_whoever_used_it(store: MongodbStore, database: str) -> None:
+    """Before the store was opened, by this process, by another."""
+    again: list[tuple[str, int]] = []
+    other = MongodbStore(database, PROJECTIONS, follows=False)
+    await other.open()
+    for number, each in enumerate([store, other, store]):
+        key = context(str(UUID(int=number)))
+        again.append(
+            (key.commit_id, (await each.commit(writes(patient(f"p{number}")), key, fingerprint=b"f")).position)
+        )
+    later = MongodbStore(database, PROJECTIONS, follows=False)
+    await later.open()
+    for each in (store, other, later):
+        assert 3 == len(each.reads.mirror.keyed([key for key, _ in again], await each.head()) or ())
+        for key, position in again:
+            commit = await each.commit(writes(patient("else")), context(key), fingerprint=b"f")
+            assert position == commit.position
+    await asyncio.gather(other.close(), later.close())

@@ -271,7 +271,7 @@ class Appender:
             await self.marks.update_one(
                 {"_id": "head"}, {"$max": {"applied": position, **{f"last.{type}": at for type, at in last.items()}}}
             )
-        self.reads.mirror.follow(inserts, drafts[0].head.position, position)
+        self.reads.mirror.follow([each.document for each in drafts], inserts)
         self.reads.known.applied = max(self.reads.known.applied, position)
         return is_called
 
@@ -321,7 +321,7 @@ def made_of(
 ) -> Iterator[Document]:
     """The versions of a commit of the ledger, as they are inserted; `standing` tells the last one before each."""
     for entry in entries_of(recorded_of(commit), projections):
-        yield document_of(entry.version, standing(entry.version.reference), entry.rows, entry.facts)
+        yield entry.document(standing(entry.version.reference))
 
 
 async def _pause(until: float) -> None:

@@ -41,6 +41,7 @@ class Mirror:
         self.floor: Position = 0  # what ended up to there it need not have
         self._made = made
         self._documents: dict[str, Document] = {}
+        self._keyed: dict[str, str] | None = None  # where the commits under a client's key are, if that is known
         self._by: dict[str, dict[str, dict[str, Document]]] = {"reference": {}, "live": {}, "facts.k": {}}
         self._coming = asyncio.Lock()
 
@@ -74,6 +75,8 @@ class Mirror:
                 break
             if len(found) <= self.most:
                 self.floor = floor
+                self._keyed = None if floor else {}
+                self._key(await self._commits(1, applied) if applied and not floor else ())
                 self.add(found, applied)
                 return
         self._give_up()
@@ -81,12 +84,14 @@ class Mirror:
     async def _read(self, first: Position, last: Position) -> None:
         """Take what others wrote: few commits by their `_id`s, which any database finds at once."""
         if last - first >= _NEAR:
+            self._key(await self._commits(first, last))
             self.add(await self._range(first, last), last)
             return
         places = map(place, range(first, last + 1))
         for commit in await asyncio.gather(*(one(self.commits, {"_id": each}) for each in places)):
             assert commit is not None, "what is applied is in the ledger"
             position = int(commit["_id"])
+            self._key([commit])
             is_long = len(commit["changes"]) > _NEAR
             found = await self._range(position, position) if is_long else self._made(commit, self._standing)
             self.add(found, position)
@@ -95,13 +100,31 @@ class Mirror:
         asked = {"_id": {"$gte": place(seq_of(first)), "$lt": place(seq_of(last + 1))}}
         return await some(self.versions, asked, _LEFT, _ORDER)
 
+    async def _commits(self, first: Position, last: Position) -> list[Document]:
+        asked = {"_id": {"$gte": place(first), "$lte": place(last)}}
+        return await some(self.commits, asked, {"id": 1, "fingerprint": 1})
+
+    def _key(self, commits: Iterable[Document]) -> None:
+        if self._keyed is not None:
+            self._keyed |= {each["id"]: each["_id"] for each in commits if each["fingerprint"] is not None}
+            if len(self._keyed) > self.most:
+                self._keyed = None
+
+    def keyed(self, ids: Iterable[str], applied: Position) -> list[str] | None:
+        """The `_id`s of the commits that clients gave these keys; None where that is not known."""
+        if self._keyed is None or not self.knows(applied, applied):
+            return None
+        return [self._keyed[id] for id in ids if id in self._keyed]
+
     def _standing(self, reference: str) -> Standing | None:
         last = max(self._by["reference"].get(reference, {}), default=None)
         return None if last is None else standing_of(self._documents[last])
 
-    def follow(self, documents: Iterable[Document], first: Position, last: Position) -> None:
-        """Take what this process wrote at these positions, where it has all before them."""
-        if self.is_kept and self.position >= 0 and first <= self.position + 1:
+    def follow(self, commits: Sequence[Document], documents: Iterable[Document]) -> None:
+        """Take what this process wrote, where it has all before that."""
+        first, last = (int(commit["_id"]) for commit in (commits[0], commits[-1]))
+        if self.is_kept and self.position >= max(0, first - 1):
+            self._key(commits)
             self.add(documents, last)
 
     def add(self, documents: Iterable[Document], position: Position) -> None:

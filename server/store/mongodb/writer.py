@@ -27,7 +27,7 @@ from server.store.mongodb.failure import problem_of
 from server.store.mongodb.head import HeadView, Waits
 from server.store.mongodb.late import Late, Write, directly
 from server.store.mongodb.reads import Reads
-from server.store.mongodb.schema import Collections, Document, some
+from server.store.mongodb.schema import Collections, Document, one, some
 from server.store.recorded import Head
 from server.store.refusal import check_key, check_queue
 from server.store.seq import MAX_CHANGES
@@ -327,7 +327,14 @@ class Writer:
         if not keys:
             return {}
         fields = {"id": 1, "at": 1, "fingerprint": 1, "answer": 1}
-        return {each["id"]: each for each in await some(self._collections.commits, {"id": {"$in": keys}}, fields)}
+        commits = self._collections.commits
+        places = self._reads.mirror.keyed(keys, self.appender.head.position)
+        if places is None:
+            found = await some(commits, {"id": {"$in": keys}}, fields)
+        else:
+            asked = (one(commits, {"_id": each}, fields) for each in places)
+            found = [each for each in await asyncio.gather(*asked) if each is not None]
+        return {each["id"]: each for each in found}
 
     async def _again(self, request: Request, found: Document) -> Commit:
         """The answer that an idempotency key was given before."""
