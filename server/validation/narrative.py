@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from html.entities import name2codepoint
 from typing import NoReturn
 from xml.parsers.expat import ExpatError, ParserCreate
 
-XHTML = "http://www.w3.org/1999/xhtml"
+from server.fhir.xml.div import XHTML, numbered
+
 NAMED = 64  # characters of a client's word that a message repeats
 
 _ELEMENTS = """
@@ -34,7 +34,6 @@ REMEMBERED = 2048  # characters of a narrative that is
 _LINKS = frozenset({"href", "cite", "longdesc"})  # followed by who reads, if at all
 _SCHEMES = frozenset({"", "http", "https", "mailto", "tel", "urn"})
 
-_entity = re.compile(r"&([A-Za-z][A-Za-z0-9]*);").sub
 _ignored = re.compile(r"[\x00-\x20]+").sub
 _scheme = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):").match
 _picture = re.compile(r"data:image/(?:png|gif|jpeg|webp|bmp);", re.IGNORECASE).match
@@ -54,7 +53,7 @@ def wrong(div: str) -> tuple[str, str] | None:
 def _judged(div: str) -> tuple[str, str] | None:
     reader = _Reader()
     try:
-        reader.read(_entity(_numbered, div) if "&" in div else div)
+        reader.read(numbered(div))
     except _Refused as refused:
         return "txt-1", str(refused)
     except (ExpatError, ValueError) as error:
@@ -63,12 +62,6 @@ def _judged(div: str) -> tuple[str, str] | None:
 
 
 _remembered_narrative = lru_cache(maxsize=1024)(_judged)  # an update keeps it, and what writes it writes the like again
-
-
-def _numbered(found: re.Match[str]) -> str:
-    """An entity of XHTML by its number; what is none is left for the parser to refuse."""
-    code = name2codepoint.get(found[1])
-    return found[0] if code is None or found[1] in {"lt", "gt", "amp", "quot"} else f"&#{code};"
 
 
 class _Reader:

@@ -1,88 +1,26 @@
-"""FHIR's XML: read to the JSON that is kept, and written from it, for every type.
-
-https://hl7.org/fhir/R4/xml.html
-
-Both directions are driven by the table of elements. Reading refuses what only XML can get wrong: its form, namespaces,
-attributes, order, what stands twice, empty elements, text. What JSON can get wrong too (an unknown element, a value
-that is no boolean) becomes JSON that is wrong in the same way, so that validation alone says so, in its own words and
-all at once.
-
-The parser is expat: linear, and without recursion. A document type is refused where it begins, so no entity is ever
-declared, let alone fetched. Comments and processing instructions are no content.
-"""
+"""Reader: a resource's XML, read to its JSON in one pass."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from html.entities import name2codepoint
-from itertools import zip_longest
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import Any, Literal, NoReturn
 from xml.parsers.expat import ExpatError, ParserCreate
-from xml.sax.saxutils import escape, quoteattr
 
-from server.fhir import body
 from server.fhir.body import MAX_DEPTH, NAMED
 from server.fhir.datatype import decimal
-from server.fhir.definition import PRIMITIVE_TYPES, RESOURCE_TYPES, Element, elements
+from server.fhir.definition import PRIMITIVE_TYPES, RESOURCE_TYPES, elements
+from server.fhir.xml.div import XHTML, Div
+from server.fhir.xml.element import NAMESPACE, Row, attributes, rows
 from server.outcome import Problem
 
-NAMESPACE = "http://hl7.org/fhir"
-XHTML = "http://www.w3.org/1999/xhtml"
 LONG = 200  # characters of a namespace's name: the parser repeats it with every element
-DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>'
 
 _XML = "http://www.w3.org/XML/1998/namespace"
 _LINK = "https://hl7.org/fhir/R4/xml.html"
 _KEPT = frozenset({"string", "markdown", "xhtml"})  # whose white space at the ends is what was said
 
 Json = dict[str, Any]
-
-
-class Row(NamedTuple):
-    """An element where XML has it as an element: its place in the order, which the types of a choice share."""
-
-    order: int
-    element: Element
-
-    @property
-    def type(self) -> str:
-        return self.element.types[0]
-
-    @property
-    def repeats(self) -> bool:
-        return self.element.max != 1
-
-
-@cache
-def rows(type_name: str) -> Mapping[str, Row]:
-    """Name -> Row of a type, in the specification's order; what XML has as attributes is left out."""
-    found: dict[str, Row] = {}
-    order, group = 0, ""
-    for name, element in elements(type_name).items():
-        order += group != (element.choice or name)
-        group = element.choice or name
-        if name not in attributes(type_name):
-            found[name] = Row(order, element)
-    return found
-
-
-@cache
-def attributes(type_name: str) -> frozenset[str]:
-    """What XML has as attributes: an element's id and an extension's url. A resource has none."""
-    if type_name in RESOURCE_TYPES:
-        return frozenset()
-    return frozenset({"id", "url"} if type_name == "Extension" else {"id"})
-
-
-# Reading
-
-
-def read(data: bytes) -> bytes:
-    """A resource's XML as JSON. Problem malformed (400) where it is none."""
-    return body.dumps(_Reader(data).resource())
 
 
 @dataclass(slots=True)
@@ -100,14 +38,14 @@ class _Open:
     last: str = ""  # the element that ended last
 
 
-class _Reader:
+class Reader:
     """Reads one resource, in one pass."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data.removeprefix(b"\xef\xbb\xbf")
         self.found: Json | None = None
         self.open: list[_Open] = []
-        self.div: _Div | None = None
+        self.div: Div | None = None
         self.parser = parser = ParserCreate("utf-8", " ")
         parser.buffer_text = True
         parser.StartElementHandler = self.begin
@@ -199,7 +137,7 @@ class _Reader:
         if row.repeats:
             place += f"[{len(above.members.get(name, ()))}]"
         if row.type == "xhtml":
-            self.div = _Div(self.data, self.parser.CurrentByteIndex)
+            self.div = Div(self.data, self.parser.CurrentByteIndex)
             self.div.begin(name, self.xhtml_attributes(given))
             self.open.append(_Open(place, name, "xhtml", "anything", row))
         else:
@@ -317,202 +255,3 @@ def _value(type_name: str, text: str) -> Any:
         number = decimal(text)
         return text if number is None else number
     return text
-
-
-class _Div:
-    """A narrative, to be kept as it was written; as it means the same without prefixes, where it was written with any.
-
-    `depth`: how many of its elements are open.
-    """
-
-    def __init__(self, data: bytes, start: int) -> None:
-        self.data = data
-        self.start = start
-        self.depth = 0
-        self.parts: list[str] = []
-
-    def begin(self, name: str, given: dict[str, str]) -> None:
-        declared = f' xmlns="{XHTML}"' if not self.depth else ""
-        self.parts.append(f"<{name}{declared}{''.join(f' {key}={quoteattr(text)}' for key, text in given.items())}>")
-        self.depth += 1
-
-    def end(self, name: str) -> None:
-        self.depth -= 1
-        self.parts.append(f"</{name}>")
-
-    def text(self, text: str) -> None:
-        self.parts.append(escape(text))
-
-    def written(self, at: int) -> str:
-        """The narrative, whose last tag begins at `at`, or ends there where it is the only one."""
-        is_empty = len(self.parts) == 2 and self.data[at - 2 : at] == b"/>"
-        end = at if is_empty else self.data.index(b">", at) + 1
-        source = self.data[self.start : end].decode()
-        return source if _is_plain(source) else "".join(self.parts)
-
-
-_begins = re.compile(r"""<div(?:\s+[\w:.-]+\s*=\s*(?:"[^"<]*"|'[^'<]*'))*\s*/?>""").match
-_declares = re.compile(rf"""\sxmlns\s*=\s*["']{re.escape(XHTML)}["']""").search
-_prefixed = re.compile(r"</?[\w.-]+:|\sxmlns:").search
-
-
-def _is_plain(source: str) -> bool:
-    """True where a narrative means by itself what it means where it stands: no prefixes, its namespace declared."""
-    tag = _begins(source)
-    return tag is not None and _declares(tag[0]) is not None and _prefixed(source) is None
-
-
-# Writing
-
-
-def write(content: bytes, *, pretty: bool = False) -> bytes:
-    """A resource's JSON as XML. Problem not_acceptable (406) for what is no R4, and so has no XML."""
-    writer = _Writer(pretty)
-    writer.resource(body.loads(content), 0, f' xmlns="{NAMESPACE}"')
-    return "".join(writer.parts).encode()
-
-
-class _Writer:
-    """Writes one resource."""
-
-    def __init__(self, pretty: bool) -> None:
-        self.parts = [DECLARATION]
-        self.pretty = pretty
-
-    def add(self, text: str, depth: int) -> None:
-        self.parts.append(f"\n{'  ' * depth}{text}" if self.pretty else text)
-
-    def resource(self, resource: Any, depth: int, namespace: str = "") -> None:
-        type_name = resource.get("resourceType") if isinstance(resource, dict) else None
-        if type_name not in RESOURCE_TYPES:
-            raise _unwritable(str(type_name))
-        members = {name: value for name, value in resource.items() if name != "resourceType"}
-        if members:
-            self.add(f"<{type_name}{namespace}>", depth)
-            self.members(type_name, members, depth + 1)
-            self.add(f"</{type_name}>", depth)
-        else:
-            self.add(f"<{type_name}{namespace}/>", depth)
-
-    def members(self, type_name: str, value: Json, depth: int) -> None:
-        for name, row in sorted(_elements(type_name, value).items(), key=_order):
-            for one, more in _pairs(row, value.get(name), value.get(f"_{name}")):
-                self.element(name, row.type, one, more, depth)
-
-    def element(self, name: str, type_name: str, value: Any, beside: Any, depth: int) -> None:
-        if type_name == "xhtml":
-            self.add(_div(str(value)), depth)
-        elif type_name == "Resource":
-            self.add(f"<{name}>", depth)
-            self.resource(value, depth + 1)
-            self.add(f"</{name}>", depth)
-        elif type_name in PRIMITIVE_TYPES:
-            said = "" if value is None else f" value={_quoted(value)}"
-            self.tag(name, "Element", beside or {}, said, depth)
-        else:
-            self.tag(name, type_name, value, "", depth)
-
-    def tag(self, name: str, type_name: str, value: Any, said: str, depth: int) -> None:
-        if not isinstance(value, dict):
-            raise _unwritable(name)
-        named = attributes(type_name)
-        begin = f"{name}{''.join(f' {key}={_quoted(value[key])}' for key in sorted(named) if key in value)}{said}"
-        if value.keys() <= named:
-            self.add(f"<{begin}/>", depth)
-            return
-        self.add(f"<{begin}>", depth)
-        self.members(type_name, value, depth + 1)
-        self.add(f"</{name}>", depth)
-
-
-def _elements(type_name: str, value: Json) -> dict[str, Row]:
-    """The elements that an object has, by value or beside it."""
-    known, found = rows(type_name), {}
-    for name in value.keys() - attributes(type_name):
-        row = known.get(name)
-        if row is None and name.startswith("_"):
-            row = known.get(name[1:])
-            row = row if row and row.type in PRIMITIVE_TYPES else None
-        if row is None:
-            raise _unwritable(f"{type_name}.{name}")
-        found[row.element.name] = row
-    return found
-
-
-def _order(found: tuple[str, Row]) -> int:
-    return found[1].order
-
-
-def _pairs(row: Row, item: Any, beside: Any) -> Iterator[tuple[Any, Any]]:
-    """Each value of an element with what stands beside it."""
-    if item is None and beside is None:
-        return
-    if not row.repeats:
-        yield item, beside
-    elif isinstance(item or [], list) and isinstance(beside or [], list):
-        yield from zip_longest(item or (), beside or ())
-    else:
-        raise _unwritable(row.element.name)
-
-
-def _unwritable(what: str) -> Problem:
-    return Problem.of(
-        "not_acceptable", f"{what[:NAMED]} is no R4 that XML could say; ask for it as application/fhir+json"
-    )
-
-
-_SPECIAL = re.compile('[&<>"\x00-\x1f\ufffe\uffff]')
-_ESCAPED = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
-
-
-def _quoted(value: Any) -> str:
-    """A primitive as an attribute's value, with its quotes. What no XML can say becomes U+FFFD."""
-    if isinstance(value, bool):
-        return '"true"' if value else '"false"'
-    if isinstance(value, dict | list):
-        raise _unwritable("a structure in the place of a value")
-    return f'"{_SPECIAL.sub(_escaped, str(value))}"'
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return _ESCAPED.get(found[0], "\ufffd")
-
-
-_entity = re.compile(r"&([A-Za-z][A-Za-z0-9]*);").sub
-_unsaid = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]").sub
-
-
-def _div(text: str) -> str:
-    """A narrative as XML has it: in its namespace, its named characters by number, as XML does not know them."""
-    source = _unsaid("\ufffd", _entity(_numbered, text.strip()))
-    tag = _begins(source)
-    if tag is None:
-        return _shown(text)
-    if _declares(tag[0]) is None:
-        source = f'<div xmlns="{XHTML}"{source[4:]}'
-    return source if _is_xhtml(source) else _shown(text)
-
-
-def _numbered(found: re.Match[str]) -> str:
-    code = name2codepoint.get(found[1])
-    return found[0] if code is None or found[1] in {"lt", "gt", "amp", "quot"} else f"&#{code};"
-
-
-def _is_xhtml(source: str) -> bool:
-    parser = ParserCreate(None, " ")
-    parser.StartDoctypeDeclHandler = _no_document_type
-    try:
-        parser.Parse(source, True)
-    except (ExpatError, ValueError):
-        return False
-    return True
-
-
-def _no_document_type(*_: object) -> NoReturn:
-    raise ValueError("a narrative declares no document type")
-
-
-def _shown(text: str) -> str:
-    """A narrative that is no XHTML, stored before narratives were checked: as the text that it is."""
-    said = escape(_unsaid("\ufffd", text))
-    return f'<div xmlns="{XHTML}">{said}</div>'
