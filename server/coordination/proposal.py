@@ -301,7 +301,7 @@ async def _proposer(kind: Kind[F, J], context: Context, after: View, proposal: J
     """The organization that is named, or of who acts."""
     if context.actor is None:
         return found.proposer or kind.proposer(proposal)
-    acting = await organizations(after, context.actor)
+    acting = await organizations(after, context.actor, micros(context.now))
     named = [one for one in proposal.pair.organizations if one in acting and found.proposer in (None, one)]
     if not named:
         who = found.proposer or " or ".join(proposal.pair.organizations)
@@ -328,10 +328,17 @@ def _said(context: Context, proposal: Judged, proposer: str) -> Resource:
 
 
 async def _check_who(kind: Kind[F, J], context: Context, after: View, programs: Programs, was: F, status: str) -> None:
-    whose = was.answerer if ANSWERS[status] == "answerer" else was.proposer
-    if context.actor is None or whose in await organizations(after, context.actor):
+    """An answer is the other organization's word: of who acts for both it would be one's own."""
+    whose, other = (was.answerer, was.proposer) if ANSWERS[status] == "answerer" else (was.proposer, None)
+    acting = await organizations(after, context.actor, micros(context.now)) if context.actor else set()
+    if context.actor is None or (whose in acting and other not in acting):
         return
     why = f"{context.actor} does not act for {whose}, whose word that is."
+    if whose in acting:
+        why = (
+            f"{context.actor} acts for {other}, too, which proposed it: the answer is {whose}'s own, in a role there "
+            "alone (a PractitionerRole), or the organization's."
+        )
     raise kind.refused(terms_of(programs, was, micros(context.now)), why, was.task, "Task.status")
 
 

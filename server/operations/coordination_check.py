@@ -109,7 +109,7 @@ async def _check_may(call: Call) -> None:
     view = await call.repository.view(call.caller)
     await call.here(view)
     actor = call.caller.actor
-    if actor is not None and call.reference not in await organizations(view, actor):
+    if actor is not None and call.reference not in await organizations(view, actor, micros(datetime.now(UTC))):
         raise Problem.of("forbidden", f"{actor} does not act for {call.reference}")
 
 

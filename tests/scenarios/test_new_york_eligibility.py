@@ -585,3 +585,27 @@ async def test_overlap_is_settled_as_an_enrolment_is_deleted(here: httpx.AsyncCl
     await kept(here, enrolled(ANN, "ny-health-home", OTHER, day(-5)) | {"id": "second"})
     assert 204 == (await here.delete("EpisodeOfCare/second")).status_code
     assert ["completed"] == [one["status"] for one in await tasks(here, OVERLAP)]
+
+
+@pytest.mark.requirement("NY-03")
+@pytest.mark.parametrize("answered", [False, True])
+async def test_enrollment_that_never_was_gives_the_offer_back(here: httpx.AsyncClient, answered: bool) -> None:
+    task = await offered(here)
+    if answered:
+        await kept(here, consent("yes", "permit"))
+        assert 200 == (await answer(here, task, output=shown("yes"))).status_code
+    home = enrolled(ANN, "ny-health-home", HOME, day(0))
+    await kept(here, home)
+
+    async def state() -> tuple[str, str | None]:
+        (found,) = await tasks(here, OFFER)
+        told = found.get("businessStatus", {}).get("coding", [{}])
+        return found["status"], told[0].get("code")
+
+    assert ("completed", "enrolled") == await state()
+    await kept(here, home | {"status": "entered-in-error"})
+    assert (("completed", "accepted") if answered else ("requested", None)) == await state()
+    await kept(here, home)
+    assert ("completed", "enrolled") == await state()
+    await kept(here, home | {"status": "finished", "period": {"start": day(0), "end": day(0)}})
+    assert ("completed", "enrolled") == await state()

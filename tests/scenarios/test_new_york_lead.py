@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.answers import ids, places, refusal, rules
-from tests.coordination.memory import BASE, coding, patient, team
+from tests.coordination.memory import BASE, coding, patient, role, team
 from tests.scenarios.iowa import Json, kept, parameters, put, puts
 from tests.scenarios.new_york import (
     FORM,
@@ -441,6 +441,28 @@ async def test_lead_is_for_a_member_of_both(here: httpx.AsyncClient) -> None:
     assert (422, ["required"]) == refusal(await propose(here, member="Patient/m3"))
     await kept(here, enrolled("Patient/m2", "ny-health-home", HOME))
     assert 201 == (await propose(here, member="Patient/m2")).status_code
+
+
+@pytest.mark.requirement("NY-14")
+async def test_answer_is_of_who_does_not_act_for_the_proposer_too(here: httpx.AsyncClient) -> None:
+    both = role("hal-at-plan", practitioner={"reference": "Practitioner/hal"}, mco="plan")
+    await kept(here, both)
+    task = await proposed(here, actor=HAL)
+    assert (422, ["business-rule"]) == refusal(await respond(here, task, actor="Practitioner/hal"))
+    assert {} == await lead(here)
+    assert 200 == (await respond(here, task, "withdraw", actor="Practitioner/hal")).status_code
+    assert 200 == (await respond(here, await proposed(here, actor=HAL), actor=PAT)).status_code
+
+
+@pytest.mark.requirement("NY-14")
+@pytest.mark.parametrize("over", [{"active": False}, {"period": {"end": day(-2)}}])
+async def test_answer_is_of_nobody_whose_role_there_is_over(here: httpx.AsyncClient, over: Json) -> None:
+    """Hal has been at the Health Home, and is at the plan."""
+    task = await proposed(here, lead=PAT, actor=PAT)
+    here_now = role("hal-at-plan", practitioner={"reference": "Practitioner/hal"}, mco="plan")
+    await kept(here, here_now, manager(HAL, HOME, **over)[1])
+    assert (422, ["business-rule"]) == refusal(await respond(here, task, actor="Practitioner/hal"))
+    assert 200 == (await respond(here, task, actor=HOME)).status_code
 
 
 # Where they part

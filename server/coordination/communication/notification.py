@@ -160,7 +160,7 @@ async def _recipients(context: Context, after: View, terms: Terms, pair: Pair) -
     """The two organizations that share a member under an agreement now, but for whom somebody acts."""
     if not await _is_shared(after, terms, pair, micros(context.now)):
         return []
-    own = await organizations(after, str(context.actor))
+    own = await organizations(after, str(context.actor), micros(context.now))
     return [one for one in pair.organizations if one not in own]
 
 

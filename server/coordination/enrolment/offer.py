@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 from server.coordination import facts, period
 from server.coordination.enrolment.case import Case
 from server.coordination.enrolment.eligibility import latest
-from server.coordination.facts import OPEN, Decision, Enrolment, Offer, Related, tokens
+from server.coordination.facts import OPEN, Decision, Enrolment, Offer, Related, literal, tokens
 from server.coordination.handoff.transfer import ENDED, concept
 from server.coordination.program.program import Program, Rule
 from server.coordination.write import AS_RECORDED, Place, refusal
@@ -24,6 +24,7 @@ from server.outcome import Issue, Problem
 STATE = f"{facts.BASE}/CodeSystem/cm-offer-state"
 ACCEPTED, DECLINED, ENROLLED = (f"{STATE}|{code}" for code in ("accepted", "declined", "enrolled"))
 ANSWERED = frozenset({"completed", "rejected"})  # Task.status
+NEVER_WAS = frozenset({"cancelled", "entered-in-error"})  # EpisodeOfCare.status
 
 
 async def judged(case: Case) -> list[Issue]:
@@ -79,6 +80,8 @@ async def _followed(case: Case, program: Program, rule: Rule, plans: list[Enrolm
     offers = [one for one in case.offers if one.program in {"", program.url} and one.status != "cancelled"]
     for one in offers:
         await _kept(case, one, home, is_due)
+        if not home and ENROLLED in one.state:
+            await _given_back(case, one, is_due)
     plan = next((one for one in plans if one.organization), None)
     if is_due and plan and found and not any(one.status in OPEN | ANSWERED for one in offers):
         _made(case, program, rule, plan, found.source)
@@ -96,6 +99,21 @@ async def _kept(case: Case, one: Offer, home: list[Enrolment], is_due: bool) -> 
         case.write({**whole, "output": [*stored.get("output", ()), output]})
     elif not is_due:
         case.write({**stored, "status": "cancelled"})
+
+
+async def _given_back(case: Case, one: Offer, is_due: bool) -> None:
+    """An offer that an enrolment ended which never was: it waits again, or is as the member answered it."""
+    stored = await case.there(one.task) or {}
+    told = [given for given in stored.get("output", ()) if ENROLLED in tokens([given["type"]])]
+    enrolled = {literal(given.get("valueReference")) for given in told}
+    if any(each.episode in enrolled and each.status not in NEVER_WAS for each in case.member.enrolments):
+        return
+    rest = {name: value for name, value in stored.items() if name not in {"businessStatus", "output"}}
+    output = [given for given in stored.get("output", ()) if given not in told]
+    if one.consents:
+        case.write({**rest, "businessStatus": concept(ACCEPTED), "output": output})
+    elif is_due:
+        case.write({**rest, "status": "requested", **({"output": output} if output else {})})
 
 
 def _made(case: Case, program: Program, rule: Rule, plan: Enrolment, evidence: str) -> None:

@@ -32,7 +32,7 @@ async def attributed(context: Context, changes: Sequence[Change], after: View) -
     unnamed = {change.reference: change for change in changes if not change.is_derived and _names_nobody(change)}
     if context.actor is None or context.override is AS_RECORDED or not unnamed:
         return []
-    own = await organizations(after, context.actor)
+    own = await organizations(after, context.actor, micros(context.now))
     if not own or not are_checked(await active(after)):
         return []
     members = {one: _member(change) for one, change in unnamed.items()}
