@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from server.fhir.definition import RESOURCE_TYPES
 from server.outcome import Problem
 from server.search import token
+from server.search.criterion import MAX_STEPS
 from server.search.filter import ALL, And, Chain, Equal, Filter, Has, Ids, Not, Or, Present, Range, Updated
 from server.search.include import Include
-from server.search.query import MAX_INCLUDES, MAX_SORTS, MAX_STEPS, MAX_TESTS, Query, Sort, parse, types_of
+from server.search.query import MAX_INCLUDES, MAX_SORTS, MAX_TESTS, Query, Sort, parse, types_of
 from tests.search.asked import BASE, places, refused
 from tests.steps import steps
 
