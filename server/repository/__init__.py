@@ -20,6 +20,7 @@ from server.auth.access import Caller, acting
 from server.auth.seen import Seen, SeenView
 from server.auth.shown import Shown
 from server.auth.sight import Sight
+from server.auth.stamp import stamped
 from server.auth.writing import admitted
 from server.ledger import (
     Change,
@@ -216,7 +217,8 @@ class Repository:
         """Decide at the head, under the rules, and append; returns when it is durable.
 
         `key` is the request's Idempotency-Key and `fingerprint` what the request was: sent again, the first answer
-        comes again. What is written `by_rule` follows from rules, and is not the caller's own content.
+        comes again. What is written `by_rule` follows from rules, which may write what the caller may not: that the
+        caller wrote it is said all the same.
         """
         sight = await self._sight(caller)
         if sight is not None:
@@ -231,11 +233,12 @@ class Repository:
         async def decided(view: View) -> Plan:
             seen = Seen(view, sight, self.projections.rows)
             plan = await decide(SeenView(view, seen, decides=True))
-            if not by_rule and plan.changes:
-                for change in plan.changes:
-                    self.prepare(change)
-                plan = replace(plan, changes=await admitted(seen, plan.changes))
-            return plan
+            if not plan.changes:
+                return plan
+            for change in plan.changes:
+                self.prepare(change)
+            written = stamped(seen, plan.changes, ()) if by_rule else admitted(seen, plan.changes)
+            return replace(plan, changes=await written)
 
         return decided
 

@@ -368,6 +368,14 @@ async def test_form_names_the_same_lead_or_nothing_is_written(here: httpx.AsyncC
     assert 0 == (await here.get("Task", params={"_summary": "count"})).json()["total"]
 
 
+@pytest.mark.requirement("NY-06", "NY-16")
+async def test_form_that_is_given_whole_is_of_who_gave_it(here: httpx.AsyncClient) -> None:
+    await counter(here, await proposed(here))
+    await kept(here, enrolled(MEMBER, "ny-health-home", OTHER) | {"id": "m1-other-home"})
+    seen = [ids(await here.get("QuestionnaireResponse", headers=acting(one))) for one in (PLAN, HOME, OTHER)]
+    assert [2, 2, 0] == [len(found) for found in seen]
+
+
 @pytest.mark.requirement("NY-16")
 async def test_form_names_the_same_person_by_role_or_as_the_practitioner(here: httpx.AsyncClient) -> None:
     (mine, other) = (form("Practitioner/hal"), form("Practitioner/pat"))
