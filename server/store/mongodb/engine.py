@@ -42,6 +42,7 @@ from server.store.tail import Tail
 DECIDE_TIMEOUT = 2.0  # seconds of a question at the head: whoever asks there holds up all who write
 SELDOM = 0.1  # seconds between two glances at a ledger in which nothing comes
 QUIET = 0.2  # seconds in which nobody writes
+PRUNES = 60.0  # seconds from one time that what ended is looked for to the next
 
 
 class MongodbStore:
@@ -153,6 +154,7 @@ class MongodbStore:
 
     async def _follow(self) -> None:
         """Use the time in which nobody writes for what is made late."""
+        prunes = 0.0
         while self._is_open:  # a cancellation may end in the driver, as an error of its own
             await self.writer.wrote.wait()
             self.writer.wrote.clear()
@@ -160,7 +162,9 @@ class MongodbStore:
             if not self.writer.wrote.is_set():
                 with suppress(Exception):  # what cannot be made now is made by the search that waits for it, or refused
                     await self.late.follow()
-                    await self.prune()
+                    if time.monotonic() >= prunes:
+                        prunes = time.monotonic() + PRUNES
+                        await self.prune()
 
     async def prune(self) -> None:
         """Drop the index of what ended before any search can still be read."""
