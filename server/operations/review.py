@@ -12,7 +12,7 @@ from datetime import datetime
 
 from server.auth.access import Caller
 from server.coordination.facts import literal
-from server.coordination.lead.review import REVIEW, due, led_by
+from server.coordination.lead.review import REVIEW, due, led_by, staff
 from server.coordination.lead.terms import TOGETHER, every
 from server.coordination.program.programs import Programs, active
 from server.coordination.stored import read_many
@@ -48,6 +48,11 @@ async def _concerned(
             yield sorted(await led_by(await repository.view(caller), found, (), programs))
     async for found in pages(repository, caller, "Practitioner", [("active", "false")]):
         yield sorted(await led_by(await repository.view(caller), (), found, programs))
+    for type, criteria in _over(now):
+        async for found in pages(repository, caller, type, criteria):
+            view = await repository.view(caller)
+            agencies = found if type == "Organization" else await _named(view, found, "participatingOrganization")
+            yield sorted(await led_by(view, await staff(view, agencies), (), programs))
     partners = ",".join(sorted({str(one.rule.parameters["partner"]) for one in every(programs, micros(now))}))
     going_on = [("type", partners), ("status", ",".join(sorted(TOGETHER))), ("patient.deceased", "true")]
     async for found in pages(repository, caller, "EpisodeOfCare", going_on):
@@ -56,7 +61,15 @@ async def _concerned(
         yield await _named(await repository.view(caller), found, "for")
 
 
+def _over(now: datetime) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Which organizations are closed, and which work for others no more."""
+    is_closed = [("active", "false")]
+    is_past = [("date", f"eb{instant(micros(now))}")]
+    affiliation = "OrganizationAffiliation"
+    return [("Organization", is_closed), (affiliation, is_closed), (affiliation, is_past)]
+
+
 async def _named(view: View, references: Collection[str], element: str) -> list[str]:
-    """The Patients whom these resources name."""
+    """Whom these resources name."""
     found = (literal(one.get(element)) for one in (await read_many(view, references)).values())
     return sorted({one for one in found if one})

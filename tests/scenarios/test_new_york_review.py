@@ -34,6 +34,7 @@ from tests.scenarios.new_york import (
     midnight,
     named,
     new_york,
+    organization,
     proposed,
     respond,
 )
@@ -308,8 +309,8 @@ async def lacking(client: httpx.AsyncClient, organization: str = PLAN, actor: st
 async def test_members_of_both_whom_nobody_leads_are_listed_to_each(client: httpx.AsyncClient) -> None:
     await new_york(client, "ny-map", patient("m2"), enrolled("Patient/m2", "ny-map", PLAN, start="2026-01-01"))
     none = [["no-lead", "m1", "2025-01-01"]]
-    for organization in (PLAN, HOME):
-        assert none == await lacking(client, organization) == await lacking(client, organization, organization)
+    for party in (PLAN, HOME):
+        assert none == await lacking(client, party) == await lacking(client, party, party)
     assert [] == await lacking(client, OTHER)
     await kept(client, enrolled("Patient/m2", "ny-health-home", HOME, start="2026-02-01"))
     assert [*none, ["no-lead", "m2", "2026-02-01"]] == await lacking(client)
@@ -330,3 +331,59 @@ async def test_members_of_others_are_listed_to_nobody(client: httpx.AsyncClient)
     await kept(client, enrolled("Patient/m2", "ny-health-home", OTHER), asa("asa-2", (PLAN, OTHER)))
     for actor, own in ((OTHER, ["m2"]), (HOME, ["m1"]), (PAT, ["m1", "m2"]), (PLAN, ["m1", "m2"])):
         assert own == [one[1] for one in await lacking(client, PLAN, actor)], actor
+
+
+AGENCY, AMY = "Organization/agency", "PractitionerRole/amy"
+
+
+def engaged(**more: Any) -> Json:
+    return {
+        "resourceType": "OrganizationAffiliation",
+        "id": "a",
+        "organization": {"reference": HOME},
+        "participatingOrganization": {"reference": AGENCY},
+        "period": {"start": "2025-01-01"},
+        **more,
+    }
+
+
+@pytest.fixture
+async def agencys(client: httpx.AsyncClient) -> httpx.AsyncClient:
+    """Amy, of an agency that works for the Health Home, leads."""
+    liaison = manager(LIAISON, HOME, code=[coding("cm-role", "liaison")])
+    await new_york(client, "ny-map", *liaison, organization(AGENCY), *manager(AMY, AGENCY), engaged())
+    await named(client, lead=AMY)
+    return client
+
+
+@pytest.mark.requirement("NY-20", "ADJ-05")
+@pytest.mark.parametrize(
+    "end",
+    [
+        engaged(active=False),
+        engaged(period={"start": "2025-01-01", "end": day(-1)}),
+        organization(AGENCY) | {"active": False},
+    ],
+)
+async def test_agency_that_works_for_neither_any_more_is_asked_about(
+    agencys: httpx.AsyncClient, settings: Settings, end: Json
+) -> None:
+    await kept(agencys, end)
+    assert both("agency-ended") == await told(agencys)
+    assert AMY == (await lead(agencys))["lead"]
+    assert 0 == await look(settings)
+    await kept(agencys, engaged(), organization(AGENCY))
+    assert both("agency-ended", "cancelled") == await told(agencys)
+
+
+@pytest.mark.requirement("NY-20")
+async def test_agency_whose_engagement_is_deleted_or_ends_with_time_is_asked_about(
+    agencys: httpx.AsyncClient, settings: Settings
+) -> None:
+    await kept(agencys, engaged(period={"start": "2025-01-01", "end": day(5)}))
+    assert [0, 2, 0] == [await look(settings, days) for days in (3, 7, 7)]
+    assert both("agency-ended") == await told(agencys)
+    await kept(agencys, engaged())
+    assert both("agency-ended", "cancelled") == await told(agencys)
+    assert 204 == (await agencys.delete("OrganizationAffiliation/a")).status_code
+    assert both("agency-ended") == await told(agencys)

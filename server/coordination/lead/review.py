@@ -20,8 +20,9 @@ from server.coordination import facts, period
 from server.coordination.assignment import assignment
 from server.coordination.assignment.assignment import Member
 from server.coordination.escalation import liaisons
-from server.coordination.facts import ASSIGNMENT, OPEN, Assignment, Designation, Role
+from server.coordination.facts import ASSIGNMENT, OPEN, Assignment, Designation, Role, literal
 from server.coordination.handoff.transfer import concept, put
+from server.coordination.lead import agency
 from server.coordination.lead.kept import agreed
 from server.coordination.lead.terms import Terms, every, is_enrolled, leading, leads, pair_at
 from server.coordination.program.programs import Programs, active
@@ -37,6 +38,7 @@ ASKED = {  # for each reason, what both are asked for
     "role-inactive": "{}, who leads, is in that role no more (it is inactive): name the next lead",
     "role-ended": "{}, who leads, is in that role no more (its period is over): name the next lead",
     "practitioner-inactive": "{}, who leads, is there no more (the Practitioner is inactive): name the next lead",
+    "agency-ended": "{}, who leads, is at an agency that works for neither any more: name the next lead",
     "member-deceased": "The member whom {} leads has died: end the enrolment, with which the lead ends",
 }
 LEFT, DIED = "left", "died"  # what is settled by a Task of its own
@@ -141,7 +143,24 @@ async def _causes(view: View, found: Sequence[Leading], now: int) -> list[Cause]
     persons = {role.practitioner for role in roles.values() if role.practitioner}
     records = {record for one in standing for record in one.member.patients}
     there = await read_many(view, persons | records) if standing else {}
-    return [cause for one in standing for cause in _of(one, roles.get(one.lead.manager), there, now)]
+    causes = [cause for one in standing for cause in _of(one, roles.get(one.lead.manager), there, now)]
+    gone = {cause.of.key for cause in causes if cause.what == LEFT}
+    return [*causes, *await _parted(view, [one for one in standing if one.key not in gone], roles, now)]
+
+
+async def _parted(view: View, standing: Sequence[Leading], roles: Mapping[str, Role], now: int) -> list[Cause]:
+    """Leads at an agency that is closed, or works for neither of the two any more."""
+    places = [(one, one.terms.zone, role) for one in standing if (role := roles.get(one.lead.manager))]
+    away = [(one, str(role.organization), zone) for one, zone, role in places if role.organization not in one.parties]
+    if not away:
+        return []
+    agencies = {organization for _, organization, _ in away}
+    works, shut = await agency.working(view, agencies, now, away[0][2]), set(await agency.closed(view, agencies))
+    return [
+        Cause(one, LEFT, "agency-ended", frozenset({organization}))
+        for one, organization, _ in away
+        if organization in shut or works[organization].isdisjoint(one.parties)
+    ]
 
 
 def _of(one: Leading, role: Role | None, there: Mapping[str, Resource], now: int) -> Iterator[Cause]:
@@ -228,16 +247,18 @@ async def reviewed(context: Context, before: View, changes: Sequence[Change], af
     persons = await _turned(before, stored, "Practitioner", _is_inactive)
     died = await _turned(before, stored, "Patient", _is_deceased)
     teams = [one for one in changes if one.type == "CareTeam" and one.is_derived]
-    if not (roles or persons or died or teams):
+    agencies = await _agencies(context, before, changes)
+    if not (roles or persons or died or teams or agencies):
         return []
     programs, now = await active(after), micros(context.now)
     if not programs.leads:
         return []
     turned = await _left(before, roles, after, programs, now)
-    patients = died | _led(teams, programs) | await led_by(after, turned, persons, programs)
+    there = await staff(after, agencies)
+    patients = died | _led(teams, programs) | await led_by(after, {*turned, *there}, persons, programs)
     if not patients or len(patients) > MANY:
         return []
-    found = await due(after, sorted(patients), programs, now, turned | persons | died)
+    found = await due(after, sorted(patients), programs, now, turned | persons | died | agencies)
     for change in found:
         change.is_derived = True
     return found
@@ -262,6 +283,24 @@ async def _left(before: View, roles: Sequence[str], after: View, programs: Progr
         {role: left(Role.of(some[0]), None, now, now, zone) for role, some in side.items() if some} for side in sides
     )
     return {role for role in roles if role in was and role in are and bool(was[role]) != bool(are[role])}
+
+
+async def _agencies(context: Context, before: View, changes: Sequence[Change]) -> set[str]:
+    """Those of which these changes may say otherwise for whom they work."""
+    given = [one for one in changes if one.type in {"Organization", "OrganizationAffiliation"} and not one.is_derived]
+    found = {key for one in given for kind, key, _ in one.facts or () if kind == "affiliation"}
+    stored = [one.reference for one in given if one.method != "POST"]
+    were = await read_many(before, [one for one in stored if one.startswith("OrganizationAffiliation/")])
+    links = (literal(one.get("participatingOrganization"), context.base_url) for one in were.values())
+    parts = [one for one in stored if one.startswith("Organization/")]
+    rows = await before.facts("affiliation", parts) if parts else {}
+    return found | {one for one in links if one} | {one for one, some in rows.items() if some}
+
+
+async def staff(view: View, organizations: Collection[str]) -> set[str]:
+    """The roles at these organizations."""
+    rows = (await view.facts("staff", organizations)).values() if organizations else ()
+    return {row.source for some in rows for row in some}
 
 
 def _led(teams: Iterable[Change], programs: Programs) -> set[str]:
