@@ -13,7 +13,7 @@ from typing import NamedTuple
 from server.coordination.agreement.expiry import EXPIRY
 from server.coordination.communication.letter import NOTICE
 from server.coordination.enrolment.single import OVERLAP
-from server.coordination.facts import is_program, tokens
+from server.coordination.facts import BASE, is_program, tokens
 from server.coordination.lead.review import REVIEW
 from server.coordination.responsibility.detected_issue import RESOLVER, TASK
 from server.coordination.rule import PROPOSED
@@ -30,6 +30,7 @@ ELEMENTS: Mapping[str, tuple[str, ...]] = {
 }
 SAID_BEFORE = frozenset({"Communication", "DetectedIssue", "Organization", "Task"})  # it is whose what stands says
 ASKED = frozenset({OVERLAP, EXPIRY, REVIEW, *(kind.dispute for kind in PROPOSED)})  # of an organization, by the server
+PUBLISHED = frozenset({"CodeSystem", "ConceptMap", "Questionnaire", "StructureDefinition", "ValueSet"})
 PARTIES = 2  # organizations, from which on a Contract is an agreement between them
 
 
@@ -45,6 +46,8 @@ def check_owned(actor: str, organizations: Collection[str], before: Resource | N
     after = change.resource
     if change.type == "PlanDefinition":
         _check_program(actor, before, after)
+    if change.type in PUBLISHED:
+        _check_published(actor, before, after)
     if not _touches(change.type, before, after):
         return
     for said in (before, after):
@@ -54,7 +57,7 @@ def check_owned(actor: str, organizations: Collection[str], before: Resource | N
                 "forbidden",
                 f"{change.reference} is written by who acts for {' or '.join(sorted(found.owners))} alone, and "
                 f"{actor} does not",
-                found.element,
+                _touched(change.type, before, after) or found.element,
             )
 
 
@@ -66,6 +69,25 @@ def _check_program(actor: str, before: Resource | None, after: Resource | None) 
             "write a draft",
             "PlanDefinition.status",
         )
+
+
+def _check_published(actor: str, before: Resource | None, after: Resource | None) -> None:
+    """What programs name is no organization's: their forms, codes and profiles."""
+    for said in (before, after):
+        if said and said.get("status") == "active" and str(said.get("url", "")).startswith(f"{BASE}/"):
+            raise Problem.of(
+                "forbidden",
+                f"{said['url']} is what the programs of all organizations rest on: the local system writes it, "
+                f"{actor} may write one under a URL of its own",
+                f"{said['resourceType']}.url",
+            )
+
+
+def _touched(type: str, before: Resource | None, after: Resource | None) -> str | None:
+    """The first element of an owner's that a change is of."""
+    if before is None or after is None:
+        return None
+    return next((f"{type}.{name}" for name in ELEMENTS.get(type, ()) if before.get(name) != after.get(name)), None)
 
 
 def _touches(type: str, before: Resource | None, after: Resource | None) -> bool:
@@ -83,6 +105,11 @@ def _owned(resource: Resource) -> Owned | None:
         return Owned(parties, "Contract.subject") if len(parties) >= PARTIES else None
     if type == "EpisodeOfCare":
         return Owned(_organizations(resource.get("managingOrganization", {})), "EpisodeOfCare.managingOrganization")
+    if type == "OrganizationAffiliation":
+        said = next(
+            (name for name in ("organization", "participatingOrganization") if name in resource), "organization"
+        )
+        return Owned(_organizations(resource.get(said, {})), f"OrganizationAffiliation.{said}")
     if type == "Organization":
         above = _organizations(resource.get("partOf", {}))
         return Owned(above | {f"Organization/{resource['id']}"}, "Organization.partOf")

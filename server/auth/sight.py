@@ -274,6 +274,13 @@ def patients(change: Change) -> list[str]:
     return list(dict.fromkeys(key for key in named if key.startswith(f"{PATIENT}/")))
 
 
+def links(change: Change) -> list[str]:
+    """The Patients that a Patient says it is one with; its rows are filled."""
+    index = _index(PATIENT, "link").name
+    named = (key for name, key in change.rows or () if name == index and isinstance(key, str))
+    return [key for key in named if key.startswith(f"{PATIENT}/")]
+
+
 class Named(NamedTuple):
     """An index of references, and the types that they may be to."""
 

@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 from server.auth.owner import check_owned
 from server.auth.seen import Seen
-from server.auth.sight import NOBODYS, PATIENT, patients
+from server.auth.sight import NOBODYS, PATIENT, links, patients
 from server.auth.stamp import stamped
 from server.fhir import body
 from server.ledger import Change, Version
 from server.outcome import Problem
 from server.search.filter import And, Not, Or
 
+WHOSE = ("active", "generalPractitioner", "link", "managingOrganization")
 OPENING = frozenset({"CareTeam", "EpisodeOfCare", PATIENT})  # what makes a Patient a member of somebody's
 
 
@@ -48,6 +49,8 @@ async def admitted(seen: Seen, changes: Sequence[Change]) -> list[Change]:
     for change in changes:
         if change.resource is not None:
             await _check_written(seen, after, change, met)
+        if change.type == PATIENT:
+            await _check_patient(seen, change, standing.get(change.reference), made)
     await _check_opened(seen, after, changes, standing, made | entered.shared)
     return changes
 
@@ -109,6 +112,29 @@ async def _check_written(seen: Seen, after: Seen, change: Change, met: Collectio
             f"{sight.actor} would not see this {change.type} itself: enrol the member first (EpisodeOfCare), or name "
             "the organization as who keeps it",
             change.type,
+        )
+
+
+async def _check_patient(seen: Seen, change: Change, version: Version | None, made: Collection[str]) -> None:
+    """Problem forbidden (403) where who sees no more than its own says whose the Patient is, or who else it is."""
+    before = body.loads(version.body) if version and version.body else {}
+    after = change.resource or {}
+    if before and (not after or any(before.get(name) != after.get(name) for name in WHOSE)):
+        await _check_open(seen, change.reference, change)
+    for other in links(change):
+        if other not in made and before.get("link") != after.get("link"):
+            await _check_open(seen, other, change)
+
+
+async def _check_open(seen: Seen, patient: str, change: Change) -> None:
+    there = (await seen.view.read_many([patient])).get(patient)
+    is_nobodys = there is not None and there.body is not None and await seen.judge.version(NOBODYS, there)
+    if not is_nobodys and not await seen.are_open([patient]):
+        raise Problem.of(
+            "forbidden",
+            f"Whose {patient} is, and who else it is, is written by who has it and sees all of it: {seen.sight.actor} "
+            "does not",
+            f"{change.type}.link" if patient != change.reference else change.type,
         )
 
 

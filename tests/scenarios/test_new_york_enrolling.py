@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -19,11 +20,13 @@ from tests.scenarios.new_york import (
     OTHER,
     PAT,
     PLAN,
+    ROOT,
     acting,
     asa,
     day,
     enrolled,
     new_york,
+    proposed,
     shipped,
 )
 from tests.scenarios.new_york_hidden import care_team, observation, plan, task
@@ -197,7 +200,11 @@ async def test_no_write_opens_to_its_writer_what_others_keep(here: httpx.AsyncCl
     record = (await here.get(LEFT, headers=acting(OTHER))).json()
     team = care_team("mine", LEFT, OTHER) | {"participant": [{"member": {"reference": OLA}}]}
     assert 201 == (await put(here, team, OTHER)).status_code
-    assert 200 == (await put(here, record | {"generalPractitioner": [{"reference": OLA}]}, OTHER)).status_code
+    named: list[Json] = [{"generalPractitioner": [{"reference": OLA}]}, {"managingOrganization": {"reference": OTHER}}]
+    for more in (*named, {"active": False}):
+        assert (403, ["forbidden"]) == refusal(await put(here, record | more, OTHER))
+    assert (403, ["forbidden"]) == refusal(await here.delete(LEFT, headers=acting(OTHER)))
+    assert 200 == (await put(here, record | {"telecom": [{"system": "phone", "value": "1"}]}, OTHER)).status_code
     assert 201 == (await put(here, task("mine", LEFT, OTHER), OTHER)).status_code
     assert [MARK] == said((await put(here, again("more"), OTHER)).json())
     assert 200 == (await put(here, again("more", status="entered-in-error"), OTHER)).status_code
@@ -230,6 +237,23 @@ async def test_who_is_told_of_a_patient_takes_no_place_on_its_team(here: httpx.A
         assert (403, ["forbidden"]) == refusal(await put(here, one, OTHER))
     both = transaction(entry("PUT", "EpisodeOfCare/again", again()), entry("PUT", "CareTeam/mine", team))
     assert 200 == (await here.post("", json=both, headers=acting(OTHER))).status_code
+
+
+@pytest.mark.requirement("NY-06")
+@pytest.mark.parametrize("type", ["replaces", "replaced-by", "seealso"])
+async def test_nobody_merges_a_record_that_it_does_not_see_all_of(here: httpx.AsyncClient, type: str) -> None:
+    for other in (LEFT, "Patient/not-there"):
+        link = [{"other": {"reference": other}, "type": type}]
+        mine = patient("mine", managingOrganization={"reference": OTHER}) | {"link": link}
+        assert (403, ["forbidden"]) == refusal(await put(here, mine, OTHER))
+    assert 201 == (await put(here, again(), OTHER)).status_code
+    mine = patient("mine", managingOrganization={"reference": OTHER})
+    linked = mine | {"link": [{"other": {"reference": LEFT}, "type": type}]}
+    assert (403, ["forbidden"]) == refusal(await put(here, linked, OTHER))
+    assert 201 == (await put(here, mine, OTHER)).status_code
+    assert (403, ["forbidden"]) == refusal(await put(here, linked, OTHER))
+    two = patient("two") | {"link": [{"other": {"reference": "Patient/mine"}, "type": type}]}
+    assert 201 == (await put(here, two, OTHER)).status_code
 
 
 # Who had the member
@@ -328,6 +352,16 @@ async def test_one_organization_records_what_another_did(here: httpx.AsyncClient
     assert "o" not in await seen(here, MEMBER, HOME)
 
 
+@pytest.mark.requirement("NY-06", "NY-16")
+async def test_form_that_an_operation_stores_is_its_writers(here: httpx.AsyncClient) -> None:
+    await proposed(here)
+    stored = (await here.get("QuestionnaireResponse")).json()["entry"][0]["resource"]
+    assert by(PLAN) == said(stored)
+    assert 201 == (await put(here, again("second", MEMBER), OTHER)).status_code
+    assert [] == ids(await here.get("QuestionnaireResponse", headers=acting(OTHER)))
+    assert [stored["id"]] == ids(await here.get("QuestionnaireResponse", headers=acting(PLAN)))
+
+
 async def test_patient_and_local_system_are_no_writers(here: httpx.AsyncClient) -> None:
     for actor in ("", MEMBER):
         assert [] == said((await put(here, observation(f"o{len(actor)}", MEMBER), actor)).json())
@@ -355,3 +389,44 @@ async def test_histories_list_no_patient_whom_nobody_has(here: httpx.AsyncClient
     assert 1 == len(mine["entry"])
     assert 204 == (await here.delete(f"Patient/{made['id']}", headers=acting(OTHER))).status_code
     assert made["id"] not in (await here.get("_history", headers=acting(PLAN))).text
+
+
+# What is whose
+
+
+async def test_affiliation_is_written_by_the_organization_that_has_the_other(here: httpx.AsyncClient) -> None:
+    agency: Json = {
+        "resourceType": "OrganizationAffiliation",
+        "id": "a",
+        "active": True,
+        "organization": {"reference": HOME},
+        "participatingOrganization": {"reference": CLINIC},
+    }
+    for actor in (CLINIC, OTHER, PAT):
+        assert (403, ["forbidden"]) == refusal(await put(here, agency, actor))
+    assert 201 == (await put(here, agency, HAL)).status_code
+    for actor in (CLINIC, OTHER):
+        assert (403, ["forbidden"]) == refusal(await put(here, agency | {"active": False}, actor))
+        taken = agency | {"organization": {"reference": actor}}
+        assert (403, ["forbidden"]) == refusal(await put(here, taken, actor))
+    assert 200 == (await put(here, agency | {"active": False}, HOME)).status_code
+
+
+@pytest.mark.parametrize("name", ["Questionnaire-ny-care-planning-coordination", "CodeSystem-ny-service"])
+async def test_what_programs_rest_on_is_written_by_the_local_system(here: httpx.AsyncClient, name: str) -> None:
+    shared: Json = json.loads((ROOT / "profiles" / f"{name}.json").read_text())
+    mine = shared | {"id": "mine", "url": "urn:mine"}
+    assert 201 == (await put(here, mine, PLAN)).status_code
+    await kept(here, shared)
+    for one in (shared | {"status": "retired"}, shared | {"title": "Mine"}, mine | {"url": shared["url"]}):
+        assert (403, ["forbidden"]) == refusal(await put(here, one, PLAN))
+    assert (403, ["forbidden"]) == refusal(
+        await here.delete(f"{shared['resourceType']}/{shared['id']}", headers=acting(PLAN))
+    )
+
+
+async def test_refusal_names_the_element_that_is_anothers(here: httpx.AsyncClient) -> None:
+    home = (await here.get(HOME)).json()
+    for name, value in (("name", "Mine"), ("active", False), ("partOf", {"reference": OTHER})):
+        refused = (await put(here, home | {name: value}, OTHER)).json()
+        assert [f"Organization.{name}"] == refused["issue"][0]["expression"]
