@@ -11,7 +11,7 @@ import pytest
 from tests.answers import ids, refusal
 from tests.coordination.memory import BASE, coding, patient
 from tests.scenarios.iowa import Json, kept, put
-from tests.scenarios.new_york import HOME, MEMBER, OTHER, PLAN, day, enrolled, new_york, shipped
+from tests.scenarios.new_york import HOME, MEMBER, OTHER, PLAN, acting, day, enrolled, new_york, shipped
 
 UCUM = "http://unitsofmeasure.org"
 OFFER, OVERLAP = (f"{BASE}/CodeSystem/cm-task|{code}" for code in ("health-home-offer", "enrollment-overlap"))
@@ -268,6 +268,17 @@ async def test_condition_makes_eligible_and_who_is_in_a_health_home_is_offered_n
     assert [] == await tasks(here, OFFER)
     await kept(here, enrolled(ANN, "ny-health-home", HOME, day(0), status="cancelled"))
     assert ["requested"] == [one["status"] for one in await tasks(here, OFFER)]
+
+
+@pytest.mark.requirement("NY-03")
+@pytest.mark.parametrize("actor", [PLAN, ""])
+async def test_what_became_of_an_offer_is_said_by_nobody_but_the_server(here: httpx.AsyncClient, actor: str) -> None:
+    task = await offered(here)
+    for state, status in (("accepted", "requested"), ("enrolled", "in-progress")):
+        said = {**task, "status": status, "businessStatus": coding("cm-offer-state", state)}
+        assert (409, ["conflict"]) == refusal(await put(here, said, headers=acting(actor)))
+    own = {**task, "status": "in-progress", "businessStatus": {"text": "Called twice"}}
+    assert 200 == (await put(here, own, headers=acting(actor))).status_code
 
 
 @pytest.mark.requirement("NY-03")

@@ -164,6 +164,8 @@ async def _answered(
         raise _conflict(f"{was.task} is kept, and about {was.patient}: an offer ends by the member's answer.", change)
     if was and now and was.status in ENDED and was[3:] != now[3:]:
         raise _conflict(f"{was.task} is {was.status}, and what was answered stays so.", change)
+    if now and now.status not in ENDED and _states(now) != _states(was):
+        raise _conflict(f"What became of {now.task} the server says (businessStatus), as it is answered.", change)
     if now is None or (was and was.status == now.status):
         return []
     if now.status not in ENDED:
@@ -172,6 +174,11 @@ async def _answered(
         why = f"{now.task} ends by the member's answer (completed, or rejected), not as {now.status}."
         return [refusal(program, rule, why, Place(now.task, "Task.status"))]
     return await _decided(case, program, rule, change, now)
+
+
+def _states(one: Offer | None) -> set[str]:
+    """What the server says became of an offer."""
+    return {state for state in (one.state if one else ()) if state.startswith(f"{STATE}|")}
 
 
 async def _decided(case: Case, program: Program, rule: Rule, change: Change, now: Offer) -> list[Issue]:
