@@ -701,6 +701,19 @@ class StoreContract:
         assert ["p0", "p3", "p1", "p2"] == await ids(population, "Patient", ALL, sort=by_number)
         assert ["p1", "p3", "p0", "p2"] == await ids(population, "Patient", ALL, sort=(Sort("_lastUpdated"),))
 
+    async def test_what_lacks_a_later_key_of_a_sort_is_the_last_of_its_equals(self, store: Store) -> None:
+        await write(store, patient("p0"), patient("p1", title="b"), patient("p2", title="a"))
+        await write(
+            store, patient("p3", title="a", number=1), patient("p4", title="b", number=2), patient("p5", title="a")
+        )
+        title, number = Sort("Patient.title"), Sort("Patient.number")
+        for sort, expected in [
+            ((title, number), "p3 p2 p5 p4 p1 p0"),
+            ((Sort("Patient.title", True), number), "p4 p1 p3 p5 p2 p0"),
+            ((title, Sort("Patient.number", True)), "p3 p2 p5 p4 p1 p0"),
+        ]:
+            assert expected.split() == await ids(store, "Patient", ALL, sort=sort)
+
     async def test_search_sorts_by_no_value_without_a_name(self, store: Store) -> None:
         await write(store, patient("p1", title=""), patient("p2", "", "z", title="b"), patient("p3", "m", title="a"))
         for sort, expected in [

@@ -68,6 +68,7 @@ class _Finder:
         self.search = search
         self.at = at
         self.matching: Document = {}
+        self._held: dict[tuple[str, tuple[str, ...]], list[Document]] = {}  # in an array, by the last frontier
 
     async def compile(self, reached: Reached) -> None:
         self.compiler = compiler = Compiler(self.reads, self.at, reached)
@@ -140,6 +141,8 @@ class _Finder:
     async def _by_index(self, offset: int, limit: int) -> list[Document]:
         """What has no value comes last; MongoDB has it first where it ascends, so it is asked for apart."""
         order: Order = [*map(_ordered, self.search.sort), ("born", _direction(self.search.sort[0]))]
+        if await self._lacks([field for field, direction in order[1:] if "." in field and direction == ASCENDING]):
+            return (await self._by_value(order[-1][1]))[offset : offset + limit]
         ascending = [field for field, direction in order if "." in field and direction == ASCENDING]
         found: list[Document] = []
         for pattern in product((True, False), repeat=len(ascending)):
@@ -154,10 +157,15 @@ class _Finder:
                 break
         return found
 
-    async def _by_value(self) -> list[Document]:
-        """All matches, ordered by values that only the bodies tell; refused where they are too many."""
+    async def _lacks(self, fields: list[str]) -> bool:
+        """Whether a match has no value of one of these: among those that are the same before, it comes last."""
+        lacking = {"$or": [{field: {"$exists": False}} for field in fields]}
+        return bool(fields) and bool(await self.count({"$and": [self.matching, lacking]}))
+
+    async def _by_value(self, births: int = ASCENDING) -> list[Document]:
+        """All matches, in an order that no index has; refused where they are too many."""
         shown = {name: 0 for name in WHOLE if name not in ("low", "high")}
-        found = await self.reads.all(self.matching, shown, [("born", ASCENDING)], SORT_LIMIT + 1, since=self.at)
+        found = await self.reads.all(self.matching, shown, [("born", births)], SORT_LIMIT + 1, since=self.at)
         if len(found) > SORT_LIMIT:
             raise Problem.of(
                 "too_costly",
@@ -216,9 +224,8 @@ class _Finder:
 
     async def _named(self, follow: Follow, frontier: list[str]) -> set[str]:
         """The references that the resources of the frontier hold in an index, or in any of the source type's."""
-        condition = {**held(self.at), "reference": {"$in": frontier}}
         array = "keys" if follow.index is None else await self.compiler.array(follow.index)
-        found = await self.reads.all(condition, {"_id": 0, array: 1}, since=self.at)
+        found = await self._held_by(frontier, array)
         start = "" if follow.source_type == "*" else f"{follow.source_type}."
         pairs = (key.partition(REFERENCE) for document in found for key in document.get(array, ()))
         return {
@@ -227,6 +234,15 @@ class _Finder:
             if mark and index and BYTES not in index
             if index == follow.index or (follow.index is None and index.startswith(start) and BESIDE not in index)
         }
+
+    async def _held_by(self, frontier: list[str], array: str) -> list[Document]:
+        """What the resources of a frontier have in an array: asked once, whatever is followed from them."""
+        asked = array, tuple(frontier)
+        if asked not in self._held:
+            condition = {**held(self.at), "reference": {"$in": frontier}}
+            found = await self.reads.all(condition, {"_id": 0, array: 1}, since=self.at)
+            self._held = {each: known for each, known in self._held.items() if each[1] == asked[1]} | {asked: found}
+        return self._held[asked]
 
     async def _living(self, references: Iterable[str], type: str | None) -> list[Document]:
         wanted = [each for each in references if type in (None, each.partition("/")[0])]
