@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFAULT = "default"  # the partition of the service base itself, which has no name in URLs
 MAX_NAME = 32  # characters of a partition's name
+_MONGODBS_OWN = frozenset({"admin", "config", "local"})
 MAX_DATABASE = 63  # bytes of a MongoDB database's name
 _NAME = re.compile(rf"[a-z][a-z0-9-]{{0,{MAX_NAME - 1}}}").fullmatch
 _OURS = {DEFAULT, "metadata"}  # what would be names, and mean something else
@@ -102,8 +103,12 @@ class Settings(BaseSettings):
     @classmethod
     def _known_engine(cls, store: str) -> str:
         if store.startswith(("mongodb://", "mongodb+srv://")):
-            if not urlsplit(store).path.strip("/"):
-                raise ValueError("a MongoDB is named with its database: mongodb://<host>/careplan")
+            database = urlsplit(store).path.strip("/")
+            if not database or "." in database or database in _MONGODBS_OWN:
+                raise ValueError(
+                    "a MongoDB is named with a database of the store's own, whose name has no dot: "
+                    "mongodb://<host>/careplan"
+                )
         elif not store.startswith("sqlite:///") or store == "sqlite:///":
             raise ValueError(
                 "a store is named sqlite:///<path>, such as sqlite:///data/careplan.db, or mongodb://<host>/<database>"

@@ -44,6 +44,8 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     [
         {"store": "mongodb://localhost"},
         {"store": "mongodb://localhost/?tls=true"},
+        {"store": "mongodb://localhost/plan.prod"},
+        {"store": "mongodb://localhost/admin"},
         {"store": "sqlite:///"},
         {"store": "postgresql://localhost"},
         {"host": "0.0.0.0"},

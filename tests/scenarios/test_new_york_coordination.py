@@ -401,3 +401,12 @@ async def test_service_of_the_other_of_two_health_homes_is_not_nobodys(here: htt
     assert [] == await check(here)
     await kept(here, ordered("r", "other-outside-package", AIDE))
     assert ["no-owner"] * 2 == [code(one) for one in await check(here)]
+
+
+@pytest.mark.requirement("NY-05", "NY-10", "NY-12")
+async def test_health_home_work_that_nobody_has_is_not_on_the_plans_list(client: httpx.AsyncClient) -> None:
+    await new_york(client, "ny-mltcp")
+    await kept(client, asa(term=appendix(("personal-care", "in-plan", PLAN), code="appendix-a")))
+    await kept(client, ordered("r", "health-home-care-management", None), ordered("s", "chha", None))
+    expected = {("ServiceRequest/r", HOME), ("ServiceRequest/s", PLAN)}
+    assert expected == {(item, who) for _, (item,), who in told(await look(client))}

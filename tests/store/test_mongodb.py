@@ -284,6 +284,39 @@ async def test_index_that_is_missing_is_made_and_another_in_its_place_is_told(da
     await store.close()
 
 
+@pytest.mark.parametrize("name", ["commits", "marks"])
+async def test_unique_index_that_is_not_the_stores_is_told(database: str, name: str) -> None:
+    with pymongo.MongoClient[dict[str, Any]](database) as client:
+        client.get_default_database()[name].create_index("actor", unique=True)
+    with pytest.raises(Problem, match="is not the store's"):
+        await MongodbStore(database, PROJECTIONS).open()
+
+
+@pytest.mark.parametrize("name", ["commits", "versions", "marks", "jobs"])
+async def test_database_in_which_somebody_else_keeps_something_is_no_store(database: str, name: str) -> None:
+    with pymongo.MongoClient[dict[str, Any]](database) as client:
+        client.get_default_database()[name].insert_one({"_id": "abc", "shop": 1})
+    with pytest.raises(Problem, match=f"no store wrote, in {name}"):
+        await MongodbStore(database, PROJECTIONS).open()
+    with pymongo.MongoClient[dict[str, Any]](database) as client:
+        assert [name] == client.get_default_database().list_collection_names()
+
+
+async def test_verify_tells_of_a_document_that_is_no_version(store: MongodbStore) -> None:
+    await write(store, patient("a"))
+    await store.collections.versions.insert_one({"_id": "7", "hello": 1})
+    assert ["versions"] == [finding.place async for finding in store.verify()]
+    await store.collections.versions.delete_one({"_id": "7"})
+
+
+@pytest.mark.parametrize(
+    "uri", ["mongodb://127.0.0.1:99999/x", "mongodb://127.0.0.1/x?tls=true&tlsCAFile=/nope", "mongodb://127.0.0.1/x y"]
+)
+async def test_uri_that_leads_nowhere_is_told(uri: str) -> None:
+    with pytest.raises(Problem, match="no URI of a MongoDB"):
+        await MongodbStore(uri, PROJECTIONS).open()
+
+
 async def test_commit_larger_than_a_document_is_refused_before_it_is_written(store: MongodbStore) -> None:
     await write(store, patient("a"))
     with pytest.raises(Problem) as refused:

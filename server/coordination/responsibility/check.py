@@ -53,6 +53,11 @@ class Check:
         return self.member.patient
 
     @property
+    def default(self) -> Table:
+        """The program's own table, whatever an agreement says."""
+        return table(self.terms, self.pair, None)
+
+    @property
     def window(self) -> Interval:
         """The time that is asked about."""
         return self.times.services

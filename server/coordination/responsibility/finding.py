@@ -161,12 +161,18 @@ def _finding(
 
 
 def _resolver(asked: Check, row: Allocation | None, found: Sequence[Item]) -> str:
-    """Who has the primary role; the partner of what it alone does; else who leads; else does it; else the package's."""
-    primary, parties = asked.organization(row.primary) if row else None, {one.party for one in found}
-    if primary is None and parties == {"partner"}:
+    """Who has the primary role; the partner of what it alone does, or is outside the plan's package; else who leads."""
+    if row and (primary := asked.organization(row.primary)):
+        return primary
+    if {one.party for one in found} == {"partner"} or _scope(asked, row, found) == OUT_OF_PLAN:
         return asked.pair.partner
-    package = asked.pair.partner if row and row.scope == OUT_OF_PLAN else asked.pair.plan
-    return primary or asked.lead or package
+    return asked.lead or asked.pair.plan
+
+
+def _scope(asked: Check, row: Allocation | None, found: Sequence[Item]) -> str | None:
+    """By the row; of what an agreement's appendix does not list, by the program's own table."""
+    rows = [row] if row and row.scope else [asked.default.find(asked.at, one.codes, one.categories) for one in found]
+    return next((one.scope for one in rows if one), None)
 
 
 def _twice(group: Sequence[Item]) -> tuple[Item, ...]:

@@ -14,7 +14,6 @@ from pymongo import ASCENDING
 from pymongo.errors import ConfigurationError, PyMongoError
 
 from server.ledger import Change, Commit, Context, Cursor, Decide, Fact, Position, Rules, Version, View
-from server.outcome import Problem
 from server.settings import DEFAULT
 from server.store.copy import copy
 from server.store.engine import WORDS, Finding, Named, Page, Projections, Search, no_rules
@@ -30,7 +29,7 @@ from server.store.mongodb.leads import OPENED, Leads
 from server.store.mongodb.mirror import MOST, Mirror
 from server.store.mongodb.reads import WHOLE, Known, Reads, check_horizon
 from server.store.mongodb.receiver import MongodbLedger, MongodbReceiver
-from server.store.mongodb.schema import check, client_of, collections_of, prepare, reached, refused
+from server.store.mongodb.schema import check, client_of, collections_of, prepare, reached, refused, unusable
 from server.store.mongodb.writer import Writer
 from server.store.overlay import Overlay
 from server.store.partition import database_of
@@ -85,8 +84,8 @@ class MongodbStore:
     def _connect(self, mirrored: int = 0) -> None:
         try:
             self._client = client_of(self.uri, self._search_timeout)
-        except ConfigurationError as error:
-            raise Problem.of("unavailable", f"CAREPLAN_STORE is no URI of a MongoDB: {error}") from None
+        except (ConfigurationError, OSError, ValueError) as error:  # the driver's, of a certificate's file, of a port
+            raise unusable(error) from None
         main = self._client.get_default_database()
         self.collections = collections_of(self._client[database_of(main.name, self.partition)])
         known = Known()

@@ -31,7 +31,7 @@ from pymongo import (
 )
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.errors import BulkWriteError, ConfigurationError, DuplicateKeyError, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from server.outcome import Problem
@@ -111,10 +111,17 @@ async def reached(client: AsyncMongoClient[Document], uri: str) -> None:
 
 
 def refused(error: PyMongoError) -> Problem:
-    """What to say at the start where the database is there and does not do what it is asked."""
+    """What to say at the start where there is no such database, or it does not do what it is asked."""
+    if isinstance(error, ConfigurationError):
+        return unusable(error)
     name = (error.details or {}).get("codeName", "") if isinstance(error, OperationFailure) else type(error).__name__
     codes = ", ".join(map(str, codes_of(error)))
     return Problem.of("unavailable", f"The database refuses what a store needs at its start: {name} ({codes})")
+
+
+def unusable(error: Exception) -> Problem:
+    """What to say of a URI that leads nowhere, or says what cannot be done."""
+    return Problem.of("unavailable", f"CAREPLAN_STORE is no URI of a MongoDB that can be asked: {error}")
 
 
 def collections_of(database: AsyncDatabase[Document]) -> Collections:
@@ -128,6 +135,7 @@ def collections_of(database: AsyncDatabase[Document]) -> Collections:
 
 async def prepare(found: Collections, partition: str, projections: str) -> None:
     """Make what is missing of indexes and settings. Problem unavailable for what is no store of this partition."""
+    await _check_own(found)
     await indexed(found)
     with answering():
         settings = {"_id": "settings", "schema": SCHEMA, "partition": partition, "projections": projections}
@@ -136,15 +144,34 @@ async def prepare(found: Collections, partition: str, projections: str) -> None:
     await check(found, partition)
 
 
+async def _check_own(found: Collections) -> None:
+    """Refuse a database in whose collections somebody else keeps something: a store's settings come before all else."""
+    foreign = [each.name for each in found if await one(each, {}, {"_id": 1})]
+    if foreign and await one(found.marks, {"_id": "settings"}) is None:
+        raise Problem.of(
+            "unavailable",
+            f"{found.marks.database.name} holds documents that no store wrote, in {', '.join(foreign)}: name a "
+            "database of its own in CAREPLAN_STORE",
+        )
+
+
 async def indexed(found: Collections) -> None:
     """Make what is missing of the indexes. Problem unavailable where there is another in the place of one."""
     with answering():
-        for name, indexes in INDEXES.items():
-            await _index(getattr(found, name), indexes)
+        for name in Collections._fields:
+            await _index(getattr(found, name), INDEXES.get(name, []))
 
 
 async def _index(collection: Collection, indexes: list[tuple[Keys, bool]]) -> None:
     there = await collection.index_information()
+    own = [keys for keys, _ in indexes]
+    for name, one in there.items():
+        if one.get("unique") and name != "_id_" and _keys(one) not in own:
+            raise Problem.of(
+                "unavailable",
+                f"The index {name} of {collection.full_name} is not the store's, and being unique it refuses what the "
+                "store writes: drop it",
+            )
     for keys, is_unique in indexes:
         found = {name: one for name, one in there.items() if name == _name(keys) or _keys(one) == keys}
         for name, one in found.items():

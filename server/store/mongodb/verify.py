@@ -177,6 +177,8 @@ class _Checked:
                     )
         if count > self.count:
             yield Finding("versions", f"{count - self.count} are of no change in the ledger")
+        if foreign := await self.reads.count({"reference": {"$exists": False}}):
+            yield Finding("versions", f"{foreign} are of no resource: no store wrote them")
         if {type: at for type, at in self.mark.last.items() if at <= self.mark.applied} != self.last:
             yield Finding("marks", "when each type changed last is not what the ledger says")
         if await self._is_behind():
@@ -184,7 +186,7 @@ class _Checked:
 
     async def _spans(self) -> AsyncGenerator[tuple[str, Position, Position, Position | None], None]:
         """Each version: its resource, its position, until when it held, and the position of the next one."""
-        below: Document = {"_id": {"$lt": start_of(self.mark.applied + 1)}}
+        below: Document = {"_id": {"$lt": start_of(self.mark.applied + 1)}, "reference": {"$exists": True}}
         order = [("reference", DESCENDING), ("_id", ASCENDING)]
         held: tuple[str, Position, Position] | None = None
         while found := await self.reads.all(below, {"reference": 1, "until": 1}, order, _SPANS):
