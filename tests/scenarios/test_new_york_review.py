@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -387,3 +388,28 @@ async def test_agency_whose_engagement_is_deleted_or_ends_with_time_is_asked_abo
     assert both("agency-ended", "cancelled") == await told(agencys)
     assert 204 == (await agencys.delete("OrganizationAffiliation/a")).status_code
     assert both("agency-ended") == await told(agencys)
+
+
+@pytest.mark.requirement("NY-20")
+async def test_who_is_accepted_as_they_leave_is_asked_about_or_not_accepted(client: httpx.AsyncClient) -> None:
+    await new_york(client)
+    for number in range(6):
+        await kept(client, *hal())
+        task = await proposed(client)
+        asked = [respond(client, task), put(client, hal(active=False)[1])]
+        accepted, left = await asyncio.gather(*asked) if number % 2 else (await asyncio.gather(*asked[::-1]))[::-1]
+        assert 200 == left.status_code, left.text
+        assert accepted.status_code in (200, 422), accepted.text
+        waiting = await tasks(client, status="requested")
+        assert (2 if 200 == accepted.status_code else 0) == len(waiting)
+        if 200 != accepted.status_code:
+            assert 200 == (await respond(client, task, "withdraw", actor=PLAN)).status_code
+        else:
+            await named(client, lead=PAT)
+
+
+@pytest.mark.requirement("NY-20")
+async def test_two_looks_at_once_ask_once(here: httpx.AsyncClient, settings: Settings) -> None:
+    await kept(here, *hal(period={"start": "2025-01-01", "end": day(1)}))
+    assert 2 == sum(await asyncio.gather(look(settings, 3), look(settings, 3)))
+    assert both("role-ended") == await told(here)
