@@ -49,6 +49,7 @@ class Acceptance(NamedTuple):
 
 
 def acceptance(task: Resource, base_url: str) -> Iterator[FactRow]:
+    """The facts of a Task that proposes a plan: by itself, by the member, and by the plan."""
     own, member = f"Task/{task['id']}", literal(task.get("for"), base_url, ("Patient",))
     plan = literal(task.get("focus"), base_url, ("CarePlan",))
     data = [

@@ -57,6 +57,7 @@ class Designation(NamedTuple):
 
 
 def designation(task: Resource, base_url: str) -> Iterator[FactRow]:
+    """The facts of a Task that proposes a lead: by itself, by the member, and by what it rests on."""
     own, member = f"Task/{task['id']}", literal(task.get("for"), base_url, ("Patient",))
     given = [*_terms(task.get("input", ())), *_terms(task.get("output", ()))]
     named = {name: one.get("valueReference") for name, one in given}

@@ -30,6 +30,7 @@ class Offer(NamedTuple):
 
 
 def offer(task: Resource, base_url: str) -> Iterator[FactRow]:
+    """The facts of a Task that offers a program: by itself, and by the member."""
     own, member = f"Task/{task['id']}", literal(task.get("for"), base_url, ("Patient",))
     if member is None:
         return

@@ -59,6 +59,7 @@ class Step(NamedTuple):
 
 
 def transfer(task: Resource, base_url: str) -> Iterator[FactRow]:
+    """The facts of a Task that transfers a member: by itself, by the member, and by who gives and takes."""
     own = f"Task/{task['id']}"
     member = literal(task.get("for"), base_url, ("Patient",))
     receiver = literal(task.get("owner"), base_url, ("PractitionerRole",))

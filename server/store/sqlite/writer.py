@@ -196,8 +196,9 @@ class Writer:
         else:
             self.appender.end(head.position)
             if self.counted["groups"] % SWEEP_EVERY == 0:
-                horizon = self.tables.position_at(time.time_ns() // 1000 - int(self._page_horizon * 1_000_000))
-                self._sweep.step(horizon := max(horizon, prune.horizon(connection)))
+                aged = self.tables.position_at(time.time_ns() // 1000 - int(self._page_horizon * 1_000_000))
+                horizon = max(aged, prune.horizon(connection))
+                self._sweep.step(horizon)
                 self._late.prune(horizon)
             connection.execute("COMMIT")
         self.counted["groups"] += 1

@@ -68,6 +68,7 @@ def times(count: int) -> str:
 
 
 def exact(definition: ElementDefinition, rule: str) -> list[Check]:
+    """The checks of fixed[x], which a value is, and of pattern[x], which it contains."""
     fixed, pattern = value.given(definition, "fixed"), value.given(definition, "pattern")
     checks: list[Check] = []
 
