@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from server.auth.sight import Sight
+from server.auth.sight import PATIENT, Sight
 from server.fhir import body
 from server.fhir.reference import local
-from server.ledger import Change, Fact, Position, Version, View
+from server.ledger import Change, Fact, Position, Resource, Version, View
 from server.outcome import Problem
-from server.search.filter import ALL, And, Ids
+from server.search.filter import ALL, And, Equal, Ids
 from server.search.holds import Judge, Rows
 
 MOST = 1000  # ids that an engine is asked about at once
@@ -125,6 +125,19 @@ class SeenView:
             if looked >= SEARCHED:
                 raise Problem.of("too_costly", f"The condition finds more than {SEARCHED} {type}s: narrow it")
             looked = min(looked * 8, SEARCHED)
+
+    async def enrolled(self, identifier: Equal, episodes: Sequence[Resource]) -> list[Version]:
+        """The Patients with an identifier, hidden ones too, whom the caller may enrol by all of these EpisodeOfCares.
+
+        Enrolling waits for nobody, and who sends the member's number has no id. A condition that says anything else
+        finds what is seen alone.
+        """
+        judge, enrolments = self._seen.judge, [written for written, _ in self._seen.sight.enrolments()]
+        for one in episodes:
+            change = Change("POST", "EpisodeOfCare", "", one, rows=judge.rows(one))
+            if not any([await judge.change(written, change) for written in enrolments]):
+                return []
+        return await self._view.search(PATIENT, identifier, 2)
 
     async def facts(self, kind: str, keys: Iterable[str]) -> dict[str, list[Fact]]:
         found = await self._view.facts(kind, keys)

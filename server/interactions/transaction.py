@@ -260,6 +260,8 @@ class Together:
                     raise entry.placed(problem, part.entry.index) from None
                 self.conditions[name] = (query, part.entry.index)
                 self.searched.add(query.type)
+        # whom an enrollment is of may hang on whose it is
+        self.conditions = dict(sorted(self.conditions.items(), key=lambda one: one[1][0].type == "Patient"))
 
     async def decide(self, view: View) -> Plan:
         return await self.plan(view, _no_pause)
@@ -279,11 +281,26 @@ class Together:
         links = self._links(targets)
         for name, (query, index) in self.conditions.items():
             await pause()
-            links.absolute[name] = await _one(head, name, query, index)
+            found = await head.matching(query) or await self._enrolled(view, name, query, targets, links)
+            links.absolute[name] = _one(found, name, query, index)
         changes = await self._changes(targets, links, view.position + 1, pause)
         if self.reads:
             await self._check_reads(view.with_(changes))
         return Plan(changes, self._output(targets))
+
+    async def _enrolled(
+        self, view: View, name: str, query: Query, targets: Sequence[Target], links: Links
+    ) -> Sequence[str]:
+        """Of whom enrollments are, by their number, where those wait for nobody to tell of the member."""
+        episodes = []
+        for part, target in zip(self.parts, targets, strict=True):
+            if name in part.names:
+                near = links.of(part.entry.full_url)
+                episode = part.change(target, {one: near[one] for one in part.names if one in near}).resource
+                if episode is None or part.write.type != "EpisodeOfCare":
+                    return []
+                episodes.append(episode)
+        return await self.server.repository.enrolled(view, query, episodes)
 
     async def _target(self, part: Part, head: TransactionHead) -> Target:
         try:
@@ -377,9 +394,8 @@ def _check_named(part: Part, names: Collection[str]) -> None:
         raise entry.placed(Problem.invalid(text, part.write.type), part.entry.index)
 
 
-async def _one(head: TransactionHead, name: str, query: Query, index: int) -> str:
-    """The one resource that a conditional reference means."""
-    found = await head.matching(query)
+def _one(found: Sequence[str], name: str, query: Query, index: int) -> str:
+    """The one resource that a conditional reference means, of those that it finds."""
     if len(found) == 1:
         return f"{query.type}/{found[0]}"
     problem = (

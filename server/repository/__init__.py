@@ -19,7 +19,7 @@ from server.auth import sight as of
 from server.auth.access import Caller, acting
 from server.auth.seen import Seen, SeenView
 from server.auth.shown import Shown
-from server.auth.sight import Sight
+from server.auth.sight import PATIENT, Sight
 from server.auth.stamp import stamped
 from server.auth.writing import admitted
 from server.ledger import (
@@ -31,6 +31,7 @@ from server.ledger import (
     IndexRow,
     Plan,
     Position,
+    Resource,
     Version,
     View,
     micros,
@@ -40,7 +41,7 @@ from server.repository.conformance import Conformance
 from server.repository.containers import Containers
 from server.search import query
 from server.search.concepts import Terminology, no_terminology, resolved
-from server.search.filter import ALL, And
+from server.search.filter import ALL, And, Equal
 from server.search.include import Include
 from server.search.query import Query
 from server.store.engine import Follow, Named, Page, Projections, Search, Sort, Store
@@ -50,6 +51,7 @@ KEYS = uuid.UUID("6a0f2a6e-0f5c-5d0c-9a43-6f6f0f6a7d11")  # the namespace of com
 DEFAULT_COUNT = 50  # resources a page
 MAX_COUNT = 1000
 FOLLOWED = 500  # versions that a follower is given at once
+IDENTIFIER = f"{PATIENT}.identifier"
 PATIENCE = 60.0  # seconds after which it looks whether anything came, though nothing woke it
 
 
@@ -184,6 +186,16 @@ class Repository:
             raise Problem.invalid(f"The ledger has not reached position {at}", "http.at")
         view, sight = await self.store.view(at), await self._sight(caller)
         return view if sight is None else SeenView(view, Seen(view, sight, self.projections.rows), decides=False)
+
+    @staticmethod
+    async def enrolled(view: View, of: Query, episodes: Sequence[Resource]) -> list[str]:
+        """The ids of the Patients, two at most, whom a view's caller enrols by their identifier without seeing them."""
+        if not isinstance(view, SeenView) or of.type != PATIENT:
+            return []
+        asked = of.filter
+        if not isinstance(asked, Equal) or asked.index != IDENTIFIER:
+            return []
+        return [version.id for version in await view.enrolled(asked, episodes)]
 
     async def head(self, caller: Caller) -> Position:
         return await self.store.head()

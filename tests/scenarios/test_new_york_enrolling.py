@@ -26,6 +26,7 @@ from tests.scenarios.new_york import (
     day,
     enrolled,
     new_york,
+    organization,
     proposed,
     shipped,
 )
@@ -188,6 +189,57 @@ async def test_who_sees_its_own_alone_lets_nobody_in(here: httpx.AsyncClient, by
         await put(here, enrolled(PATIENT, "ny-health-home", HOME), HOME)
     answer = await put(here, again(member=PATIENT), by_whom)
     assert (200, [] if by_whom == CLINIC else [MARK]) == (answer.status_code, said(answer.json()))
+
+
+CIN = f"{BASE}/sid/ny-cin"
+
+
+@pytest.fixture
+async def numbered(here: httpx.AsyncClient) -> httpx.AsyncClient:
+    """A member of the plan alone, by a number that the Health Home has, too."""
+    home = organization(OTHER) | {"identifier": [{"system": f"{BASE}/sid/ny-organization", "value": "H2"}]}
+    member = patient("numbered") | {"identifier": [{"system": CIN, "value": "C1"}], "name": [{"family": "Lee"}]}
+    await kept(here, home, member, enrolled("Patient/numbered", "ny-mltcp", PLAN))
+    return here
+
+
+@pytest.mark.requirement("NY-04")
+async def test_member_is_enrolled_by_the_number_of_a_tracking_row(numbered: httpx.AsyncClient) -> None:
+    row = "record,segment,cin,health_home,segment_type,start\nA,S1,{},H2,E,2026-02-01\n"
+    headers = acting(OTHER) | {"Content-Type": "text/csv"}
+    for cin, taken in (("C2", 0), ("C1", 1)):
+        asked = {"table": "ny-tracking", "apply": "true"}
+        answer = await numbered.post("$convert", params=asked, content=row.format(cin), headers=headers)
+        told = {one["name"]: one.get("valueInteger") for one in answer.json()["parameter"]}
+        assert taken == told["taken"], answer.text
+    assert ["numbered"] == ids(await numbered.get("Patient", headers=acting(OTHER)))
+
+
+@pytest.mark.requirement("NY-06")
+async def test_number_finds_nobody_for_what_is_no_enrollment(numbered: httpx.AsyncClient) -> None:
+    by_number, by_name = f"Patient?identifier={CIN}|C1", "Patient?family=Lee"
+    mine = enrolled("Patient/x", "ny-health-home", OTHER)
+    mine.pop("id")
+    refused = [
+        mine | {"patient": {"reference": by_name}},
+        mine | {"patient": {"reference": by_number}, "status": "cancelled"},
+        mine | {"patient": {"reference": by_number}, "managingOrganization": {"reference": HOME}},
+        enrolled(by_number, "diabetes", OTHER) | {"id": "x"},
+        observation("x", by_number, OTHER),
+    ]
+    for one in refused:
+        one.pop("id", None)
+        answer = await numbered.post(
+            "", json=transaction(entry("POST", one["resourceType"], one)), headers=acting(OTHER)
+        )
+        assert 412 == answer.status_code, answer.text
+    both = [mine | {"patient": {"reference": by_number}}, observation("x", by_number, OTHER)]
+    both[1].pop("id")
+    entries = [entry("POST", one["resourceType"], one) for one in both]
+    assert 412 == (await numbered.post("", json=transaction(*entries), headers=acting(OTHER))).status_code
+    assert 404 == (await numbered.get("Patient/numbered", headers=acting(OTHER))).status_code
+    assert 200 == (await numbered.post("", json=transaction(entries[0]), headers=acting(OTHER))).status_code
+    assert 200 == (await numbered.post("", json=transaction(entries[1]), headers=acting(OTHER))).status_code
 
 
 # Nobody lets himself in
