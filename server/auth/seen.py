@@ -19,25 +19,25 @@ SEARCHED = 10_000  # matches of a condition that are looked through for those th
 
 
 class Seen:
-    """What of a view is seen, a resource at a time or many at once."""
+    """What of a view is seen, a resource at a time or many at once.
 
-    def __init__(self, view: View, sight: Sight, rows: Rows) -> None:
+    Where it `lists` nobody sees a Patient whom nobody has; else who knows the id does.
+    """
+
+    def __init__(self, view: View, sight: Sight, rows: Rows, *, lists: bool = False) -> None:
         self.view = view
         self.sight = sight
+        self._clause = sight.clause if lists else sight.known
         self.judge = Judge(view, rows)
         self._known: dict[str, bool] = {}
 
-    async def sees(self, version: Version, *, listed: bool = False) -> bool:
-        """Whether a version is seen, by what it says itself; a deletion says nothing.
-
-        In lists nobody sees a Patient whom nobody has.
-        """
+    async def sees(self, version: Version) -> bool:
+        """Whether a version is seen, by what it says itself; a deletion says nothing."""
         if version.body is None:
             return False
         if version.type == "Binary":
             return await self._sees_context(version)
-        asked = self.sight.clause if listed else self.sight.known
-        return await self.judge.version(asked(version.type), version)
+        return await self.judge.version(self._clause(version.type), version)
 
     async def _sees_context(self, version: Version) -> bool:
         """A Binary is as its securityContext is. https://hl7.org/fhir/R4/binary.html#security"""
@@ -61,12 +61,13 @@ class Seen:
         return bool(found)
 
     async def _learn(self, references: Sequence[str]) -> None:
-        if len(references) <= FEW:
-            found = await self.view.read_many(references) if references else {}
-            self._known |= {one: one in found and await self.sees(found[one]) for one in references}
-            return
+        apart = references if len(references) <= FEW else [one for one in references if one.startswith("Binary/")]
+        found = await self.view.read_many(apart) if apart else {}
+        self._known |= {one: one in found and await self.sees(found[one]) for one in apart}
         ids: dict[str, list[str]] = {}
         for one in references:
+            if one in self._known:
+                continue
             self._known[one] = False
             ids.setdefault(one.partition("/")[0], []).append(one.partition("/")[2])
         for type, wanted in ids.items():
@@ -74,7 +75,7 @@ class Seen:
                 await self._ask(type, tuple(wanted[start : start + MOST]))
 
     async def _ask(self, type: str, ids: tuple[str, ...]) -> None:
-        found = await self.view.search(type, And((Ids(ids), self.sight.clause(type))), len(ids))
+        found = await self.view.search(type, And((Ids(ids), self._clause(type))), len(ids))
         self._known |= dict.fromkeys((one.reference for one in found), True)
 
 

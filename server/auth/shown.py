@@ -5,17 +5,18 @@ A version is shown as its resource is now, and as it was itself: what is hidden 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from server.auth.seen import Seen
 from server.auth.sight import Sight
-from server.ledger import Version
+from server.ledger import Cursor, Version
 from server.search.filter import ALL
 from server.search.holds import Rows
 from server.store.engine import Page, Store
 
 PAST = 50  # versions of a resource that are read at once
-LOOKS = 100  # pages of a history that are looked through for one of what is seen
+LOOKED = 10_000  # versions of a history that are looked through for a page of what is seen
+MOST = 1000  # of them at once
 
 
 class Shown:
@@ -28,23 +29,23 @@ class Shown:
 
     async def of(self, versions: Sequence[Version], *, listed: bool = True) -> list[Version]:
         """The versions that are seen, in a list or by their ids: as they are, and as their resource is now."""
-        seen = await self._seen()
-        current: dict[str, bool] = {}
-        shown = []
-        for version in versions:
-            if self.sight.clause(version.type) != ALL:
-                if version.reference not in current:
-                    now = await self.store.read(version.type, version.id)
-                    current[version.reference] = now is not None and await self._sees(seen, now, listed)
-                if not (current[version.reference] and await self._sees(seen, version, listed)):
-                    continue
-            shown.append(version)
-        return shown
+        judged = [one for one in versions if self.sight.clause(one.type) != ALL]
+        seen = await self._seen(listed)
+        now = await self._now(seen, dict.fromkeys(one.reference for one in judged)) if judged else set()
+        hidden = {one for one in judged if not (one.reference in now and await self._sees(seen, one))}
+        return [one for one in versions if one not in hidden]
+
+    async def _now(self, seen: Seen, references: Iterable[str]) -> set[str]:
+        """The resources that are seen as they are now; what was deleted, as it was last."""
+        found = await seen.view.read_many(references)
+        there = await seen.of(one.reference for one in found.values() if one.body is not None)
+        gone = [one for one in found.values() if one.body is None]
+        return there.union([one.reference for one in gone if await self._sees(seen, one)])
 
     async def still(self, found: Page) -> Page:
         """An earlier position's page, less what is hidden by now."""
         told = (*found.matches, *found.included)
-        now = await (await self._seen()).of(one.reference for one in told)
+        now = await (await self._seen(listed=True)).of(one.reference for one in told)
         rest = set(await self.of([one for one in told if one.reference not in now]))
         matches, included = (
             tuple(one for one in some if one.reference in now or one in rest)
@@ -56,19 +57,22 @@ class Shown:
         self, told: Callable[..., Awaitable[Page]], count: int, page: str | None, *, listed: bool
     ) -> Page:
         """So many of the versions that `told` gives by `count` and `page`. How many there are in all is not told."""
-        found = await told(count=count, page=page)
-        shown, created = await self.of(found.matches, listed=listed), found.created
-        for _ in range(LOOKS):
-            if len(shown) == count or found.next is None:
-                break
-            found = await told(count=count - len(shown), page=found.next)
-            shown += await self.of(found.matches, listed=listed)
-            created |= found.created
-        return found._replace(matches=tuple(shown), total=None, created=created)
+        shown, created, looked = list[Version](), frozenset[Cursor](), count
+        left = LOOKED
+        while True:
+            found = await told(count=looked, page=page)
+            seen = await self.of(found.matches, listed=listed)
+            if len(seen) > (rest := count - len(shown)):  # the next page begins after the last that is shown
+                seen = seen[:rest]
+                found = await told(count=found.matches.index(seen[-1]) + 1, page=page)
+            shown, created, page, left = shown + seen, created | found.created, found.next, left - looked
+            if len(shown) == count or page is None or left <= 0:
+                return found._replace(matches=tuple(shown), total=None, created=created)
+            looked = min(MOST, max(count - len(shown), looked * 4))
 
-    async def _sees(self, seen: Seen, version: Version, listed: bool) -> bool:
+    async def _sees(self, seen: Seen, version: Version) -> bool:
         standing = version if version.body is not None else await self._deleted(version)
-        return standing is not None and await seen.sees(standing, listed=listed)
+        return standing is not None and await seen.sees(standing)
 
     async def _deleted(self, deletion: Version) -> Version | None:
         """The version that a deletion ended."""
@@ -82,5 +86,5 @@ class Shown:
             if page is None:
                 return None
 
-    async def _seen(self) -> Seen:
-        return Seen(await self.store.view(), self.sight, self.rows)
+    async def _seen(self, listed: bool) -> Seen:
+        return Seen(await self.store.view(), self.sight, self.rows, lists=listed)
