@@ -127,6 +127,8 @@ async def _judged(context: Context, before: View, changes: Sequence[Change], aft
             further += await escalation.answered(kind, found, after)
         transfers = await judgement.judged(context, before, tasks, after, programs)
         further, opened = [*further, *transfers.further], transfers.opened
+    if any(change.type == "CareTeam" for change in further):
+        return further  # what the teams call for is judged by what they say then
     assigning = [change for change in changes if change.type in ASSIGNING] + opened
     if not assigning or not (programs.roles or programs.leads):
         return further

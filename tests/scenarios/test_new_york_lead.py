@@ -550,6 +550,17 @@ async def test_correction_of_an_enrolment_that_both_still_have_ends_no_lead(here
 
 
 @pytest.mark.requirement("NY-20")
+@pytest.mark.parametrize("before", [None, HAL])
+async def test_acceptance_and_an_end_in_one_transaction_both_hold(here: httpx.AsyncClient, before: str | None) -> None:
+    if before:
+        await named(here, effective=("valueDate", day(-30)))
+    accepted = {**await proposed(here, lead=PAT), "status": "accepted"}
+    response = await here.post("", json=puts(accepted, enrolled(MEMBER, "ny-health-home", HOME, end=day(4))))
+    assert 200 == response.status_code, response.text
+    assert [before, PAT, None] == [(await lead(here, at)).get("lead") for at in (day(-1), None, day(5))]
+
+
+@pytest.mark.requirement("NY-20")
 async def test_lead_that_lapsed_is_named_anew(here: httpx.AsyncClient) -> None:
     await named(here, effective=("valueDate", day(-30)))
     await kept(here, enrolled(MEMBER, "ny-health-home", HOME, end=day(-2)))
