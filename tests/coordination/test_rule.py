@@ -52,7 +52,7 @@ async def test_rules_ask_nothing_of_what_they_do_not_watch() -> None:
     assert "Medication" not in WATCHED
     for written in (weight, patient("new"), practitioner("new"), role("new")):
         assert 0 == await queries(memory, posted(change(written)))
-    assert 1 == await queries(memory, change(weight))  # whether it was evidence of a need
+    assert 0 == await queries(memory, change(weight))
     assert 1 == await queries(memory, posted(change(plan)))  # the programs: of whom it would be a second plan
 
 

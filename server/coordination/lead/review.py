@@ -290,7 +290,8 @@ async def _agencies(context: Context, before: View, changes: Sequence[Change]) -
     given = [one for one in changes if one.type in {"Organization", "OrganizationAffiliation"} and not one.is_derived]
     found = {key for one in given for kind, key, _ in one.facts or () if kind == "affiliation"}
     stored = [one.reference for one in given if one.method != "POST"]
-    were = await read_many(before, [one for one in stored if one.startswith("OrganizationAffiliation/")])
+    engaged = [one for one in stored if one.startswith("OrganizationAffiliation/")]
+    were = await read_many(before, engaged) if engaged else {}
     links = (literal(one.get("participatingOrganization"), context.base_url) for one in were.values())
     parts = [one for one in stored if one.startswith("Organization/")]
     rows = await before.facts("affiliation", parts) if parts else {}
