@@ -198,7 +198,7 @@ async def test_what_a_killed_worker_had_in_hand_is_broken_off(
     worker.kill()
     await worker.communicate()
     monkeypatch.setattr(leads, "LAPSE", 0.1)
-    for _ in range(100):
+    for _ in range(1000):
         if (told := await client.get(place)).status_code != 202:
             break
         await asyncio.sleep(0.05)

@@ -336,7 +336,7 @@ async def _flagged_by_the_lookout(base: str) -> None:
     async with httpx.AsyncClient(base_url=f"{base}/", timeout=60) as client:
         await kept(client, organization(MCO), *roster({"ann": 3}))
         await lowered(client, average=2)
-        for _ in range(200):
+        for _ in range(1000):
             if await found(client, "Flag", "active"):
                 break
             await asyncio.sleep(0.1)

@@ -194,7 +194,7 @@ async def test_roster_is_checked_later_and_says_how_far_it_is(client: httpx.Asyn
     later = {"Prefer": "respond-async"}
     response = await client.get(f"{PLAN}/$coordination-check", headers=later)
     assert 202 == response.status_code
-    for _ in range(100):
+    for _ in range(2000):
         status = await client.get(response.headers["content-location"])
         if status.status_code == 200:
             break

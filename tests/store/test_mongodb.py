@@ -422,14 +422,14 @@ async def test_open_waits_for_a_database_that_is_away(tmp_path: Path, monkeypatc
 async def test_turn_of_a_process_that_takes_its_time_does_not_lapse(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turnstile, "LAPSE", 0.4)
+    monkeypatch.setattr(turnstile, "LAPSE", 1.0)
     first, second = (MongodbStore(database, PROJECTIONS, follows=False) for _ in range(2))
     for each in (first, second):
         await each.open()
         each.writer._has_met = True  # as if it had lost a race
 
     async def slowly(view: View) -> Plan:
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(2.5)
         return Plan([patient("slow")])
 
     slow = asyncio.create_task(first.commit(slowly, context()))
@@ -686,7 +686,6 @@ async def test_index_of_what_ended_is_pruned_and_older_pages_are_gone(database: 
 
 
 async def test_one_process_leads(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leads, "LAPSE", 0.5)
     first, second = (MongodbStore(database, PROJECTIONS, follows=False) for _ in range(2))
     await first.open()
     await second.open()
@@ -699,8 +698,9 @@ async def test_one_process_leads(database: str, monkeypatch: pytest.MonkeyPatch)
     third = MongodbStore(database, PROJECTIONS, follows=False)
     await third.open()
     assert not await third.leads("oversight")
-    await asyncio.sleep(0.6)
-    assert await third.leads("oversight")
+    with monkeypatch.context() as later:
+        later.setattr(leads, "LAPSE", 0.0)
+        assert await third.leads("oversight")
     assert not await second.leads("oversight")
     await third.close()
     await second.close()

@@ -406,7 +406,7 @@ async def test_words_are_made_when_nobody_writes(make: Callable[[], Store]) -> N
     store = make()
     await store.open()
     await write(store, *(patient(f"p{number}", title="Anna") for number in range(200)))
-    for _ in range(200):
+    for _ in range(1000):
         if (await store.statistics())["followed"] == 1:
             break
         await asyncio.sleep(0.05)
