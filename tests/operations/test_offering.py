@@ -13,9 +13,12 @@ from server.operations import offering
 from server.settings import Settings
 from tests.scenarios.iowa import kept
 from tests.scenarios.new_york import day, shipped
-from tests.scenarios.test_new_york_eligibility import OFFER, eligible, here, plan, tasks
+from tests.scenarios.new_york_offer import OFFER, ann, eligible, plan, tasks
 
-__all__ = ("here",)
+
+@pytest.fixture
+async def here(client: httpx.AsyncClient) -> httpx.AsyncClient:
+    return await ann(client)
 
 
 async def look(settings: Settings, days: float = 0) -> int:
