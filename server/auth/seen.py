@@ -21,11 +21,15 @@ SEARCHED = 10_000  # matches of a condition that are looked through for those th
 class Seen:
     """What of a view is seen, a resource at a time or many at once.
 
-    Where it `lists` nobody sees a Patient whom nobody has; else who knows the id does.
+    Where it `lists` nobody sees a Patient whom nobody has; else who knows the id does. Of another time than now, what
+    is seen at `present` too.
     """
 
-    def __init__(self, view: View, sight: Sight, rows: Rows, *, lists: bool = False) -> None:
+    def __init__(
+        self, view: View, sight: Sight, rows: Rows, *, lists: bool = False, present: Seen | None = None
+    ) -> None:
         self.view = view
+        self.present = present
         self.sight = sight
         self._clause = sight.clause if lists else sight.known
         self.judge = Judge(view, rows)
@@ -50,7 +54,8 @@ class Seen:
         """Those of these resources that are there, and seen."""
         references = list(references)
         await self._learn([one for one in references if one not in self._known])
-        return {one for one in references if self._known[one]}
+        seen = {one for one in references if self._known[one]}
+        return seen if self.present is None else await self.present.of(seen)
 
     async def are_open(self, references: Iterable[str]) -> bool:
         """Whether all of these Patients are the caller's own, with what others keep of them."""
@@ -112,7 +117,11 @@ class SeenView:
             return await self._view.search(type, asked, limit)
         if self._decides:
             return await self._found(type, asked, limit)
-        return await self._view.search(type, And((asked, clause)), limit)
+        found = await self._view.search(type, And((asked, clause)), limit)
+        if self._seen.present is None:
+            return found
+        seen = await self._seen.present.of(one.reference for one in found)
+        return [one for one in found if one.reference in seen]
 
     async def _found(self, type: str, filter: Any, limit: int) -> list[Version]:
         """What a condition finds, looked through for what is seen: it finds few, or is too wide to be one."""

@@ -77,10 +77,18 @@ class Call:
         found = await self.repository.changes(SYSTEM, Cursor(position, -1), 1)  # the instant is nobody's secret
         return found[0].at if found else 0
 
+    async def present(self, view: View) -> View:
+        """The state now, where the view is of what was at another time; else the view."""
+        return await self.repository.view(self.caller) if self.inputs.typed("at") else view
+
     async def here(self, view: View) -> Version:
-        """The resource that the operation is on. Problem not_found or gone."""
+        """The resource that the operation is on: who acts has to see it now, whatever time is asked about.
+
+        Problem not_found or gone.
+        """
         version = await view.read(self.type, self.id)
-        if version is None:
+        is_seen = self.caller.actor is None or await (await self.present(view)).read(self.type, self.id)
+        if version is None or not is_seen:
             raise Problem.not_found(f"There is no {self.reference}")
         if version.body is None:
             raise Problem.gone(f"{self.reference} was deleted")

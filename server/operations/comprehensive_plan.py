@@ -96,6 +96,8 @@ async def _read(call: Call, view: View, as_of: str | None, now: int) -> Plan:
         raise Problem.with_issues("unprocessable", [Issue("required", why)])
     at = asked.window.high - 1
     await _check_agreement(view, asked, at)
+    if call.caller.actor not in (None, call.reference):  # sees what the other keeps under one that is in force now
+        await _check_agreement(await call.present(view), asked, micros(datetime.now(UTC)))
     found = [one for type in PLANNED for one in await _of_member(view, asked, type)]
     resources = [stored.localized(one, call.base_url) for one in found]
     whose = await _whose(view, asked, resources)

@@ -48,13 +48,13 @@ def _answer(call: Call, found: list[Resource]) -> Answer:
 async def _read(call: Call) -> list[Resource]:
     view, now = await call.view()
     await call.here(view)
-    found = await _agreed(call, view, await judged(view, [call.reference], _when(call, now)), now)
+    found = await _agreed(call, view, await judged(view, [call.reference], _when(call, now)), micros(datetime.now(UTC)))
     return issues_of(await as_kept(view, found))
 
 
 async def _agreed(call: Call, view: View, found: list[Judged], now: int) -> list[Judged]:
     """Problem business_rule (422) where a caller would learn of an organization that shares nothing with its own."""
-    shared = await roster.told(view, call.caller, found, now)
+    shared = await roster.told(await call.present(view), call.caller, found, now)
     alone = next((one.asked for one in found if not any(one is each for each in shared)), None)
     if alone is not None:
         why = f"{' and '.join(alone.pair.organizations)} have no agreement in force, under which they share."

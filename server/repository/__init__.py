@@ -185,7 +185,10 @@ class Repository:
         if at is not None and at > await self.store.head():
             raise Problem.invalid(f"The ledger has not reached position {at}", "http.at")
         view, sight = await self.store.view(at), await self._sight(caller)
-        return view if sight is None else SeenView(view, Seen(view, sight, self.projections.rows), decides=False)
+        if sight is None:
+            return view
+        present = None if at is None else Seen(await self.store.view(), sight, self.projections.rows)
+        return SeenView(view, Seen(view, sight, self.projections.rows, present=present), decides=False)
 
     @staticmethod
     async def enrolled(view: View, of: Query, episodes: Sequence[Resource]) -> list[str]:

@@ -664,3 +664,31 @@ async def test_what_a_partner_keeps_alone_is_written_by_it(here: httpx.AsyncClie
         assert 204 == (await here.delete(place, headers=acting(HAL))).status_code
     for shared in ("CarePlan/both", "Observation/nobodys"):
         assert 204 == (await here.delete(shared, headers=acting(PLAN))).status_code
+
+
+@pytest.mark.requirement("NY-06")
+async def test_what_was_shared_is_told_to_nobody_once_the_agreement_has_ended(here: httpx.AsyncClient) -> None:
+    await kept(here, asa())
+    position = (await here.get("http://127.0.0.1/health")).json()["position"]
+    asked = ("$coordination-check", "$comprehensive-plan")
+    for name in asked:
+        then = await here.get(f"{MEMBER}/{name}", params={"at": position}, headers=acting(HOME))
+        assert 200 == then.status_code, then.text
+    await kept(here, asa(status="terminated"))
+    for name in asked:
+        for query in ({}, {"at": position}, {"asOf": day(-1)}):
+            response = await here.get(f"{MEMBER}/{name}", params=query, headers=acting(HOME))
+            assert 422 == response.status_code, (name, query, response.text)
+        assert 200 == (await here.get(f"{MEMBER}/{name}", params={"at": position})).status_code
+
+
+@pytest.mark.requirement("NY-06")
+async def test_who_has_the_member_no_more_learns_of_no_earlier_time(here: httpx.AsyncClient) -> None:
+    mistaken = enrolled(MEMBER, "ny-health-home", OTHER) | {"id": "mistaken"}
+    await kept(here, mistaken)
+    position = (await here.get("http://127.0.0.1/health")).json()["position"]
+    place, query = f"{MEMBER}/$lead", {"at": position}
+    assert 200 == (await here.get(place, params=query, headers=acting(OTHER))).status_code
+    await kept(here, mistaken | {"status": "entered-in-error"})
+    for asked in ({}, query):  # the Task about the two enrollments is its own, and shows the Patient alone
+        assert "parameter" not in (await here.get(place, params=asked, headers=acting(OTHER))).json()
