@@ -57,6 +57,7 @@ STANDING: Mapping[str, tuple[str, str]] = {
     "Communication": ("status:not", "entered-in-error,not-done"),
 }
 UNTOLD = f"EpisodeOfCare:{keeper.SAID[keeper.OWN_ONLY]}"  # enrollments of members of whom nobody told
+CONFIRMED = Not(Present(UNTOLD))  # the others: whoever lets itself in takes nothing from those who have the member
 
 
 class Sight:
@@ -77,6 +78,7 @@ class Sight:
         self.former = Or(tuple(self._former()))
         closed = self._closed()
         self.open = self.members if closed is None else And((self.members, Not(closed)))  # with all that others keep
+        self.has = And((self.members, Not(Or((self.untold, self.former)))))  # by more than its own word
         self.told = Or(tuple(self._addressed(TOLD)))  # Patients of whom somebody else told the actor
 
     def clause(self, type: str) -> Filter:
@@ -105,7 +107,8 @@ class Sight:
     def _of_others(self, types: frozenset[str]) -> Filter:
         """The Patients that other organizations have enrolled in what is shared with whoever has them by such types."""
         shared = _of_types({one for gate in self._gates if gate.types & types for one in gate.others})
-        theirs = And((_asked("EpisodeOfCare", ENROLLED), Not(Equal("EpisodeOfCare.organization", self.organizations))))
+        not_ours = Not(Equal("EpisodeOfCare.organization", self.organizations))
+        theirs = And((_asked("EpisodeOfCare", ENROLLED), not_ours, CONFIRMED))
         among, beside = (
             Has("EpisodeOfCare", "EpisodeOfCare.patient", And((theirs, one))) for one in (shared, Not(shared))
         )
@@ -230,7 +233,7 @@ class Sight:
         if not self.organizations or not types:
             return
         not_ours = Not(Equal("EpisodeOfCare.organization", self.organizations))
-        of_others = And((_of_types(types), self._goes_on(), not_ours))
+        of_others = And((_of_types(types), self._goes_on(), not_ours, CONFIRMED))
         taken = Has("EpisodeOfCare", "EpisodeOfCare.patient", of_others)
         had, has = self._enrolled(_of_types(types)), self._enrolled(self._goes_on())
         yield And((Not(Or((has, *self._linked()))), had, taken))
@@ -251,7 +254,7 @@ class Sight:
                 And((_of_types(alike), self._goes_on())),
             )
         )
-        other = And((theirs, Not(Equal("EpisodeOfCare.organization", with_us))))
+        other = And((theirs, Not(Equal("EpisodeOfCare.organization", with_us)), CONFIRMED))
         return And(tuple(Has("EpisodeOfCare", "EpisodeOfCare.patient", one) for one in (ours, other)))
 
     def _all_seen(self, type: str) -> Iterator[Filter]:

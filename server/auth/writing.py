@@ -17,7 +17,6 @@ from server.ledger import Change, Version
 from server.outcome import Problem
 from server.search.filter import And, Not, Or
 
-WHOSE = ("active", "generalPractitioner", "link", "managingOrganization")
 OPENING = frozenset({"CareTeam", "EpisodeOfCare", PATIENT})  # what makes a Patient a member of somebody's
 
 
@@ -50,7 +49,7 @@ async def admitted(seen: Seen, changes: Sequence[Change]) -> list[Change]:
         if change.resource is not None:
             await _check_written(seen, after, change, met)
         if change.type == PATIENT:
-            await _check_patient(seen, change, standing.get(change.reference), made)
+            await _check_patient(seen, after, change, standing.get(change.reference), made)
     await _check_opened(seen, after, changes, standing, made | entered.shared)
     return changes
 
@@ -115,27 +114,38 @@ async def _check_written(seen: Seen, after: Seen, change: Change, met: Collectio
         )
 
 
-async def _check_patient(seen: Seen, change: Change, version: Version | None, made: Collection[str]) -> None:
-    """Problem forbidden (403) where who sees no more than its own says whose the Patient is, or who else it is."""
+async def _check_patient(
+    seen: Seen, after: Seen, change: Change, version: Version | None, made: Collection[str]
+) -> None:
+    """Problem forbidden (403) for a Patient whom the caller has by its own word alone, and for a link to such a one."""
+    if version is not None and not await _has(seen, version):
+        now = (await after.view.read_many([change.reference])).get(change.reference)
+        if now is None or now.body is None or not await _has(after, now):
+            raise _not_had(seen, change.reference, change.type)
     before = body.loads(version.body) if version and version.body else {}
-    after = change.resource or {}
-    if before and (not after or any(before.get(name) != after.get(name) for name in WHOSE)):
-        await _check_open(seen, change.reference, change)
-    for other in links(change):
-        if other not in made and before.get("link") != after.get("link"):
-            await _check_open(seen, other, change)
+    if change.resource is not None and before.get("link") != change.resource.get("link"):
+        for other in links(change):
+            if other not in made and not await seen.are_open([other]) and not await _is_nobodys(seen, other):
+                raise _not_had(seen, other, f"{PATIENT}.link")
 
 
-async def _check_open(seen: Seen, patient: str, change: Change) -> None:
+async def _has(seen: Seen, patient: Version) -> bool:
+    """Whether a Patient is nobody's, or the caller's by more than its own word."""
+    return await seen.judge.version(Or((seen.sight.has, NOBODYS)), patient)
+
+
+async def _is_nobodys(seen: Seen, patient: str) -> bool:
     there = (await seen.view.read_many([patient])).get(patient)
-    is_nobodys = there is not None and there.body is not None and await seen.judge.version(NOBODYS, there)
-    if not is_nobodys and not await seen.are_open([patient]):
-        raise Problem.of(
-            "forbidden",
-            f"Whose {patient} is, and who else it is, is written by who has it and sees all of it: {seen.sight.actor} "
-            "does not",
-            f"{change.type}.link" if patient != change.reference else change.type,
-        )
+    return there is not None and there.body is not None and await seen.judge.version(NOBODYS, there)
+
+
+def _not_had(seen: Seen, patient: str, place: str) -> Problem:
+    return Problem.of(
+        "forbidden",
+        f"Who {patient} is, whose, and who else it is, is written by those who have the member: {seen.sight.actor} was "
+        "told of it at most, or enrolled it by its own word (an EpisodeOfCare marked own-only)",
+        place,
+    )
 
 
 async def _check_opened(

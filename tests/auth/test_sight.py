@@ -217,8 +217,8 @@ def is_closed(world: World, actor: str, member: str) -> bool:
     of = houses(actor)
     found = episodes(world, member)
     own = {program(one) for one in found if manager(one) in of}
-    others = {program(one) for one in found if manager(one) not in of | partners(world, of)}
-    beside = {program(one) for one in found if goes_on(one) and manager(one) not in of | partners(world, of)}
+    strangers = [one for one in found if manager(one) not in of | partners(world, of) and "meta" not in one]
+    others, beside = ({program(one) for one in some} for some in (strangers, filter(goes_on, strangers)))
     sides = (("ny-mltcp", "ny-health-home"), ("ny-health-home", "ny-mltcp"))
     untold = any("meta" in one and manager(one) in of for one in found)
     side = any(mine in own and (theirs in others or mine in beside) for mine, theirs in sides)
@@ -233,7 +233,7 @@ def is_former(world: World, actor: str, member: str) -> bool:
     return (
         any(manager(one) in of and program(one) in SHARING for one in found)
         and not any(manager(one) in of for one in going_on)
-        and any(manager(one) not in of and program(one) in SHARING for one in going_on)
+        and any(manager(one) not in of and program(one) in SHARING and "meta" not in one for one in going_on)
         and not names(world, links, of, selves(actor))
     )
 

@@ -246,6 +246,17 @@ async def test_number_finds_nobody_for_what_is_no_enrollment(numbered: httpx.Asy
 
 
 @pytest.mark.requirement("NY-06")
+async def test_whoever_lets_itself_in_takes_nothing_from_those_who_have_the_member(here: httpx.AsyncClient) -> None:
+    await kept(here, observation("by-clinic", MEMBER, CLINIC), plan("homes", MEMBER, HAL))
+    before = {actor: await seen(here, MEMBER, actor) for actor in (PLAN, HOME)}
+    assert [MARK] == said((await put(here, again("second", MEMBER), OTHER)).json())
+    for actor in (PLAN, HOME):
+        assert before[actor] | {"second"} == await seen(here, MEMBER, actor)
+        record = (await here.get(MEMBER)).json()
+        assert 200 == (await put(here, record | {"name": [{"family": actor}]}, actor)).status_code
+
+
+@pytest.mark.requirement("NY-06")
 async def test_no_write_opens_to_its_writer_what_others_keep(here: httpx.AsyncClient) -> None:
     await put(here, again(), OTHER)
     own = await seen(here, LEFT, OTHER)
@@ -256,7 +267,9 @@ async def test_no_write_opens_to_its_writer_what_others_keep(here: httpx.AsyncCl
     for more in (*named, {"active": False}):
         assert (403, ["forbidden"]) == refusal(await put(here, record | more, OTHER))
     assert (403, ["forbidden"]) == refusal(await here.delete(LEFT, headers=acting(OTHER)))
-    assert 200 == (await put(here, record | {"telecom": [{"system": "phone", "value": "1"}]}, OTHER)).status_code
+    assert (403, ["forbidden"]) == refusal(await put(here, record | {"name": [{"family": "Mine"}]}, OTHER))
+    claimed = record | {"managingOrganization": {"reference": PLAN}}
+    assert 200 == (await put(here, claimed, PLAN)).status_code
     assert 201 == (await put(here, task("mine", LEFT, OTHER), OTHER)).status_code
     assert [MARK] == said((await put(here, again("more"), OTHER)).json())
     assert 200 == (await put(here, again("more", status="entered-in-error"), OTHER)).status_code
