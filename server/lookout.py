@@ -21,6 +21,7 @@ from server.auth.access import SYSTEM
 from server.interactions.exchange import logged
 from server.ledger import Cursor, Position
 from server.operations import escalation, offering, oversight, review, roster
+from server.outcome import Problem
 from server.repository import Repository
 from server.search.filter import ALL
 
@@ -81,7 +82,8 @@ class _Lookout:
                     if await self.look(now := datetime.now(UTC)) | await self.check(now):
                         pause = PATIENCE * (perf_counter() - since)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is no reason to stop serving
-                logged(error)
+                if not isinstance(error, Problem) or error.kind != "unavailable":  # of that the store's own log tells
+                    logged(error)
 
     async def is_quiet(self) -> bool:
         """Whether nothing was committed since this was asked last."""

@@ -5,9 +5,9 @@ https://prometheus.github.io/client_python/multiprocess/
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Histogram, generate_latest
@@ -22,6 +22,7 @@ Told = tuple[str, Position, Mapping[str, Any]]  # a partition, its head, and its
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+WITHIN = 2.0  # seconds in which a store tells its numbers
 
 _requests = Histogram(
     "careplan_request_seconds",
@@ -48,12 +49,18 @@ async def latest(stores: Iterable[Store]) -> bytes:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     else:
         registry.register(_Own())
-    told: list[Told] = []
-    for store in stores:
-        with suppress(Problem):  # a database that does not answer: the requests' numbers say what came of it
-            told.append((store.partition, await store.head(), await store.statistics()))
-    registry.register(_Ledgers(told))
+    told = await asyncio.gather(*map(_told, stores))
+    registry.register(_Ledgers([each for each in told if each is not None]))
     return generate_latest(registry)
+
+
+async def _told(store: Store) -> Told | None:
+    """None of a database that does not answer: the requests' numbers say what came of it, and are waited for."""
+    try:
+        head, statistics = await asyncio.wait_for(asyncio.gather(store.head(), store.statistics()), WITHIN)
+    except (Problem, TimeoutError):
+        return None
+    return store.partition, head, statistics
 
 
 class _Own:

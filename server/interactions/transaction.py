@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -35,6 +34,7 @@ from server.interactions.write import (
     Resolve,
     Target,
     Write,
+    ahead,
     answer,
     check_versioned,
     commit,
@@ -124,7 +124,7 @@ async def _foresee(server: Server, request: Request, together: Together, pause: 
         if part.write.type in together.searched and part.write.body is not None:
             await pause()
             part.rows = server.repository.searched(part.write.change(part.write.new_id))
-    with suppress(Problem):  # the head alone decides what is refused
+    with ahead():
         plan = await together.plan(await server.repository.view(request.caller), pause)
         for change in plan.changes:
             await pause()

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -252,12 +252,22 @@ def _check_references(write: Write) -> None:
         )
 
 
+@contextmanager
+def ahead() -> Iterator[None]:
+    """Of what is looked at before the head is: the head alone decides what is refused, if it can be asked at all."""
+    try:
+        yield
+    except Problem as problem:
+        if problem.kind == "unavailable":
+            raise
+
+
 async def foresee(server: Server, request: Request, write: Write, resolve: Resolve) -> None:
     """Make the change, with its index rows, before the head is held, for the id that it will most likely have."""
     if write.id and write.patch is None:
         await _foreseen(server, request, write.change(write.id))
         return
-    with suppress(Problem):  # the head alone decides what is refused
+    with ahead():
         target = await resolve(write, ViewHead(await server.repository.view(request.caller)))
         if target.id and not target.keeps:
             await _foreseen(server, request, write.change(target.id, target.current))

@@ -27,6 +27,7 @@ from server.store.mongodb.document import OPEN, document_of, place
 from server.store.mongodb.late import Late
 from server.store.mongodb.mirror import MOST
 from server.store.mongodb.turnstile import Turnstile
+from server.store.mongodb.writer import Writer
 from tests.mongodb import OVER, database_of, running
 from tests.store.contract import (
     PROJECTIONS,
@@ -417,6 +418,48 @@ async def test_open_waits_for_a_database_that_is_away(tmp_path: Path, monkeypatc
         await opening
         assert 1 == (await write(store, patient("a"))).position
         await store.close()
+
+
+async def test_writes_that_wait_while_the_database_is_away_are_told_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was sent, so nothing is in doubt; and each need not look for the database anew."""
+    monkeypatch.setattr(schema, "SELECT_WITHIN", 500)
+    monkeypatch.setattr(writer, "SELECT_WITHIN", 500)
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        host, port = free.getsockname()
+    store = MongodbStore(f"mongodb://{host}:{port}/away", PROJECTIONS, follows=False)
+    groups, once = list[int](), Writer._group
+
+    async def counted(self: Writer, group: list[Any]) -> Any:
+        groups.append(len(group))
+        return await once(self, group)
+
+    with running(str(tmp_path), f"{host}:{port}"):
+        await store.open()
+        await write(store, patient("a"))
+    with pytest.raises(Problem):  # it is known that there is no server
+        await store.head()
+    monkeypatch.setattr(Writer, "_group", counted)
+    first = asyncio.create_task(write(store, patient("b")))
+    await asyncio.sleep(0.1)
+    told = await asyncio.gather(first, *(write(store, patient(f"c{n}")) for n in range(5)), return_exceptions=True)
+    assert [1] == groups
+    assert {"unavailable: The database cannot be asked. Send this again later"} == {str(each) for each in told}
+    monkeypatch.setattr(Writer, "_group", once)
+    with running(str(tmp_path), f"{host}:{port}"):
+        while await _is_away(store):
+            pass
+        assert 2 == (await write(store, patient("d"))).position
+        await store.close()
+
+
+async def _is_away(store: Store) -> bool:
+    try:
+        await store.head()
+    except Problem:
+        return True
+    return False
 
 
 async def test_turn_of_a_process_that_takes_its_time_does_not_lapse(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,10 +56,10 @@ class _Stops(Exception):  # noqa: N818 - not an error: what follows depends on w
 
 
 async def ask(view: HeadView, runs: Iterable[Run]) -> None:
-    """Have a view of the state before a group know what its decides will ask."""
+    """Have a view of the state before a group know what its decides will ask. Problem unavailable."""
     waiting = [run(Ahead(view)) for run in runs]
     room = len(waiting)  # for what earlier commits of the group write: their own come in its place
-    with suppress(Problem):  # whoever asks again is told
+    try:
         while waiting:
             asked, waiting = await _gone_on(waiting)
             await asyncio.gather(
@@ -68,8 +67,12 @@ async def ask(view: HeadView, runs: Iterable[Run]) -> None:
                 *(view.learn(kind, keys) for kind, keys in asked.facts.items()),
                 *(view.find(type, filter, limit + room) for (type, filter), limit in asked.searches.items()),
             )
-    for each in waiting:
-        each.close()
+    except Problem as problem:
+        if problem.kind == "unavailable":  # of anything else whoever asks again is told
+            raise
+    finally:
+        for each in waiting:
+            each.close()
 
 
 async def _gone_on(runs: Iterable[_Running]) -> tuple[_Asked, list[_Running]]:

@@ -16,7 +16,7 @@ import bson
 import structlog
 from bson.errors import BSONError
 from pymongo import UpdateMany, UpdateOne
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import BulkWriteError, PyMongoError, ServerSelectionTimeoutError
 
 from server.fhir import body
 from server.ledger import Change, FactRow, IndexRow, Position, Version
@@ -24,9 +24,9 @@ from server.outcome import Problem
 from server.store import chain
 from server.store.engine import Projections
 from server.store.mongodb.document import Document, Standing, document_of, place, said
-from server.store.mongodb.failure import answering, codes_of, is_passing, problem_of, written_errors
+from server.store.mongodb.failure import RETRY_AFTER, answering, codes_of, is_passing, problem_of, written_errors
 from server.store.mongodb.reads import Reads
-from server.store.mongodb.schema import MAX_DOCUMENT, TOGETHER, Collections, insert, one, update
+from server.store.mongodb.schema import MAX_DOCUMENT, SELECT_WITHIN, TOGETHER, Collections, insert, one, update
 from server.store.mongodb.turnstile import Turnstile
 from server.store.recorded import Head, Recorded, RecordedChange, recorded
 from server.store.seq import seq_of
@@ -137,23 +137,29 @@ class Appender:
         self.projections = projections
         self.turnstile = Turnstile(collections.turns, reads)
         self.head = Head(0, 0, chain.genesis(partition))
+        self.lost: Callable[[], None] = lambda: None  # called while the database has been away for long
         self.refusing: str | None = None  # why no commit can be answered
 
     async def append(self, drafts: Sequence[Draft], until: float) -> int:
         """Insert commits, one after the other; how many landed. Another process has the position of the next one.
 
         A connection that is lost leaves an insert in doubt: it is sent again, the same commit to the same position, and
-        what is there then tells. Problem unavailable where even that cannot be found out until then.
+        what is there then tells. Problem unavailable where even that cannot be found out until then, or where nothing
+        was sent, because there is no server to send it to.
         """
-        landed = 0
+        landed, is_sent = 0, False
         while landed < len(drafts):
             try:
                 await self.commits.insert_many([each.document for each in drafts[landed:]], ordered=True)
                 return len(drafts)
             except PyMongoError as error:
                 if is_passing(error):
-                    await _pause(until)
+                    is_sent = is_sent or not _is_unsent(error, drafts)
+                    if not is_sent:
+                        raise problem_of(error) or error from None
+                    await self._pause(until)
                     continue
+                is_sent = True
                 if not isinstance(error, BulkWriteError) or codes_of(error):
                     raise problem_of(error) or error from None
                 landed += int(written_errors(error)[0]["index"])
@@ -169,7 +175,16 @@ class Appender:
                 found = await one(self.commits, {"_id": document["_id"]}, {"id": 1})
                 if found or await one(self.commits, {"id": document["id"]}, {"id": 1}):
                     return found is not None and bool(found["id"] == document["id"])
-            await _pause(until)
+            await self._pause(until)
+
+    async def _pause(self, until: float) -> None:
+        """Wait for a moment. Problem unavailable where it is too late for that."""
+        left = until - time.monotonic()
+        if left < 0:
+            raise _in_doubt()
+        if DOUBT - left > SELECT_WITHIN / 1000:
+            self.lost()
+        await asyncio.sleep(AGAIN)
 
     async def catch_up(self, steps: int | None = None) -> bool:
         """Come to the ledger's end, in fewer steps than these; whether it did. What is not projected is carried on.
@@ -235,7 +250,7 @@ class Appender:
             except Problem:
                 if self.refusing:
                     raise
-            await _pause(until)
+            await self._pause(until)
 
     async def project(self, drafts: Sequence[Draft]) -> bool:
         """Bring the projection on over these commits, which are in the ledger; durable when it returns.
@@ -324,11 +339,10 @@ def made_of(
         yield entry.document(standing(entry.version.reference))
 
 
-async def _pause(until: float) -> None:
-    """Wait for a moment. Problem unavailable where it is too late for that."""
-    if time.monotonic() > until:
-        raise _in_doubt()
-    await asyncio.sleep(AGAIN)
+def _is_unsent(error: PyMongoError, drafts: Sequence[Draft]) -> bool:
+    """Whether nothing of these went out: the driver found no server, and they are one message."""
+    size = sum(len(bson.encode(each.document)) for each in drafts)
+    return isinstance(error, ServerSelectionTimeoutError) and size < MAX_DOCUMENT
 
 
 def _in_doubt() -> Problem:
@@ -336,4 +350,5 @@ def _in_doubt() -> Problem:
         "unavailable",
         "The database was lost while it was written to: whether this was written is not known. Send it again once it "
         "is back, best with an Idempotency-Key",
+        headers={"Retry-After": RETRY_AFTER},
     )

@@ -23,13 +23,14 @@ from server.store.mongodb import search as found
 from server.store.mongodb.append import Appender, fill, made_of
 from server.store.mongodb.compile import Compiler, Reached
 from server.store.mongodb.document import version_of
+from server.store.mongodb.failure import unusable
 from server.store.mongodb.jobs import MongodbJobs
 from server.store.mongodb.late import Late, Write
 from server.store.mongodb.leads import OPENED, Leads
 from server.store.mongodb.mirror import MOST, Mirror
 from server.store.mongodb.reads import WHOLE, Known, Reads, check_horizon
 from server.store.mongodb.receiver import MongodbLedger, MongodbReceiver
-from server.store.mongodb.schema import check, client_of, collections_of, prepare, reached, refused, unusable
+from server.store.mongodb.schema import check, client_of, collections_of, prepare, reached, refused
 from server.store.mongodb.writer import Writer
 from server.store.overlay import Overlay
 from server.store.partition import database_of

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from pymongo.errors import (
     BulkWriteError,
+    ConfigurationError,
     ConnectionFailure,
     ExecutionTimeout,
     OperationFailure,
@@ -52,6 +53,7 @@ PASSING = frozenset(
         13436,  # NotPrimaryOrSecondary
     }
 )
+RETRY_AFTER = "5"  # seconds: as long as a server that takes writes is looked for
 LABELS = ("RetryableWriteError", "TransientTransactionError", "SystemOverloadedError")
 
 _log = structlog.get_logger("mongodb")
@@ -72,14 +74,27 @@ def answering() -> Iterator[None]:
 
 def problem_of(error: PyMongoError) -> Problem | None:
     """What a client is told: unavailable, or no_store where the disk is full. None of what is an error of ours."""
+    if isinstance(error, ConfigurationError):  # the driver asks the DNS for the servers of mongodb+srv
+        return unusable(error)
     codes = codes_of(error)
     if FULL in codes:
         return Problem.of("no_store", "The database's disk is full: nothing was written. Reading goes on")
     if is_passing(error):
-        name = type(error).__name__
-        return Problem.of("unavailable", f"The database cannot be asked ({name}). Send this again later")
+        _log.warning("the database is away", error=type(error).__name__)
+        return away()
     _log.error("refused by the database", error=type(error).__name__, codes=codes)
     return None
+
+
+def unusable(error: Exception) -> Problem:
+    """What to say of a URI that leads nowhere, or says what cannot be done."""
+    return Problem.of("unavailable", f"CAREPLAN_STORE is no URI of a MongoDB that can be asked: {error}")
+
+
+def away() -> Problem:
+    return Problem.of(
+        "unavailable", "The database cannot be asked. Send this again later", headers={"Retry-After": RETRY_AFTER}
+    )
 
 
 def is_passing(error: PyMongoError) -> bool:

@@ -35,7 +35,7 @@ from pymongo.errors import BulkWriteError, ConfigurationError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from server.outcome import Problem
-from server.store.mongodb.failure import answering, codes_of, is_passing, is_unsure
+from server.store.mongodb.failure import answering, codes_of, is_passing, is_unsure, unusable
 
 SCHEMA = 2
 MAX_DOCUMENT = 16_000_000  # bytes: MongoDB takes 16 MiB
@@ -117,11 +117,6 @@ def refused(error: PyMongoError) -> Problem:
     name = (error.details or {}).get("codeName", "") if isinstance(error, OperationFailure) else type(error).__name__
     codes = ", ".join(map(str, codes_of(error)))
     return Problem.of("unavailable", f"The database refuses what a store needs at its start: {name} ({codes})")
-
-
-def unusable(error: Exception) -> Problem:
-    """What to say of a URI that leads nowhere, or says what cannot be done."""
-    return Problem.of("unavailable", f"CAREPLAN_STORE is no URI of a MongoDB that can be asked: {error}")
 
 
 def collections_of(database: AsyncDatabase[Document]) -> Collections:

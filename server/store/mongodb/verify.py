@@ -22,6 +22,7 @@ from server.store.mongodb.late import Late
 from server.store.mongodb.reads import Mark, Reads, named, start_of
 from server.store.mongodb.schema import ANSWER_WITHIN, one, some
 from server.store.recorded import Head, Recorded, gathered, wrong
+from server.store.refusal import COPYING
 from server.store.seq import ORDINAL_BITS, seq_of
 
 
@@ -182,7 +183,7 @@ class _Checked:
         if {type: at for type, at in self.mark.last.items() if at <= self.mark.applied} != self.last:
             yield Finding("marks", "when each type changed last is not what the ledger says")
         if await self._is_behind():
-            yield Finding("applied", "the projections are not of the ledger's last position; a server carries them on")
+            yield Finding("applied", f"the projections are not of the ledger's last position; {await self._who()}")
 
     async def _spans(self) -> AsyncGenerator[tuple[str, Position, Position, Position | None], None]:
         """Each version: its resource, its position, until when it held, and the position of the next one."""
@@ -200,6 +201,12 @@ class _Checked:
             below["$or"] = [{"reference": {"$lt": last["reference"]}}, same]
         if held is not None:
             yield *held, None
+
+    async def _who(self) -> str:
+        """Who carries the projections on."""
+        settings = await one(self.reads.collections.marks, {"_id": "settings"})
+        is_copied = settings is not None and settings["projections"].startswith(COPYING)
+        return "the same `careplan copy` again finishes it" if is_copied else "a server carries them on"
 
     async def _is_written(self, position: Position) -> bool:
         """Whether the ledger has a commit there: it goes on while this is looked at."""

@@ -23,11 +23,11 @@ from server.outcome import Problem
 from server.store.engine import Projections
 from server.store.mongodb.ahead import Run, ask
 from server.store.mongodb.append import AGAIN, DOUBT, Appender, Draft, Entry, check, draft, fill
-from server.store.mongodb.failure import problem_of
+from server.store.mongodb.failure import RETRY_AFTER, away, problem_of
 from server.store.mongodb.head import HeadView, Waits
 from server.store.mongodb.late import Late, Write, directly
 from server.store.mongodb.reads import Reads
-from server.store.mongodb.schema import Collections, Document, one, some
+from server.store.mongodb.schema import SELECT_WITHIN, Collections, Document, one, some
 from server.store.recorded import Head
 from server.store.refusal import check_key, check_queue
 from server.store.seq import MAX_CHANGES
@@ -75,6 +75,7 @@ class Writer:
         self.waiting = 0
         self.wrote = asyncio.Event()
         self.appender = Appender(collections, reads, projections, partition)
+        self.appender.lost = self._turn_away
         self._collections = collections
         self._reads = reads
         self._projections = projections
@@ -153,15 +154,27 @@ class Writer:
 
     async def _answered(self, group: list[Request]) -> list[Request]:
         """Answer what can be answered of a group; the others are to be decided again."""
+        since = time.monotonic()
         try:
             outcomes = await self._group(group)
         except Exception as error:  # noqa: BLE001 - whatever it is, none of the group was answered and each is told
             self._is_behind = True
             outcomes = [Outcome(request, _told(error), 0) for request in group]
+            if time.monotonic() - since > SELECT_WITHIN / 1000:
+                self._turn_away()
         for outcome in outcomes:
             self._answer(outcome)
         answered = {id(outcome.request) for outcome in outcomes}
         return [request for request in group if id(request) not in answered]
+
+    def _turn_away(self) -> None:
+        """Answer what waits while the database is away: each would wait for it anew."""
+        waiting = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+        for each in waiting:
+            if isinstance(each, Request):
+                self._answer(Outcome(each, away(), 0))
+            else:
+                self._queue.put_nowait(each)
 
     def _answer(self, outcome: Outcome) -> None:
         self.waiting -= 1
@@ -256,7 +269,7 @@ class Writer:
             except (PyMongoError, Behind):
                 raise
             except Exception as problem:  # noqa: BLE001 - the client's or the decide's; the rest of the group goes on
-                outcomes.append(Outcome(request, problem, len(drafts)))
+                outcomes.append(Outcome(request, _told(problem), len(drafts)))
                 continue
             if isinstance(made, Commit):
                 outcomes.append(Outcome(request, made, len(drafts)))
@@ -346,7 +359,14 @@ class Writer:
 
 
 def _told(error: Exception) -> Exception:
-    """What whoever asked is told."""
+    """What whoever asked is told, of what was not written."""
+    if isinstance(error, Problem) and error.kind == "timeout":
+        return Problem.of(
+            "timeout",
+            "The database took too long to answer what this write had to know: nothing was written. Send it again "
+            "later, or, where it has a condition, a narrower one",
+            headers={"Retry-After": RETRY_AFTER},
+        )
     return (problem_of(error) or error) if isinstance(error, PyMongoError) else error
 
 
