@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from server.coordination import period
+from server.coordination.actor import held
 from server.coordination.agreement.agreement import partners
 from server.coordination.facts import Role
 from server.coordination.lead.terms import every
@@ -57,9 +58,9 @@ async def acting(view: View, actor: str, now: int) -> Acting:
     if not actor.startswith(("PractitionerRole/", "Practitioner/")):
         return Acting(actor, (actor,), ())
     known = [Role.of(row) for row in (await view.facts("role", [actor]))[actor]]
-    roles = [one for one in known if _is_held(one, now)]
-    if any(one.reference == actor for one in known) and not roles:
-        return Acting(actor, (), ())  # a role that is over
+    roles = await held(view, known, now)
+    if known and not roles:
+        return Acting(actor, (), ())  # nobody's role any more, or a person who is there no more
     organizations = tuple(sorted({one.organization for one in roles if one.organization}))
     persons = tuple(sorted({actor, *_names(roles)}))
     return Acting(actor, persons, organizations, await _gates(view, organizations, now), _day(now))
@@ -68,10 +69,6 @@ async def acting(view: View, actor: str, now: int) -> Acting:
 def _day(now: int) -> str:
     """Yesterday in UTC."""
     return instant(now - DAY)[:10]
-
-
-def _is_held(role: Role, now: int) -> bool:
-    return role.active and period.holds([period.between(role.start, role.end, "UTC")], now)
 
 
 def _names(roles: Iterable[Role]) -> set[str]:

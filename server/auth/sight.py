@@ -99,6 +99,12 @@ class Sight:
         """
         return [(And((_of_types(gate.types), self.episodes)), self._of_others(gate.types)) for gate in self._gates]
 
+    @property
+    def with_us(self) -> frozenset[str]:
+        """The organizations that there is an agreement in force with, and for which the actor does not act."""
+        partners = {partner for gate in self._gates for partner in gate.partners}
+        return frozenset(partners.difference(self.organizations))
+
     @staticmethod
     def tells_writer(type: str) -> bool:
         """Whether it matters who wrote what names nobody."""

@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 from server.auth.owner import check_owned
 from server.auth.seen import Seen
-from server.auth.sight import NOBODYS, PATIENT, links, patients
+from server.auth.sight import NOBODYS, PATIENT, Sight, links, patients
 from server.auth.stamp import stamped
 from server.fhir import body
-from server.ledger import Change, Version
+from server.fhir.reference import local
+from server.ledger import Change, Resource, Version
 from server.outcome import Problem
 from server.search.filter import And, Not, Or
 
@@ -84,6 +85,8 @@ async def _check_owner(seen: Seen, version: Version | None, change: Change) -> N
     sight = seen.sight
     before = body.loads(version.body) if version and version.body else None
     check_owned(sight.actor, sight.organizations, before, change)
+    if change.type == "PractitionerRole":
+        _check_role(sight, before, change)
     if version and before and (kept := sight.partners(change.type)) and await seen.judge.version(kept, version):
         raise Problem.of(
             "forbidden",
@@ -91,6 +94,18 @@ async def _check_owner(seen: Seen, version: Version | None, change: Change) -> N
             "Communication asks for it",
             change.type,
         )
+
+
+def _check_role(sight: Sight, before: Resource | None, change: Change) -> None:
+    """Problem forbidden (403) for who is at a partner, whose word they could give: that is the partner's to say."""
+    for said in (before, change.resource):
+        at = local((said or {}).get("organization", {}).get("reference", ""))
+        if at and f"{at.type}/{at.id}" in sight.with_us:
+            raise Problem.of(
+                "forbidden",
+                f"Who is at {at.type}/{at.id}, a partner of {sight.actor} under an agreement, that one says",
+                "PractitionerRole.organization",
+            )
 
 
 async def _check_written(seen: Seen, after: Seen, change: Change, met: Collection[str]) -> None:

@@ -1,9 +1,15 @@
-"""Actor: for which organizations whoever acts does so."""
+"""Actor: in which roles whoever acts does so, and for which organizations.
+
+https://hl7.org/fhir/R4/practitionerrole.html
+"""
 
 from __future__ import annotations
 
-from server.coordination.assignment.assignment import left
+from collections.abc import Sequence
+
+from server.coordination import period
 from server.coordination.facts import Role
+from server.coordination.stored import read_many
 from server.ledger import View
 
 
@@ -13,5 +19,14 @@ async def organizations(view: View, actor: str, now: int) -> set[str]:
         return {actor}
     if not actor.startswith(("PractitionerRole/", "Practitioner/")):
         return set()
-    roles = map(Role.of, (await view.facts("role", [actor]))[actor])
-    return {role.organization for role in roles if role.organization and not left(role, now, now, "UTC")}
+    known = [Role.of(row) for row in (await view.facts("role", [actor]))[actor]]
+    return {role.organization for role in await held(view, known, now) if role.organization}
+
+
+async def held(view: View, roles: Sequence[Role], now: int) -> list[Role]:
+    """Those of the roles in which a person is now: of who is inactive (Practitioner.active) none."""
+    present = [one for one in roles if one.active and period.holds([period.between(one.start, one.end, "UTC")], now)]
+    persons = {one.practitioner for one in present if one.practitioner}
+    there = await read_many(view, persons) if persons else {}
+    gone = {one for one, person in there.items() if person.get("active") is False}
+    return [one for one in present if one.practitioner not in gone]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from server.coordination.actor import held
 from server.coordination.assignment import assignment
 from server.coordination.assignment.assignment import Member
 from server.coordination.facts import Assignment, Role, Transfer, token
@@ -125,8 +126,8 @@ async def overrides(context: Context, before: View, rule: Rule) -> bool:
 
 async def _codes(context: Context, before: View, actor: str) -> set[str]:
     """The codes of the PractitionerRole that acts, or of each of the Practitioner; none of one that was left."""
-    now, roles = micros(context.now), [Role.of(fact) for fact in (await before.facts("role", [actor]))[actor]]
-    return {code for role in roles if not assignment.left(role, now, now, "UTC") for code in role.codes}
+    known = [Role.of(fact) for fact in (await before.facts("role", [actor]))[actor]]
+    return {code for role in await held(before, known, micros(context.now)) for code in role.codes}
 
 
 def hint(context: Context, rule: Rule) -> str:

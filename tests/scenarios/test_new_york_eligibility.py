@@ -531,15 +531,22 @@ async def test_evidence_that_is_one_of_two_is_not_missed(here: httpx.AsyncClient
 
 
 @pytest.mark.requirement("NY-04")
-@pytest.mark.parametrize("end", [{"status": "entered-in-error"}, {"status": "cancelled"}, {"status": "waitlist"}])
-async def test_overlap_is_settled_whatever_becomes_of_either(here: httpx.AsyncClient, end: Json) -> None:
+@pytest.mark.parametrize(
+    ("status", "settled"), [("entered-in-error", "cancelled"), ("cancelled", "cancelled"), ("waitlist", "completed")]
+)
+async def test_overlap_is_settled_whatever_becomes_of_either(
+    here: httpx.AsyncClient, status: str, settled: str
+) -> None:
     first = enrolled(ANN, "ny-health-home", HOME, day(-9))
     second = enrolled(ANN, "ny-health-home", OTHER, day(-5)) | {"id": "second"}
     await kept(here, plan(), first)
     await kept(here, second)
     assert ["requested"] == [one["status"] for one in await tasks(here, OVERLAP)]
-    await kept(here, second | end)
-    assert ["completed"] == [one["status"] for one in await tasks(here, OVERLAP)]
+    assert 200 == (await here.get(ANN, headers=acting(OTHER))).status_code
+    await kept(here, second | {"status": status})
+    assert [settled] == [one["status"] for one in await tasks(here, OVERLAP)]
+    seen = (await here.get(ANN, headers=acting(OTHER))).status_code
+    assert (404 if settled == "cancelled" else 200) == seen, "an enrollment that never was lets nobody see"
 
 
 @pytest.mark.requirement("NY-04")
@@ -547,7 +554,7 @@ async def test_overlap_is_settled_as_an_enrolment_is_deleted(here: httpx.AsyncCl
     await kept(here, plan(), enrolled(ANN, "ny-health-home", HOME, day(-9)))
     await kept(here, enrolled(ANN, "ny-health-home", OTHER, day(-5)) | {"id": "second"})
     assert 204 == (await here.delete("EpisodeOfCare/second")).status_code
-    assert ["completed"] == [one["status"] for one in await tasks(here, OVERLAP)]
+    assert ["cancelled"] == [one["status"] for one in await tasks(here, OVERLAP)]
 
 
 @pytest.mark.requirement("NY-03")

@@ -204,6 +204,28 @@ async def test_who_led_is_not_replaced_from_their_first_instant_on(here: httpx.A
 
 
 @pytest.mark.requirement("NY-14")
+async def test_who_is_at_a_partner_is_for_the_partner_to_say(here: httpx.AsyncClient) -> None:
+    person, own = manager("PractitionerRole/mine", PLAN)
+    assert 201 == (await put(here, person, headers=acting(HOME))).status_code
+    assert (403, ["forbidden"]) == refusal(await put(here, own, headers=acting(HOME)))
+    (_, pat), (_, hal) = manager(PAT, PLAN, active=False), manager(HAL, HOME, active=True)
+    for response in (await put(here, pat, headers=acting(HOME)), await here.delete(PAT, headers=acting(HOME))):
+        assert (403, ["forbidden"]) == refusal(response)
+    for good, actor in ((own, PLAN), (hal, HOME), ({**own, "id": "x", "organization": {"reference": OTHER}}, HOME)):
+        assert (await put(here, good, headers=acting(actor))).is_success
+
+
+@pytest.mark.requirement("NY-14")
+@pytest.mark.parametrize("actor", [HAL, "Practitioner/hal"])
+async def test_person_who_is_inactive_acts_for_nobody(here: httpx.AsyncClient, actor: str) -> None:
+    task = await proposed(here)
+    assert 200 == (await here.get(MEMBER, headers=acting(actor))).status_code
+    await kept(here, (await here.get("Practitioner/hal")).json() | {"active": False})
+    assert 404 == (await here.get(MEMBER, headers=acting(actor))).status_code
+    assert (404, ["not-found"]) == refusal(await respond(here, task, actor=actor))
+
+
+@pytest.mark.requirement("NY-14")
 async def test_proposal_is_declined_for_a_reason(here: httpx.AsyncClient) -> None:
     task = await proposed(here)
     assert (422, ["business-rule"]) == refusal(await respond(here, task, "decline"))

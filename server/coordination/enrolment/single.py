@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from server.coordination import facts, period
 from server.coordination.assignment.assignment import COUNTED, enrolled
 from server.coordination.enrolment.case import Case
+from server.coordination.enrolment.offer import NEVER_WAS
 from server.coordination.facts import Enrolment
 from server.coordination.period import Interval
 from server.coordination.program.program import Program
@@ -27,7 +28,8 @@ async def judged(case: Case) -> list[Issue]:
     for program, rule in case.ruled("single-enrollment"):
         types = rule.parameters["type"]
         for one in _over(case, types):
-            await case.settle(OVERLAP, one)
+            was = any(each.episode == one.episode and each.status not in NEVER_WAS for each in case.member.enrolments)
+            await case.settle(OVERLAP, one, "completed" if was else "cancelled")
         if not case.enrolments(program.types):
             continue
         begun = {one.episode for one in case.begun(types, COUNTED)}
