@@ -77,7 +77,7 @@ def test_serve_puts_the_programs_into_the_store(tmp_path: Path) -> None:
     ("settings", "word"),
     [
         ({"host": "0.0.0.0"}, "no authentication is configured"),
-        ({"store": "mongodb://localhost"}, "named with its database"),
+        ({"store": "mongodb://localhost"}, "named with a database"),
         ({"port": "x"}, "CAREPLAN_PORT"),
     ],
 )
