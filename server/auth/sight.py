@@ -14,6 +14,12 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 from server.auth.access import Acting, Gate
+from server.coordination.agreement.expiry import EXPIRY
+from server.coordination.communication.letter import NOTICE
+from server.coordination.enrolment.single import OVERLAP
+from server.coordination.facts import OFFER
+from server.coordination.lead.review import REVIEW
+from server.coordination.responsibility.detected_issue import TASK as ISSUE
 from server.ledger import Change
 from server.outcome import Problem
 from server.search import keeper, query
@@ -55,6 +61,11 @@ ADDRESSED: Mapping[str, tuple[str, ...]] = {"Task": ("owner", "requester"), "Com
 STANDING: Mapping[str, tuple[str, str]] = {
     "Task": ("status:not", "entered-in-error,cancelled,rejected"),
     "Communication": ("status:not", "entered-in-error,not-done"),
+}
+# What rules make in a commit tells nobody: it may follow from a write of whom it is to
+BY_RULE: Mapping[str, tuple[str, str]] = {
+    "Task": ("code", ",".join((OVERLAP, EXPIRY, REVIEW, ISSUE, OFFER))),
+    "Communication": ("category", NOTICE),
 }
 UNTOLD = f"EpisodeOfCare:{keeper.SAID[keeper.OWN_ONLY]}"  # enrollments of members of whom nobody told
 CONFIRMED = Not(Present(UNTOLD))  # the others: whoever lets itself in takes nothing from those who have the member
@@ -218,7 +229,8 @@ class Sight:
         for type, codes in by.items() if not self._is_patient else ():
             us = Or(tuple(self._us([_index(type, code) for code in codes])))
             others = (Not(Equal(_writer(type).name, self.organizations)),) if self.organizations else ()
-            yield Has(type, f"{type}.patient", And((us, _asked(type, STANDING[type]), *others)))
+            made = And((_asked(type, BY_RULE[type]), Not(Present(_writer(type).name))))
+            yield Has(type, f"{type}.patient", And((us, _asked(type, STANDING[type]), *others, Not(made))))
 
     def _closed(self) -> Filter | None:
         """The members of whom another organization may keep to itself what it keeps."""

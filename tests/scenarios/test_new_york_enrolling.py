@@ -293,6 +293,17 @@ async def test_own_task_tells_nobody(here: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.requirement("NY-06")
+async def test_task_that_follows_from_its_own_write_tells_nobody(here: httpx.AsyncClient) -> None:
+    """The Task to settle which of two Health Homes it is has the one as its owner that enrolled second."""
+    second = again("second", MEMBER)
+    assert [MARK] == said((await put(here, second, OTHER)).json())
+    assert 1 == len(ids(await here.get("Task", params={"owner": OTHER})))
+    assert 200 == (await put(here, second | {"status": "entered-in-error"}, OTHER)).status_code
+    assert 404 == (await here.get(MEMBER, headers=acting(OTHER))).status_code
+    assert [MARK] == said((await put(here, second, OTHER)).json())
+
+
+@pytest.mark.requirement("NY-06")
 async def test_who_is_told_of_a_patient_takes_no_place_on_its_team(here: httpx.AsyncClient) -> None:
     """A Task shows the Patient; who goes on enrols it."""
     await kept(here, task("told", LEFT, OTHER))
