@@ -54,7 +54,7 @@ Json = dict[str, Any]
 
 SECONDS = float(os.environ.get("CAREPLAN_TEST_SECONDS", "15"))
 ACTORS = 8
-PAUSE = SECONDS / 60  # between two requests of an actor: a long run writes more seldom, or checking it takes hours
+PAUSE = 0.25  # seconds at most between two requests of an actor
 PATIENCE = 90.0  # seconds in which whatever is asked is answered
 MANAGERS = [f"cm{n}" for n in range(3)]
 COUNTERS = [f"counter{n}" for n in range(2)]
