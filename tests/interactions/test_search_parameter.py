@@ -101,6 +101,18 @@ async def test_stored_parameter_that_retires_is_gone(client: httpx.AsyncClient, 
     assert ["a"] == ids(await other.get("Patient?eyes=fa"))
 
 
+async def test_stored_parameter_orders_what_another_leaves_equal(
+    client: httpx.AsyncClient, other: httpx.AsyncClient
+) -> None:
+    named = {**EYES, "type": "string", "expression": "Patient.name.family"}
+    born = [{**patient(id, "green"), "birthDate": "1950-01-01"} for id in ("c", "a", "b")]
+    await put(client, *born, {"resourceType": "Patient", "id": "d", "birthDate": "1950-01-01"}, named)
+    for each in (client, other):
+        assert ["a", "b", "c", "d"] == ids(await each.get("Patient?_sort=birthdate,eyes"))
+        assert ["c", "b", "a", "d"] == ids(await each.get("Patient?_sort=birthdate,-eyes"))
+        assert ["a", "b", "c", "d"] == ids(await each.get("Patient?_sort=eyes,birthdate"))
+
+
 async def test_stored_reference_is_included_and_followed(client: httpx.AsyncClient, other: httpx.AsyncClient) -> None:
     await put(client, {"resourceType": "Organization", "id": "o", "name": "Acme"}, sponsored("a", "o"), SPONSOR)
     await put(client, sponsored("b", "o"), patient("c", "green"))

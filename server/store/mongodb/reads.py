@@ -13,7 +13,7 @@ from server.ledger import Cursor, Fact, Position, Version
 from server.outcome import Problem
 from server.store import token
 from server.store.engine import Named, Page
-from server.store.mongodb.condition import Apart
+from server.store.mongodb.condition import APART, Apart
 from server.store.mongodb.document import Document, Standing, fact_key, facts_of, place, standing_of, version_of
 from server.store.mongodb.failure import answering
 from server.store.mongodb.mirror import Mirror
@@ -64,7 +64,7 @@ class Reads:
         With `since` the condition is of nothing that ended up to that position, nor of what is not applied; the answer
         may then be whole documents, and is not to be changed.
         """
-        if self._is_mirrored(since):
+        if self._is_mirrored(since) and not any(projection and projection.get(name) for name in APART):
             with suppress(Apart):
                 return self.mirror.find(condition, sort, limit, skip)
         with answering():

@@ -15,7 +15,7 @@ from pymongo import ASCENDING, DESCENDING
 
 from server.ledger import Position, Version
 from server.outcome import Issue, Problem
-from server.search.filter import Filter
+from server.search.filter import MARK, Filter
 from server.store import token
 from server.store.engine import Follow, Page, Search, Sort
 from server.store.include import INCLUDE_LIMIT, NOT_ALL
@@ -72,6 +72,8 @@ class _Finder:
 
     async def compile(self, reached: Reached) -> None:
         self.compiler = compiler = Compiler(self.reads, self.at, reached)
+        for sort in self.search.sort:
+            await compiler.array(sort.index)  # has come so far
         parts = [await compiler.matching(type, filter) for type, filter in self.search.parts]
         self.matching = parts[0] if len(parts) == 1 else {**held(self.at), "$or": parts}
 
@@ -165,7 +167,9 @@ class _Finder:
     async def _by_value(self, births: int = ASCENDING) -> list[Document]:
         """All matches, in an order that no index has; refused where they are too many."""
         shown = {name: 0 for name in WHOLE if name not in ("low", "high")}
-        found = await self.reads.all(self.matching, shown, [("born", births)], SORT_LIMIT + 1, since=self.at)
+        is_late = any(MARK in sort.index for sort in self.search.sort)  # what is in the database alone
+        since = None if is_late else self.at
+        found = await self.reads.all(self.matching, shown, [("born", births)], SORT_LIMIT + 1, since=since)
         if len(found) > SORT_LIMIT:
             raise Problem.of(
                 "too_costly",
