@@ -17,6 +17,8 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from time import perf_counter
 
+import structlog
+
 from server.auth.access import SYSTEM
 from server.interactions.exchange import logged
 from server.ledger import Cursor, Position
@@ -32,7 +34,10 @@ COUNTED = frozenset(
 SHARED = ("Contract", "Organization", "OrganizationAffiliation", "PlanDefinition", "PractitionerRole")
 FEW = 500  # changes that are looked through before a look: of more, one is taken to count. Episodes of a small store
 QUIET = 2.0  # seconds without a commit, after which it looks
+UNAVAILABLE = 503
 PATIENCE = 20  # a look is followed by a pause of so many times what it took, where the interval is longer
+
+_log = structlog.get_logger("lookout")
 
 
 @asynccontextmanager
@@ -82,8 +87,7 @@ class _Lookout:
                     if await self.look(now := datetime.now(UTC)) | await self.check(now):
                         pause = PATIENCE * (perf_counter() - since)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is no reason to stop serving
-                if not isinstance(error, Problem) or error.kind != "unavailable":  # of that the store's own log tells
-                    logged(error)
+                _missed(error)
 
     async def is_quiet(self) -> bool:
         """Whether nothing was committed since this was asked last."""
@@ -124,3 +128,11 @@ class _Lookout:
             return True
         written = await self.repository.changes(SYSTEM, Cursor(self.position + 1, -1), FEW)
         return len(written) == FEW or any(version.type in COUNTED for version in written)
+
+
+def _missed(error: Exception) -> None:
+    """Log why there was no look: in a line where it passes, not at all where the store itself tells of it."""
+    if not isinstance(error, Problem) or error.status != UNAVAILABLE:
+        logged(error)
+    elif error.kind != "unavailable":
+        _log.warning("looks later", why=error.kind)

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
+import pytest
+from structlog.testing import capture_logs
+
+from server import lookout as looking
 from server.app.partition import opened
 from server.auth.access import SYSTEM
 from server.ledger import Plan, View
 from server.lookout import FEW, _is_small, _Lookout
+from server.outcome import Problem
 from server.settings import Settings
 from tests.coordination.memory import change, episode, patient
 
@@ -60,3 +66,30 @@ async def test_one_process_leads(settings: Settings) -> None:
         assert [False, True] == [await second.repository.store.leads(what) for what in ("oversight", "another")]
     async with opened(settings) as third:
         assert await third.repository.store.leads("oversight")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (Problem.of("unavailable", "away"), []),
+        (Problem.of("timeout", "slow"), [("looks later", "warning")]),
+        (Problem.conflict("ours"), [("unexpected", "error")]),
+        (KeyError(), [("unexpected", "error")]),
+    ],
+    ids=["away", "slow", "refused", "ours"],
+)
+async def test_look_that_a_database_did_not_let_be_made_is_none_that_failed(
+    settings: Settings, error: Exception, told: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "QUIET", 0.01)
+    async with opened(settings) as server:
+        lookout, stopped = _Lookout(server.repository), asyncio.Event()
+
+        async def fails() -> bool:
+            stopped.set()
+            raise error
+
+        lookout.is_quiet = fails  # type: ignore[method-assign]
+        with capture_logs() as log:
+            await lookout.run(60.0, 0.0, stopped)
+        assert told == [(each["event"], each["log_level"]) for each in log]

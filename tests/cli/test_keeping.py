@@ -13,12 +13,14 @@ from typer.testing import CliRunner, Result
 
 from server.app.partition import opened
 from server.auth.access import SYSTEM
-from server.cli import app
+from server.cli import app, keeping
+from server.cli.command import BROKEN_OFF
 from server.fhir.body import Body
 from server.interactions.exchange import Server
 from server.ledger import Change, Plan, View
 from server.outcome import Problem
 from server.settings import Settings
+from server.store.mongodb.failure import away
 from tests.mongodb import database_of, mongodb
 from tests.process import careplan, killed
 
@@ -240,6 +242,26 @@ def test_copy_into_itself_is_refused(run: Run, path: Path) -> None:
     done = run("copy", f"sqlite:///{path}")
     assert 2 == done.exit_code
     assert "itself" in done.stderr
+
+
+@pytest.mark.usefixtures("stopped")
+@pytest.mark.parametrize(("problem", "goes_on"), [(away(), True), (Problem.of("unavailable", "It is open"), False)])
+def test_copy_says_that_it_goes_on_only_where_it_does(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Problem, goes_on: bool
+) -> None:
+    """Where a database was lost, and not where the source or the target is refused."""
+
+    async def refused(*_: object) -> None:
+        raise problem
+
+    monkeypatch.setattr(keeping, "copy", refused)
+    done = run("copy", f"sqlite:///{tmp_path}/copy.db")
+    assert (2, goes_on) == (done.exit_code, BROKEN_OFF in done.stderr)
+
+
+def test_copy_of_what_is_not_there_goes_on_nowhere(run: Run, tmp_path: Path) -> None:
+    done = run("copy", f"sqlite:///{tmp_path}/copy.db")
+    assert (2, False) == (done.exit_code, BROKEN_OFF in done.stderr)
 
 
 def test_copy_that_is_killed_again_and_again_is_whole(tmp_path: Path) -> None:

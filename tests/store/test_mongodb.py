@@ -15,17 +15,20 @@ from urllib.parse import urlsplit
 import pymongo
 import pytest
 from pymongo import monitoring
+from pymongo.errors import BulkWriteError, ExecutionTimeout
 
 from server.fhir import body
-from server.ledger import Change, Decide, Plan, Version, View
+from server.ledger import Change, Commit, Decide, Plan, Version, View
 from server.outcome import Problem
 from server.search.filter import ALL, Equal, Words
 from server.store.engine import Projections, Search, Store
 from server.store.mongodb import MongodbStore, append, leads, schema, turnstile, writer
 from server.store.mongodb.append import Appender
 from server.store.mongodb.document import OPEN, document_of, place
+from server.store.mongodb.failure import FULL, RETRY_AFTER, answering, away
 from server.store.mongodb.late import Late
 from server.store.mongodb.mirror import MOST
+from server.store.mongodb.reads import Reads
 from server.store.mongodb.turnstile import Turnstile
 from server.store.mongodb.writer import Writer
 from tests.mongodb import OVER, database_of, running
@@ -460,6 +463,76 @@ async def _is_away(store: Store) -> bool:
     except Problem:
         return True
     return False
+
+
+async def test_write_that_a_slow_database_keeps_from_being_decided_is_told_that_it_is_none(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MongodbStore(database, PROJECTIONS, follows=False, mirrored=0)
+    await store.open()
+
+    async def slow(self: Reads, *_: object, **__: object) -> Any:
+        with answering():
+            raise ExecutionTimeout("", 50)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Reads, "all", slow)
+        with pytest.raises(Problem, match="nothing was written") as told:
+            await store.commit(create_once("x", "a"), context())
+    assert ("timeout", {"Retry-After": RETRY_AFTER}) == (told.value.kind, told.value.headers)
+    assert 0 == await store.head()
+    await store.close()
+
+
+async def test_commit_that_landed_is_answered_though_the_turn_cannot_be_given_on(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MongodbStore(database, PROJECTIONS, follows=False)
+    await store.open()
+    store.writer._has_met = True
+
+    async def called(self: Turnstile) -> bool:
+        return True
+
+    async def lost(self: Turnstile, ticket: int) -> None:
+        raise away()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Turnstile, "is_called", called)
+        patched.setattr(Turnstile, "_end", lost)
+        assert 1 == (await write(store, patient("a"))).position
+    assert 2 == (await write(store, patient("b"))).position
+    await store.close()
+
+
+class _FullAfterOne:
+    """Commits on a disk that has room for one more."""
+
+    def __init__(self, commits: Any) -> None:
+        self.commits = commits
+        self.room = 1
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.commits, name)
+
+    async def insert_many(self, documents: list[Any], *, ordered: bool) -> None:
+        taken, self.room = documents[: self.room], 0
+        if taken:
+            await self.commits.insert_many(taken, ordered=ordered)
+        raise BulkWriteError({"writeErrors": [{"index": len(taken), "code": FULL, "errmsg": ""}]})
+
+
+async def test_disk_that_is_full_in_the_midst_of_a_group_refuses_only_what_did_not_land(database: str) -> None:
+    store = MongodbStore(database, PROJECTIONS, follows=False)
+    await store.open()
+    store.writer.appender.commits = _FullAfterOne(store.collections.commits)  # type: ignore[assignment]
+    first, second = await asyncio.gather(*(write(store, patient(id)) for id in "ab"), return_exceptions=True)
+    assert isinstance(first, Commit)
+    assert isinstance(second, Problem)
+    assert (1, "no_store") == (first.position, second.kind)
+    store.writer.appender.commits = store.collections.commits
+    assert 2 == (await write(store, patient("b"))).position
+    await store.close()
 
 
 async def test_turn_of_a_process_that_takes_its_time_does_not_lapse(

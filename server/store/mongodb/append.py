@@ -160,11 +160,13 @@ class Appender:
                     await self._pause(until)
                     continue
                 is_sent = True
-                if not isinstance(error, BulkWriteError) or codes_of(error):
+                if not isinstance(error, BulkWriteError):
                     raise problem_of(error) or error from None
                 landed += int(written_errors(error)[0]["index"])
-                if not await self._is_ours(drafts[landed].document, until):
-                    return landed
+                if codes_of(error) and not landed:
+                    raise problem_of(error) or error from None
+                if codes_of(error) or not await self._is_ours(drafts[landed].document, until):
+                    return landed  # what has landed is answered; a commit that is refused is so again, by itself
                 landed += 1
         return landed
 

@@ -65,7 +65,12 @@ def answering() -> Iterator[None]:
     try:
         yield
     except ExecutionTimeout:
-        raise Problem.of("timeout", "The database took too long; narrow it, for instance to one patient") from None
+        raise Problem.of(
+            "timeout",
+            "The database took too long to answer. Send this again later; a search, or a write's condition, rather "
+            "narrower, for instance of one patient",
+            headers={"Retry-After": RETRY_AFTER},
+        ) from None
     except PyMongoError as error:
         if (problem := problem_of(error)) is None:
             raise
@@ -80,7 +85,6 @@ def problem_of(error: PyMongoError) -> Problem | None:
     if FULL in codes:
         return Problem.of("no_store", "The database's disk is full: nothing was written. Reading goes on")
     if is_passing(error):
-        _log.warning("the database is away", error=type(error).__name__)
         return away()
     _log.error("refused by the database", error=type(error).__name__, codes=codes)
     return None

@@ -36,6 +36,7 @@ from pymongo.read_concern import ReadConcern
 
 from server.outcome import Problem
 from server.store.mongodb.failure import answering, codes_of, is_passing, is_unsure, unusable
+from server.store.mongodb.presence import Presence
 
 SCHEMA = 2
 MAX_DOCUMENT = 16_000_000  # bytes: MongoDB takes 16 MiB
@@ -66,6 +67,7 @@ INDEXES: dict[str, list[tuple[Keys, bool]]] = {  # keys, and whether they are un
 OTHER = {"sparse", "partialFilterExpression", "expireAfterSeconds", "collation", "hidden"}  # than our indexes have
 
 _log = structlog.get_logger("mongodb")
+_presence = Presence()
 
 
 class Collections(NamedTuple):
@@ -87,6 +89,7 @@ def client_of(uri: str, search_timeout: float) -> AsyncMongoClient[Document]:
         connectTimeoutMS=SELECT_WITHIN,
         socketTimeoutMS=max(ANSWER_WITHIN, int(search_timeout * 1000) + SELECT_WITHIN),
         appname="careplan-server",
+        event_listeners=[_presence],
     )
 
 

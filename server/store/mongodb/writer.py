@@ -238,8 +238,9 @@ class Writer:
         """Another waits: let it in, and come behind it."""
         self._has_met = True
         if self._turnstile.ticket is not None:
-            await self._turnstile.leave()
             self._is_behind = True
+            with suppress(Problem):  # the turn lapses; what has landed has landed
+                await self._turnstile.leave()
 
     async def _leave(self) -> None:
         """Nothing is to be written now: others need not wait. That another was met is known until the next turn."""

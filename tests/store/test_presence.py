@@ -1,0 +1,88 @@
+"""What the log says while a database is away."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from server.outcome import Problem
+from server.store.engine import Store
+from server.store.mongodb import MongodbStore, presence, schema
+from server.store.mongodb.presence import Presence
+from tests.mongodb import running
+from tests.store.contract import PROJECTIONS, patient, write
+
+
+async def _is_away(store: Store) -> bool:
+    try:
+        await store.head()
+    except Problem:
+        return True
+    return False
+
+
+async def test_log_has_a_line_where_the_database_is_lost_and_one_where_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many partitions it has, and whoever asks it meanwhile."""
+    monkeypatch.setattr(schema, "SELECT_WITHIN", 500)
+    monkeypatch.setattr(presence, "SETTLED", 0.1)
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        host, port = free.getsockname()
+    uri = f"mongodb://{host}:{port}/away"
+    stores = [MongodbStore(uri, PROJECTIONS, partition=name, follows=False) for name in ("default", "ia")]
+    with capture_logs() as log:
+        with running(str(tmp_path), f"{host}:{port}"):
+            for each in stores:
+                await each.open()
+                await write(each, patient("a"))
+        while not log:
+            assert [True, True] == await asyncio.gather(*map(_is_away, stores))
+        with running(str(tmp_path), f"{host}:{port}"):
+            while len(log) == 1:
+                await asyncio.gather(*map(_is_away, stores))
+            for each in stores:
+                await each.close()
+    assert ["the database is away", "the database is back"] == [each["event"] for each in log]
+    assert [f"{host}:{port}", "warning"] == [log[0]["at"], log[0]["log_level"]]
+    assert log[1]["seconds"] > 0
+
+
+def _changed(client: int, was: bool, now: bool) -> Any:
+    """A client that had a server which takes writes, or had none, and has one now, or none."""
+
+    def servers(is_there: bool) -> Any:
+        return SimpleNamespace(server_descriptions=lambda: {("db", 27017): SimpleNamespace(is_writable=is_there)})
+
+    return SimpleNamespace(topology_id=client, previous_description=servers(was), new_description=servers(now))
+
+
+async def test_connection_that_is_made_again_at_once_is_nothing_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "SETTLED", 0.0)
+    found = Presence()
+    with capture_logs() as log:
+        for now in (False, True):
+            found.description_changed(_changed(1, not now, now))
+        await asyncio.sleep(0.01)
+        assert [] == log
+
+
+async def test_database_is_back_once_all_who_lost_it_have_it_or_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "SETTLED", 0.0)
+    found = Presence()
+    with capture_logs() as log:
+        for client in (1, 2, 3):
+            found.description_changed(_changed(client, was=True, now=False))
+        await asyncio.sleep(0.01)
+        found.closed(_changed(1, was=True, now=False))
+        found.description_changed(_changed(2, was=False, now=True))
+        assert ["the database is away"] == [each["event"] for each in log]
+        found.description_changed(_changed(3, was=False, now=True))
+        assert ["the database is away", "the database is back"] == [each["event"] for each in log]
