@@ -274,7 +274,10 @@ async def foresee(server: Server, request: Request, write: Write, resolve: Resol
 
 
 async def _foreseen(server: Server, request: Request, change: Change) -> None:
-    server.repository.prepare(change)
+    if len(request.content) < LARGE:
+        server.repository.prepare(change)
+    else:
+        await asyncio.to_thread(server.repository.prepare, change)
     if policy.claiming(server.profiles, change):
         await policy.judged(await server.repository.view(request.caller), change)
 
