@@ -82,19 +82,21 @@ class Mirror:
         self._give_up()
 
     async def _read(self, first: Position, last: Position) -> None:
-        """Take what others wrote: few commits by their `_id`s, which any database finds at once."""
+        """Take what others wrote: few commits that are small by their `_id`s, which any database finds at once."""
         if last - first >= _NEAR:
-            self._key(await self._commits(first, last))
+            commits, is_small = await self._commits(first, last), False
+        else:
+            places = map(place, range(first, last + 1))
+            found = await asyncio.gather(*(one(self.commits, {"_id": each}) for each in places))
+            commits = [each for each in found if each is not None]
+            assert len(commits) == len(found), "what is applied is in the ledger"
+            is_small = all(len(each["changes"]) <= _NEAR for each in commits)
+        self._key(commits)
+        if not is_small:
             self.add(await self._range(first, last), last)
             return
-        places = map(place, range(first, last + 1))
-        for commit in await asyncio.gather(*(one(self.commits, {"_id": each}) for each in places)):
-            assert commit is not None, "what is applied is in the ledger"
-            position = int(commit["_id"])
-            self._key([commit])
-            is_long = len(commit["changes"]) > _NEAR
-            found = await self._range(position, position) if is_long else self._made(commit, self._standing)
-            self.add(found, position)
+        for commit in commits:
+            self.add(self._made(commit, self._standing), int(commit["_id"]))
 
     async def _range(self, first: Position, last: Position) -> list[Document]:
         asked = {"_id": {"$gte": place(seq_of(first)), "$lt": place(seq_of(last + 1))}}
