@@ -4,7 +4,6 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
-from structlog.testing import capture_logs
 
 from server import lookout as looking
 from server.app.partition import opened
@@ -14,6 +13,7 @@ from server.lookout import FEW, _is_small, _Lookout
 from server.outcome import Problem
 from server.settings import Settings
 from tests.coordination.memory import change, episode, patient
+from tests.logged import logged
 
 NOW = datetime(2026, 3, 10, 18, 30, tzinfo=UTC)
 
@@ -90,6 +90,6 @@ async def test_look_that_a_database_did_not_let_be_made_is_none_that_failed(
             raise error
 
         lookout.is_quiet = fails  # type: ignore[method-assign]
-        with capture_logs() as log:
+        with logged() as log:
             await lookout.run(60.0, 0.0, stopped)
         assert told == [(each["event"], each["log_level"]) for each in log]

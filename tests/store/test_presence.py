@@ -10,12 +10,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from server.outcome import Problem
 from server.store.engine import Store
 from server.store.mongodb import MongodbStore, presence, schema
 from server.store.mongodb.presence import Presence
+from tests.logged import logged
 from tests.mongodb import running
 from tests.store.contract import PROJECTIONS, patient, write
 
@@ -38,7 +38,7 @@ async def test_log_has_a_line_where_the_database_is_lost_and_one_where_it_is_bac
         host, port = free.getsockname()
     uri = f"mongodb://{host}:{port}/away"
     stores = [MongodbStore(uri, PROJECTIONS, partition=name, follows=False) for name in ("default", "ia")]
-    with capture_logs() as log:
+    with logged() as log:
         with running(str(tmp_path), f"{host}:{port}"):
             for each in stores:
                 await each.open()
@@ -67,7 +67,7 @@ def _changed(client: int, was: bool, now: bool) -> Any:
 async def test_connection_that_is_made_again_at_once_is_nothing_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(presence, "SETTLED", 0.0)
     found = Presence()
-    with capture_logs() as log:
+    with logged() as log:
         for now in (False, True):
             found.description_changed(_changed(1, not now, now))
         await asyncio.sleep(0.01)
@@ -77,7 +77,7 @@ async def test_connection_that_is_made_again_at_once_is_nothing_to_tell(monkeypa
 async def test_database_is_back_once_all_who_lost_it_have_it_or_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(presence, "SETTLED", 0.0)
     found = Presence()
-    with capture_logs() as log:
+    with logged() as log:
         for client in (1, 2, 3):
             found.description_changed(_changed(client, was=True, now=False))
         await asyncio.sleep(0.01)
