@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -18,6 +18,7 @@ from server.ledger import Position
 from server.outcome import Problem
 from server.store.engine import Store
 
+T = TypeVar("T")
 Told = tuple[str, Position, Mapping[str, Any]]  # a partition, its head, and its store's counters
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -56,11 +57,18 @@ async def latest(stores: Iterable[Store]) -> bytes:
 
 async def _told(store: Store) -> Told | None:
     """None of a database that does not answer: the requests' numbers say what came of it, and are waited for."""
+    found = await within(WITHIN, asyncio.gather(store.head(), store.statistics()))
+    return None if found is None else (store.partition, *found)
+
+
+async def within(seconds: float, asked: asyncio.Future[T]) -> T | None:
+    """What a store answers in that time; None where it does not. It is not broken off: others wait for the same."""
+    asked.add_done_callback(lambda done: done.cancelled() or done.exception())
+    await asyncio.wait({asked}, timeout=seconds)
     try:
-        head, statistics = await asyncio.wait_for(asyncio.gather(store.head(), store.statistics()), WITHIN)
-    except (Problem, TimeoutError):
+        return asked.result() if asked.done() else None
+    except Problem:
         return None
-    return store.partition, head, statistics
 
 
 class _Own:

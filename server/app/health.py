@@ -10,7 +10,6 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
 from server import metrics
-from server.outcome import Problem
 from server.settings import DEFAULT
 from server.store.engine import Store
 
@@ -19,9 +18,8 @@ READY_WITHIN = 2.0  # seconds in which a store that is ready says its position
 
 async def _state(store: Store) -> dict[str, Any]:
     """Whether a partition's reads and writes are taken, and why not."""
-    try:
-        position = await asyncio.wait_for(store.head(), READY_WITHIN)
-    except (Problem, TimeoutError):
+    position = await metrics.within(READY_WITHIN, asyncio.ensure_future(store.head()))
+    if position is None:
         return {"ready": False, "why": "The store's database does not answer"}
     told = {"ready": store.refusing is None, "position": position}
     return told | ({"why": store.refusing} if store.refusing else {})
