@@ -22,6 +22,8 @@ from urllib.parse import urlsplit, urlunsplit
 import pymongo
 import pytest
 
+from server.outcome import Problem
+from server.store.engine import Store
 from tests.postgresql import MEMORY, postgresql
 
 NAMED = "CAREPLAN_TEST_MONGODB"
@@ -107,3 +109,12 @@ def built() -> Path:
             subprocess.run(["nice", "go", "build", "-o", making, "."], cwd=SOURCES, env=environment, check=True)
             making.rename(binary)
     return binary
+
+
+async def is_away(store: Store) -> bool:
+    """Whether a store's database cannot be asked."""
+    try:
+        await store.head()
+    except Problem:
+        return True
+    return False

@@ -31,7 +31,7 @@ from server.store.mongodb.mirror import MOST
 from server.store.mongodb.reads import Reads
 from server.store.mongodb.turnstile import Turnstile
 from server.store.mongodb.writer import Writer
-from tests.mongodb import OVER, database_of, running
+from tests.mongodb import OVER, database_of, is_away, running
 from tests.store.contract import (
     PROJECTIONS,
     StoreContract,
@@ -403,7 +403,7 @@ async def test_projection_that_the_database_refuses_is_told_and_carried_on_once_
     await store.close()
 
 
-async def test_open_waits_for_a_database_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_open_waits_for_a_database_thatis_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema, "SELECT_WITHIN", 200)
     monkeypatch.setattr(schema, "START_WITHIN", 0.5)
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
@@ -423,7 +423,7 @@ async def test_open_waits_for_a_database_that_is_away(tmp_path: Path, monkeypatc
         await store.close()
 
 
-async def test_writes_that_wait_while_the_database_is_away_are_told_together(
+async def test_writes_that_wait_while_the_databaseis_away_are_told_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing was sent, so nothing is in doubt; and each need not look for the database anew."""
@@ -451,18 +451,10 @@ async def test_writes_that_wait_while_the_database_is_away_are_told_together(
     assert {"unavailable: The database cannot be asked. Send this again later"} == {str(each) for each in told}
     monkeypatch.setattr(Writer, "_group", once)
     with running(str(tmp_path), f"{host}:{port}"):
-        while await _is_away(store):
+        while await is_away(store):
             pass
         assert 2 == (await write(store, patient("d"))).position
         await store.close()
-
-
-async def _is_away(store: Store) -> bool:
-    try:
-        await store.head()
-    except Problem:
-        return True
-    return False
 
 
 async def test_write_that_a_slow_database_keeps_from_being_decided_is_told_that_it_is_none(

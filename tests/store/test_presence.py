@@ -11,21 +11,11 @@ from typing import Any
 
 import pytest
 
-from server.outcome import Problem
-from server.store.engine import Store
 from server.store.mongodb import MongodbStore, presence, schema
 from server.store.mongodb.presence import Presence
 from tests.logged import logged
-from tests.mongodb import running
+from tests.mongodb import is_away, running
 from tests.store.contract import PROJECTIONS, patient, write
-
-
-async def _is_away(store: Store) -> bool:
-    try:
-        await store.head()
-    except Problem:
-        return True
-    return False
 
 
 async def test_log_has_a_line_where_the_database_is_lost_and_one_where_it_is_back(
@@ -44,10 +34,10 @@ async def test_log_has_a_line_where_the_database_is_lost_and_one_where_it_is_bac
                 await each.open()
                 await write(each, patient("a"))
         while not log:
-            assert [True, True] == await asyncio.gather(*map(_is_away, stores))
+            assert [True, True] == await asyncio.gather(*map(is_away, stores))
         with running(str(tmp_path), f"{host}:{port}"):
             while len(log) == 1:
-                await asyncio.gather(*map(_is_away, stores))
+                await asyncio.gather(*map(is_away, stores))
             for each in stores:
                 await each.close()
     assert ["the database is away", "the database is back"] == [each["event"] for each in log]

@@ -171,7 +171,10 @@ def _resolver(asked: Check, row: Allocation | None, found: Sequence[Item]) -> st
 
 def _scope(asked: Check, row: Allocation | None, found: Sequence[Item]) -> str | None:
     """By the row; of what an agreement's appendix does not list, by the program's own table."""
-    rows = [row] if row and row.scope else [asked.default.find(asked.at, one.codes, one.categories) for one in found]
+    if row and row.scope:
+        return row.scope
+    default = asked.default
+    rows = (default.find(asked.at, one.codes, one.categories) for one in found)
     return next((one.scope for one in rows if one), None)
 
 
