@@ -65,8 +65,10 @@ async def within(seconds: float, asked: asyncio.Future[T]) -> T | None:
     """What a store answers in that time; None where it does not. It is not broken off: others wait for the same."""
     asked.add_done_callback(lambda done: done.cancelled() or done.exception())
     await asyncio.wait({asked}, timeout=seconds)
+    if not asked.done() or asked.cancelled():  # the store is being closed
+        return None
     try:
-        return asked.result() if asked.done() else None
+        return asked.result()
     except Problem:
         return None
 

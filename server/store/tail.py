@@ -61,9 +61,11 @@ class Tail:
                 await self._looking
 
     async def _watch(self) -> None:
-        while self._waiting:
-            with suppress(Problem):  # a database that is away: it is looked at again
-                self.grown(await self._look())
-            await asyncio.sleep(self._pause)
-            self._pause = min(self._pause * SLOWER, self._seldom)
-        self._looking = None
+        try:
+            while self._waiting:
+                with suppress(Problem):  # a database that is away: it is looked at again
+                    self.grown(await self._look())
+                await asyncio.sleep(self._pause)
+                self._pause = min(self._pause * SLOWER, self._seldom)
+        finally:
+            self._looking = None

@@ -269,7 +269,7 @@ def built_on_another(versions: list[tuple[int, Json]]) -> list[str]:
 def bare(store: str) -> subprocess.Popen[str]:
     """A server whose store has only what the test puts there: the more there is, the longer each question takes."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CAREPLAN_")}
-    environment |= {"CAREPLAN_STORE": store, "CAREPLAN_OVERSIGHT_INTERVAL": "0", "CAREPLAN_LOG_LEVEL": "error"}
+    environment |= {"CAREPLAN_STORE": store, "CAREPLAN_OVERSIGHT_INTERVAL": "0", "CAREPLAN_LOG_LEVEL": "warning"}
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     told = f"print('http://127.0.0.1:{port}/fhir', flush=True)"
@@ -353,7 +353,8 @@ async def outage(crowd: Crowd, random: Random, database: ExitStack, again: Calla
     assert (503, ["transient"]) == refusal(read) == refusal(searched) == refusal(written)
     assert (503, False, True) == (health.status_code, health.json()["ready"], health.json()["live"])
     assert 200 == (await client.get(str(client.base_url).replace("/fhir/", "/health/live"))).status_code
-    assert 200 == (await client.get(str(client.base_url).replace("/fhir/", "/metrics"))).status_code
+    metrics = await client.get(str(client.base_url).replace("/fhir/", "/metrics"))
+    assert 200 == metrics.status_code, metrics.text
     await asyncio.sleep(max(0.0, random.uniform(1, 8) - (time.monotonic() - since)))
     await asyncio.to_thread(again)
     for client in crowd.clients:
@@ -362,8 +363,8 @@ async def outage(crowd: Crowd, random: Random, database: ExitStack, again: Calla
 
 async def ready(client: httpx.AsyncClient) -> None:
     until = time.monotonic() + 30
-    while (await client.get(str(client.base_url).replace("/fhir/", "/health"))).status_code != 200:
-        assert time.monotonic() < until
+    while (health := await client.get(str(client.base_url).replace("/fhir/", "/health"))).status_code != 200:
+        assert time.monotonic() < until, health.text
         await asyncio.sleep(0.2)
 
 

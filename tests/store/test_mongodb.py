@@ -244,10 +244,8 @@ async def test_concerns_and_limits_are_of_every_command(
     assert [] == [finding async for finding in store.verify()]
     assert store._client.options.retry_writes
     assert 5.0 == store._client.options.server_selection_timeout
-    assert (5.0, 15.0) == (
-        store._client.options.pool_options.connect_timeout,
-        store._client.options.pool_options.socket_timeout,
-    )
+    pool = store._client.options.pool_options
+    assert (5.0, 5.0, 15.0) == (pool.wait_queue_timeout, pool.connect_timeout, pool.socket_timeout)
     await store.close()
     written = {"insert", "update", "delete"}
     for name, command in commands.whole:
@@ -524,6 +522,42 @@ async def test_disk_that_is_full_in_the_midst_of_a_group_refuses_only_what_did_n
     assert (1, "no_store") == (first.position, second.kind)
     store.writer.appender.commits = store.collections.commits
     assert 2 == (await write(store, patient("b"))).position
+    await store.close()
+
+
+class _SlowToBeat:
+    """Turns whose updates wait until they may go on."""
+
+    def __init__(self, turns: Any) -> None:
+        self.turns = turns
+        self.asked, self.may_go_on = asyncio.Event(), asyncio.Event()
+        self.beats = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.turns, name)
+
+    async def update_one(self, *asked: Any) -> None:
+        self.asked.set()
+        await self.may_go_on.wait()
+        self.beats += 1
+
+
+async def test_turn_is_left_while_its_beat_is_under_way_and_the_beat_is_not_broken_off(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turnstile, "LAPSE", 0.01)
+    store = MongodbStore(database, PROJECTIONS, follows=False)
+    await store.open()
+    turns = _SlowToBeat(store.collections.turns)
+    line = Turnstile(turns, store.reads)  # type: ignore[arg-type]
+    await line.take()
+    await turns.asked.wait()
+    await line.leave()
+    assert (0, None) == (turns.beats, line.ticket)
+    closed = asyncio.create_task(line.close())
+    turns.may_go_on.set()
+    await closed
+    assert 1 == turns.beats
     await store.close()
 
 

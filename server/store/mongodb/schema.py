@@ -87,6 +87,7 @@ def client_of(uri: str, search_timeout: float) -> AsyncMongoClient[Document]:
         retryReads=True,
         serverSelectionTimeoutMS=SELECT_WITHIN,
         connectTimeoutMS=SELECT_WITHIN,
+        waitQueueTimeoutMS=SELECT_WITHIN,
         socketTimeoutMS=max(ANSWER_WITHIN, int(search_timeout * 1000) + SELECT_WITHIN),
         appname="careplan-server",
         event_listeners=[_presence],

@@ -41,7 +41,8 @@ class Turnstile:
         self.ticket: int | None = None
         self.is_alone = False  # the ticket says so
         self._known = 0  # the tickets up to here are over
-        self._beating: asyncio.Task[None] | None = None
+        self._left = asyncio.Event()
+        self._beating: set[asyncio.Task[None]] = set()
 
     async def take(self, *, alone: bool = False) -> None:
         """Take a ticket and wait for its turn."""
@@ -50,7 +51,10 @@ class Turnstile:
             while not await insert_once(self.turns, {"_id": ticket, "alone": alone}):
                 ticket += 1
         self.ticket, self.is_alone = ticket, alone
-        self._beating = asyncio.create_task(self._beat(ticket))
+        self._left = asyncio.Event()
+        beating = asyncio.create_task(self._beat(ticket, self._left))
+        self._beating.add(beating)
+        beating.add_done_callback(self._beating.discard)
         await self._wait(ticket)
 
     async def _wait(self, ticket: int) -> None:
@@ -75,10 +79,12 @@ class Turnstile:
         found = await some(self.turns, {"_id": {"$in": [*tickets]}})
         return frozenset((int(each["_id"]), int(each.get("beat", 0))) for each in found)
 
-    async def _beat(self, ticket: int) -> None:
-        """Show that this process lives: what it decides in its turn may take its time."""
-        while self.ticket == ticket:  # a cancellation may end in the driver, as an error of its own
-            await asyncio.sleep(LAPSE / 4)
+    async def _beat(self, ticket: int, left: asyncio.Event) -> None:
+        """Show that this process lives: what it decides in its turn may take its time.
+
+        No beat is broken off: others of this process may wait for the connection that the driver makes for it.
+        """
+        while not await _is_set(left, LAPSE / 4):
             with suppress(PyMongoError):
                 await self.turns.update_one({"_id": ticket}, {"$inc": {"beat": 1}})
 
@@ -110,9 +116,7 @@ class Turnstile:
         """Let the next one in."""
         if self.ticket is not None:
             ticket, self.ticket, self.is_alone = self.ticket, None, False
-            if self._beating is not None:
-                self._beating.cancel()
-                await asyncio.wait([self._beating])
+            self._left.set()
             await self._end(ticket)
             if ticket == self._known + 1:
                 self._known = ticket
@@ -120,6 +124,11 @@ class Turnstile:
                 old = range(max(1, ticket - 2 * _KEPT), ticket - _KEPT)
                 with answering():
                     await self.turns.delete_many({"_id": {"$in": [*old, *(-each for each in old)]}})
+
+    async def close(self) -> None:
+        """Return once none of its beats is under way."""
+        self._left.set()
+        await asyncio.gather(*self._beating)
 
     async def _end(self, ticket: int) -> None:
         with answering():
@@ -131,3 +140,10 @@ class Turnstile:
     async def _last(self) -> int:
         found = await some(self.turns, {}, sort=[("_id", DESCENDING)], limit=1)
         return max(0, int(found[0]["_id"])) if found else 0
+
+
+async def _is_set(event: asyncio.Event, within: float) -> bool:
+    """Whether it is, after so many seconds or as soon as it is."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), within)
+    return event.is_set()
