@@ -525,42 +525,6 @@ async def test_disk_that_is_full_in_the_midst_of_a_group_refuses_only_what_did_n
     await store.close()
 
 
-class _SlowToBeat:
-    """Turns whose updates wait until they may go on."""
-
-    def __init__(self, turns: Any) -> None:
-        self.turns = turns
-        self.asked, self.may_go_on = asyncio.Event(), asyncio.Event()
-        self.beats = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.turns, name)
-
-    async def update_one(self, *asked: Any) -> None:
-        self.asked.set()
-        await self.may_go_on.wait()
-        self.beats += 1
-
-
-async def test_turn_is_left_while_its_beat_is_under_way_and_the_beat_is_not_broken_off(
-    database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(turnstile, "LAPSE", 0.01)
-    store = MongodbStore(database, PROJECTIONS, follows=False)
-    await store.open()
-    turns = _SlowToBeat(store.collections.turns)
-    line = Turnstile(turns, store.reads)  # type: ignore[arg-type]
-    await line.take()
-    await turns.asked.wait()
-    await line.leave()
-    assert (0, None) == (turns.beats, line.ticket)
-    closed = asyncio.create_task(line.close())
-    turns.may_go_on.set()
-    await closed
-    assert 1 == turns.beats
-    await store.close()
-
-
 async def test_turn_of_a_process_that_takes_its_time_does_not_lapse(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,11 +6,13 @@ import asyncio
 import socket
 from contextlib import closing
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from server.outcome import Problem
 from server.store.mongodb import MongodbStore, presence, schema
 from server.store.mongodb.presence import Presence
 from tests.logged import logged
@@ -76,3 +78,31 @@ async def test_database_is_back_once_all_who_lost_it_have_it_or_are_closed(monke
         assert ["the database is away"] == [each["event"] for each in log]
         found.description_changed(_changed(3, was=False, now=True))
         assert ["the database is away", "the database is back"] == [each["event"] for each in log]
+
+
+async def test_questions_that_are_cancelled_while_the_database_is_away_leave_others_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The driver on its own does not bear it: all who wait for a server then wait for ever, or fail in other ways."""
+    monkeypatch.setattr(schema, "SELECT_WITHIN", 500)
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    random = Random(3)
+    async with schema.client_of(f"mongodb://127.0.0.1:{port}/away", 1.0) as client:
+        marks = schema.collections_of(client.get_default_database()).marks
+        asked: set[asyncio.Task[Any]] = set()
+        for _ in range(300):
+            asked |= {asyncio.create_task(schema.one(marks, {})) for _ in range(300 - len(asked))}
+            await asyncio.sleep(0.004)
+            for each in random.sample([*asked], 3):
+                each.cancel()
+            asked = {each for each in asked if not each.done()}
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert {"Problem"} >= {type(each).__name__ for each in answers} - {"CancelledError"}
+        assert await _is_told(marks)
+
+
+async def _is_told(marks: Any) -> bool:
+    with pytest.raises(Problem) as told:
+        await schema.one(marks, {})
+    return told.value.kind == "unavailable"

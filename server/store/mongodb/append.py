@@ -26,7 +26,16 @@ from server.store.engine import Projections
 from server.store.mongodb.document import Document, Standing, document_of, place, said
 from server.store.mongodb.failure import RETRY_AFTER, answering, codes_of, is_passing, problem_of, written_errors
 from server.store.mongodb.reads import Reads
-from server.store.mongodb.schema import MAX_DOCUMENT, SELECT_WITHIN, TOGETHER, Collections, insert, one, update
+from server.store.mongodb.schema import (
+    MAX_DOCUMENT,
+    SELECT_WITHIN,
+    TOGETHER,
+    Collections,
+    insert,
+    one,
+    update,
+    whole,
+)
 from server.store.mongodb.turnstile import Turnstile
 from server.store.recorded import Head, Recorded, RecordedChange, recorded
 from server.store.seq import seq_of
@@ -150,7 +159,7 @@ class Appender:
         landed, is_sent = 0, False
         while landed < len(drafts):
             try:
-                await self.commits.insert_many([each.document for each in drafts[landed:]], ordered=True)
+                await whole(self.commits.insert_many([each.document for each in drafts[landed:]], ordered=True))
                 return len(drafts)
             except PyMongoError as error:
                 if is_passing(error):
@@ -285,9 +294,8 @@ class Appender:
             _, is_called = await asyncio.gather(insert(self.versions, inserts), self.turnstile.passed())
             await update(self.versions, _ended(ends))
             position = drafts[-1].head.position
-            await self.marks.update_one(
-                {"_id": "head"}, {"$max": {"applied": position, **{f"last.{type}": at for type, at in last.items()}}}
-            )
+            mark = {"applied": position, **{f"last.{type}": at for type, at in last.items()}}
+            await whole(self.marks.update_one({"_id": "head"}, {"$max": mark}))
         self.reads.mirror.follow([each.document for each in drafts], inserts)
         self.reads.known.applied = max(self.reads.known.applied, position)
         return is_called

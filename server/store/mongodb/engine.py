@@ -155,7 +155,7 @@ class MongodbStore:
     async def _follow(self) -> None:
         """Use the time in which nobody writes for what is made late."""
         prunes = 0.0
-        while self._is_open:  # a cancellation may end in the driver, as an error of its own
+        while True:
             await self.writer.wrote.wait()
             self.writer.wrote.clear()
             await asyncio.sleep(QUIET)

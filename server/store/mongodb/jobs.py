@@ -20,7 +20,7 @@ from server.store.jobs import EXPIRES, IN_PROGRESS, Jobs, Record, is_job
 from server.store.mongodb.document import Document
 from server.store.mongodb.failure import answering
 from server.store.mongodb.leads import Leads
-from server.store.mongodb.schema import Collection, insert_once, one, some
+from server.store.mongodb.schema import Collection, insert_once, one, some, whole
 
 PART = 8_000_000  # bytes of an answer in one document
 AGAIN = 1.0  # seconds until it is tried again to say what came of a job
@@ -43,7 +43,7 @@ class MongodbJobs(Jobs):
 
     async def begin(self, id: str, record: Record) -> None:
         with answering():
-            await self.jobs.insert_one({"_id": id, "record": record, "at": record["at"], "by": self.name})
+            await whole(self.jobs.insert_one({"_id": id, "record": record, "at": record["at"], "by": self.name}))
 
     async def finish(self, id: str, record: Record, answer: bytes) -> None:
         """As soon as the database takes it: what was done is to be told."""
@@ -78,7 +78,7 @@ class MongodbJobs(Jobs):
         while self._words:
             id, words = self._words.popitem()
             with answering():
-                await self.jobs.update_one({"_id": id}, {"$set": {"progress": words}})
+                await whole(self.jobs.update_one({"_id": id}, {"$set": {"progress": words}}))
 
     async def told(self, id: str) -> str:
         found = await one(self.jobs, {"_id": id}, {"progress": 1})
@@ -117,13 +117,13 @@ class MongodbJobs(Jobs):
 
     async def remove(self, id: str) -> None:
         with answering():
-            await self.jobs.delete_many({"_id": {"$regex": f"^{id}"}})
+            await whole(self.jobs.delete_many({"_id": {"$regex": f"^{id}"}}))
 
     async def sweep(self) -> int:
         old = time.time_ns() // 1000 - EXPIRES * 1_000_000
         with answering():
-            await self.jobs.delete_many({"at": {"$lt": old}})
-            return await self.jobs.count_documents({"by": {"$exists": True}})
+            await whole(self.jobs.delete_many({"at": {"$lt": old}}))
+            return await whole(self.jobs.count_documents({"by": {"$exists": True}}))
 
     async def close(self) -> None:
         await super().close()

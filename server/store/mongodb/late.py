@@ -25,7 +25,7 @@ from server.store.mongodb.compile import Compiler
 from server.store.mongodb.document import INDEXED, Document, bounds, keys, place
 from server.store.mongodb.failure import answering
 from server.store.mongodb.reads import Reads
-from server.store.mongodb.schema import Collections, one, some, update
+from server.store.mongodb.schema import Collections, one, some, update, whole
 from server.store.refusal import not_ready
 from server.store.seq import ORDINAL_BITS, seq_of
 
@@ -97,7 +97,8 @@ class Late:
 
     async def _drop(self, seqs: Sequence[int], pruned: Position) -> None:
         with answering():
-            await self.versions.update_many({"_id": {"$in": seqs}}, {"$unset": dict.fromkeys(INDEXED, "")})
+            ended = {"$unset": dict.fromkeys(INDEXED, "")}
+            await whole(self.versions.update_many({"_id": {"$in": seqs}}, ended))
         await self._mark("head", pruned=pruned)
 
     async def following(self) -> Mapping[str, float]:
@@ -148,9 +149,9 @@ class Late:
         mark: tuple[Document, Document] = {"_id": name}, {"$max": at}
         with answering():
             try:
-                await self.marks.update_one(*mark, upsert=True)
+                await whole(self.marks.update_one(*mark, upsert=True))
             except DuplicateKeyError:  # another process made the mark first
-                await self.marks.update_one(*mark)
+                await whole(self.marks.update_one(*mark))
 
     def _updates(self, name: str, found: list[Document]) -> dict[int, Document]:
         return {int(each["_id"]): self._update(name, body.loads(each["body"])) for each in found}

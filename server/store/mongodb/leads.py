@@ -14,7 +14,7 @@ from pymongo import DESCENDING
 from pymongo.errors import PyMongoError
 
 from server.store.mongodb.failure import answering
-from server.store.mongodb.schema import Collection, Document, insert_once, some
+from server.store.mongodb.schema import Collection, Document, insert_once, some, whole
 
 BEAT = 2.0  # seconds
 LAPSE = 15.0  # seconds without a beat
@@ -29,7 +29,6 @@ class Leads:
         self._terms: dict[str, int] = {}
         self._seen: dict[str, tuple[tuple[int, int], float]] = {}  # term and beat, and since when
         self._beating: asyncio.Task[None] | None = None
-        self._is_closing = False
 
     async def leads(self, what: str) -> bool:
         term, beat, is_over = await self._last(what)
@@ -53,14 +52,13 @@ class Leads:
 
     async def close(self) -> None:
         """Give back what this process leads."""
-        self._is_closing = True
         if self._beating is not None:
             self._beating.cancel()
             with suppress(asyncio.CancelledError):
                 await self._beating
         with suppress(PyMongoError):
             for what, term in [*self._terms.items()]:
-                await self.leads_of.update_one({"_id": f"{what} {term}"}, {"$set": {"over": True}})
+                await whole(self.leads_of.update_one({"_id": f"{what} {term}"}, {"$set": {"over": True}}))
 
     async def _last(self, what: str) -> tuple[int, int, bool]:
         found = await some(self.leads_of, {"what": what}, sort=[("term", DESCENDING)], limit=1)
@@ -73,11 +71,11 @@ class Leads:
         return time.monotonic() - self._seen[what][1] > LAPSE
 
     async def _beat(self) -> None:
-        while not self._is_closing:  # a cancellation may end in the driver, as an error of its own
+        while True:
             await asyncio.sleep(BEAT)
             with suppress(PyMongoError):
                 for what, term in [*self._terms.items()]:  # another may take a term while this waits
-                    await self.leads_of.update_one({"_id": f"{what} {term}"}, {"$inc": {"beat": 1}})
+                    await whole(self.leads_of.update_one({"_id": f"{what} {term}"}, {"$inc": {"beat": 1}}))
 
 
 def _term(what: str, term: int) -> Document:

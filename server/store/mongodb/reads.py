@@ -17,7 +17,7 @@ from server.store.mongodb.condition import APART, Apart
 from server.store.mongodb.document import Document, Standing, fact_key, facts_of, place, standing_of, version_of
 from server.store.mongodb.failure import answering
 from server.store.mongodb.mirror import Mirror
-from server.store.mongodb.schema import Collections, one, some
+from server.store.mongodb.schema import Collections, one, some, whole
 from server.store.seq import ORDINAL_BITS, seq_of
 from server.store.token import AFTER, Token
 
@@ -69,14 +69,14 @@ class Reads:
                 return self.mirror.find(condition, sort, limit, skip)
         with answering():
             cursor = self.versions.find(condition, projection, limit=limit, skip=skip).max_time_ms(self._limit())
-            return await (cursor.sort(list(sort)) if sort else cursor).to_list()
+            return await whole((cursor.sort(list(sort)) if sort else cursor).to_list())
 
     async def count(self, condition: Document, *, since: Position | None = None) -> int:
         if self._is_mirrored(since):
             with suppress(Apart):
                 return len(self.mirror.find(condition))
         with answering():
-            return await self.versions.count_documents(condition, maxTimeMS=self._limit())
+            return await whole(self.versions.count_documents(condition, maxTimeMS=self._limit()))
 
     def _is_mirrored(self, since: Position | None) -> bool:
         return since is not None and self.mirror.knows(since, self.known.applied)

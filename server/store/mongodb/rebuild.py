@@ -14,7 +14,7 @@ from server.store.mongodb import leads
 from server.store.mongodb.append import Appender
 from server.store.mongodb.failure import answering
 from server.store.mongodb.reads import Reads
-from server.store.mongodb.schema import Collections, indexed, set_definitions, some
+from server.store.mongodb.schema import Collections, indexed, set_definitions, some, whole
 
 _UNFINISHED = "a rebuild that was broken off"  # a name that no projections have
 
@@ -31,9 +31,9 @@ async def rebuild(
     await indexed(collections)  # a dump of the ledger alone has none of the versions'
     await set_definitions(collections, _UNFINISHED)
     with answering():
-        await collections.versions.delete_many({})
-        await collections.marks.delete_many({"followed": {"$exists": True}})
-        await collections.marks.replace_one({"_id": "head"}, {"applied": 0, "horizon": 0, "last": {}})
+        await whole(collections.versions.delete_many({}))
+        await whole(collections.marks.delete_many({"followed": {"$exists": True}}))
+        await whole(collections.marks.replace_one({"_id": "head"}, {"applied": 0, "horizon": 0, "last": {}}))
     last = await some(collections.commits, {}, {"_id": 1}, sort=[("_id", DESCENDING)], limit=1)
     head = int(last[0]["_id"]) if last else 0
     reads.known.applied = 0

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import structlog
@@ -46,6 +46,7 @@ ANSWER_WITHIN = 15_000  # milliseconds until a server answers, where no search m
 TOGETHER = 20  # updates of one command: FerretDB keeps a connection for each of them to the end, and has 100 in all
 START_WITHIN = 60.0  # seconds that the store waits for its database when it is opened
 
+T = TypeVar("T")
 Document = dict[str, Any]
 Collection = AsyncCollection[Document]
 Keys = list[tuple[str, int]]
@@ -68,6 +69,7 @@ OTHER = {"sparse", "partialFilterExpression", "expireAfterSeconds", "collation",
 
 _log = structlog.get_logger("mongodb")
 _presence = Presence()
+_going: set[asyncio.Task[Any]] = set()  # a task that nobody holds may be lost
 
 
 class Collections(NamedTuple):
@@ -100,7 +102,7 @@ async def reached(client: AsyncMongoClient[Document], uri: str) -> None:
     hosts = urlsplit(uri).netloc.rpartition("@")[2]
     while True:
         try:
-            await client.admin.command("ping")
+            await whole(client.admin.command("ping"))
             return
         except PyMongoError as error:
             if not is_passing(error):
@@ -162,7 +164,7 @@ async def indexed(found: Collections) -> None:
 
 
 async def _index(collection: Collection, indexes: list[tuple[Keys, bool]]) -> None:
-    there = await collection.index_information()
+    there = await whole(collection.index_information())
     own = [keys for keys, _ in indexes]
     for name, one in there.items():
         if one.get("unique") and name != "_id_" and _keys(one) not in own:
@@ -181,7 +183,7 @@ async def _index(collection: Collection, indexes: list[tuple[Keys, bool]]) -> No
                     f"({_name(keys)}{', unique' if is_unique else ''}): drop it, and it is made at the next start",
                 )
         if not found:
-            await collection.create_index(keys, unique=is_unique)
+            await whole(collection.create_index(keys, unique=is_unique))
 
 
 def _name(keys: Keys) -> str:
@@ -209,10 +211,23 @@ async def check(found: Collections, partition: str) -> Document:
     return settings
 
 
+async def whole(asked: Coroutine[Any, Any, T]) -> T:
+    """What the driver answers. Where whoever asks is cancelled, the driver goes on: it is never broken off.
+
+    A task that is cancelled while it waits for a server may leave the locks of PyMongo's topology taken for good, or
+    free in another's hands (with Python 3.11, as `asyncio.wait_for` gives up twice there): then nobody is answered
+    any more, whether or not the database is back.
+    """
+    going = asyncio.create_task(asked)
+    _going.add(going)
+    going.add_done_callback(_going.discard)
+    return await asyncio.shield(going)
+
+
 async def one(collection: Collection, condition: Document, fields: Mapping[str, int] | None = None) -> Document | None:
     """The first document that meets a condition. Problem unavailable or timeout."""
     with answering():
-        return await collection.find_one(condition, fields, max_time_ms=ANSWER_WITHIN)
+        return await whole(collection.find_one(condition, fields, max_time_ms=ANSWER_WITHIN))
 
 
 async def some(
@@ -225,13 +240,13 @@ async def some(
     """The documents that meet a condition. Problem unavailable or timeout."""
     with answering():
         cursor = collection.find(condition, fields, sort=sort, limit=limit, max_time_ms=ANSWER_WITHIN)
-        return await cursor.to_list()
+        return await whole(cursor.to_list())
 
 
 async def set_definitions(found: Collections, name: str) -> None:
     """Say by which definitions the projection is made, or why none may rely on it."""
     with answering():
-        await found.marks.update_one({"_id": "settings"}, {"$set": {"projections": name}})
+        await whole(found.marks.update_one({"_id": "settings"}, {"$set": {"projections": name}}))
 
 
 async def insert(collection: Collection, documents: Iterable[Document]) -> None:
@@ -249,7 +264,7 @@ async def _written(collection: Collection, asked: Sequence[InsertOne[Document] |
     if not asked:
         return  # a commit under a key may write nothing
     try:
-        await collection.bulk_write(asked, ordered=False)
+        await whole(collection.bulk_write(asked, ordered=False))
     except BulkWriteError as error:
         if codes_of(error) or is_unsure(error):
             raise
@@ -258,7 +273,7 @@ async def _written(collection: Collection, asked: Sequence[InsertOne[Document] |
 async def insert_once(collection: Collection, document: Document) -> bool:
     """Insert a document where its `_id` is free; whether it was."""
     try:
-        await collection.insert_one(document)
+        await whole(collection.insert_one(document))
     except DuplicateKeyError:
         return False
     return True

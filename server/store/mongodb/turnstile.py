@@ -23,7 +23,7 @@ from pymongo.errors import PyMongoError
 
 from server.store.mongodb.failure import answering
 from server.store.mongodb.reads import Reads
-from server.store.mongodb.schema import Collection, insert_once, one, some
+from server.store.mongodb.schema import Collection, insert_once, one, some, whole
 
 LAPSE = 2.0  # seconds without any progress
 _LOOK = 0.002  # seconds between two looks, at first
@@ -41,8 +41,7 @@ class Turnstile:
         self.ticket: int | None = None
         self.is_alone = False  # the ticket says so
         self._known = 0  # the tickets up to here are over
-        self._left = asyncio.Event()
-        self._beating: set[asyncio.Task[None]] = set()
+        self._beating: asyncio.Task[None] | None = None
 
     async def take(self, *, alone: bool = False) -> None:
         """Take a ticket and wait for its turn."""
@@ -51,10 +50,7 @@ class Turnstile:
             while not await insert_once(self.turns, {"_id": ticket, "alone": alone}):
                 ticket += 1
         self.ticket, self.is_alone = ticket, alone
-        self._left = asyncio.Event()
-        beating = asyncio.create_task(self._beat(ticket, self._left))
-        self._beating.add(beating)
-        beating.add_done_callback(self._beating.discard)
+        self._beating = asyncio.create_task(self._beat(ticket))
         await self._wait(ticket)
 
     async def _wait(self, ticket: int) -> None:
@@ -79,14 +75,12 @@ class Turnstile:
         found = await some(self.turns, {"_id": {"$in": [*tickets]}})
         return frozenset((int(each["_id"]), int(each.get("beat", 0))) for each in found)
 
-    async def _beat(self, ticket: int, left: asyncio.Event) -> None:
-        """Show that this process lives: what it decides in its turn may take its time.
-
-        No beat is broken off: others of this process may wait for the connection that the driver makes for it.
-        """
-        while not await _is_set(left, LAPSE / 4):
+    async def _beat(self, ticket: int) -> None:
+        """Show that this process lives: what it decides in its turn may take its time."""
+        while self.ticket == ticket:
+            await asyncio.sleep(LAPSE / 4)
             with suppress(PyMongoError):
-                await self.turns.update_one({"_id": ticket}, {"$inc": {"beat": 1}})
+                await whole(self.turns.update_one({"_id": ticket}, {"$inc": {"beat": 1}}))
 
     async def is_called(self) -> bool:
         """Whether another waits: behind our ticket, or, where we have none, at all."""
@@ -116,19 +110,16 @@ class Turnstile:
         """Let the next one in."""
         if self.ticket is not None:
             ticket, self.ticket, self.is_alone = self.ticket, None, False
-            self._left.set()
+            if self._beating is not None:
+                self._beating.cancel()
+                await asyncio.wait([self._beating])
             await self._end(ticket)
             if ticket == self._known + 1:
                 self._known = ticket
             if ticket % _KEPT == 0:
                 old = range(max(1, ticket - 2 * _KEPT), ticket - _KEPT)
                 with answering():
-                    await self.turns.delete_many({"_id": {"$in": [*old, *(-each for each in old)]}})
-
-    async def close(self) -> None:
-        """Return once none of its beats is under way."""
-        self._left.set()
-        await asyncio.gather(*self._beating)
+                    await whole(self.turns.delete_many({"_id": {"$in": [*old, *(-each for each in old)]}}))
 
     async def _end(self, ticket: int) -> None:
         with answering():
@@ -140,10 +131,3 @@ class Turnstile:
     async def _last(self) -> int:
         found = await some(self.turns, {}, sort=[("_id", DESCENDING)], limit=1)
         return max(0, int(found[0]["_id"])) if found else 0
-
-
-async def _is_set(event: asyncio.Event, within: float) -> bool:
-    """Whether it is, after so many seconds or as soon as it is."""
-    with suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), within)
-    return event.is_set()

@@ -92,7 +92,6 @@ class Writer:
         """Finish the groups in hand, answer them, and let go."""
         self._queue.put_nowait(None)
         await self._task
-        await self._turnstile.close()
 
     async def commit(self, decide: Decide, context: Context, *, fingerprint: bytes | None = None) -> Commit:
         check_queue(self.waiting, self._queue_limit)
