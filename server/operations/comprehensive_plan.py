@@ -90,10 +90,10 @@ def _with(made: Resource, former: str, id: str) -> Resource:
 async def _read(call: Call, view: View, as_of: str | None, now: int) -> Plan:
     await call.here(view)
     asked = await check(view, call.reference, When(now, as_of))
-    await _check_may_see(call, view, asked, now)
     if asked is None:
         why = f"{call.reference} is not with two organizations then: there is nothing to put together"
         raise Problem.with_issues("unprocessable", [Issue("required", why)])
+    await _check_may_see(call, view, asked, now)
     at = asked.window.high - 1
     await _check_agreement(view, asked, at)
     if call.caller.actor not in (None, call.reference):  # sees what the other keeps under one that is in force now
@@ -132,12 +132,12 @@ async def _read(call: Call, view: View, as_of: str | None, now: int) -> Plan:
     )
 
 
-async def _check_may_see(call: Call, view: View, asked: Check | None, now: int) -> None:
+async def _check_may_see(call: Call, view: View, asked: Check, now: int) -> None:
     """Somebody who acts for one of both organizations, and the member. The local system may all."""
     actor = call.caller.actor
     if actor is None or actor == call.reference:
         return
-    if asked is None or (await organizations(view, actor, now)).isdisjoint(asked.pair.organizations):
+    if (await organizations(view, actor, now)).isdisjoint(asked.pair.organizations):
         raise Problem.of("forbidden", f"{actor} acts for neither of two organizations that have {call.reference}")
 
 

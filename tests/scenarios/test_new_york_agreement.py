@@ -123,6 +123,21 @@ async def test_altered_text_is_refused_and_appendices_are_free(here: httpx.Async
     assert 201 == (await put(here, whole)).status_code
 
 
+@pytest.mark.requirement("NY-07")
+async def test_hash_of_another_text_than_the_data_beside_it_is_refused(here: httpx.AsyncClient) -> None:
+    true = base64.b64encode(hashlib.sha1(text(TEXTS[0])).digest()).decode()
+
+    def with_hash(hash: str) -> Json:
+        legal = [asa()["legal"][0]["contentAttachment"] | {"hash": hash}, asa()["legal"][1]["contentAttachment"]]
+        return asa("asa-2", legal=[{"contentAttachment": one} for one in legal])
+
+    response = await put(here, with_hash("AAAA"))
+    assert (422, ["business-rule"]) == refusal(response)
+    assert ["Contract.legal[0].contentAttachment.hash"] == places(response)
+    assert true in response.json()["issue"][0]["diagnostics"]
+    assert 201 == (await put(here, with_hash(true))).status_code
+
+
 def document(content: bytes, type: str = "DocumentReference") -> Json:
     data = {"contentType": "text/plain", "data": base64.b64encode(content).decode()}
     if type == "Binary":

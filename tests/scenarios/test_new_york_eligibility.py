@@ -91,6 +91,15 @@ async def test_enrollment_is_for_a_need_of_more_than_120_days(
 
 
 @pytest.mark.requirement("NY-02")
+async def test_evidence_that_is_no_number_is_told_as_such(here: httpx.AsyncClient) -> None:
+    said = {name: value for name, value in evidence().items() if name != "valueInteger"} | {"valueString": "150"}
+    await kept(here, said)
+    response = await put(here, plan())
+    assert (422, ["business-rule"]) == refusal(response)
+    assert "says no number" in response.json()["issue"][0]["diagnostics"]
+
+
+@pytest.mark.requirement("NY-02")
 async def test_enrollment_by_patch_and_in_one_transaction_with_its_evidence(here: httpx.AsyncClient) -> None:
     await kept(here, evidence(value=120), plan(status="waitlist"))
     patch = {"headers": {"Content-Type": "application/json-patch+json"}}

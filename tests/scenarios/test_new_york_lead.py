@@ -820,6 +820,27 @@ async def test_end_code_is_for_segments_of_its_type_that_are_over(here: httpx.As
     assert (422, ["business-rule"]) == refusal(await put(here, segment("4", "enrollment", status="active")))
 
 
+@pytest.mark.requirement("ADJ-05")
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("segment-end", {"valueCoding": coding("ny-segment-end", "3")["coding"][0]}),
+        ("segment-end", {"valueCode": "3"}),
+        ("segment-type", {"valueCodeableConcept": {"text": "enrollment"}}),
+    ],
+)
+async def test_end_code_that_is_said_in_a_way_that_is_not_read_is_refused(
+    here: httpx.AsyncClient, name: str, said: Json
+) -> None:
+    await named(here)
+    url = f"{BASE}/StructureDefinition/{name}"
+    ended = enrolled(MEMBER, "ny-health-home", HOME, end=day(-1), status="finished", extension=[{"url": url, **said}])
+    response = await put(here, ended)
+    assert (422, ["business-rule"]) == refusal(response)
+    assert [f"EpisodeOfCare.extension('{url}')"] == places(response)
+    assert HAL == (await lead(here))["lead"]
+
+
 @pytest.mark.requirement("NY-06", "NY-14")
 async def test_rules_about_leads_and_agreements_hold_in_their_own_time(here: httpx.AsyncClient) -> None:
     program = shipped("ny-map")

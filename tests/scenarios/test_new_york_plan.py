@@ -402,6 +402,9 @@ async def test_without_an_agreement_the_one_plan_is_of_one_alone(here: httpx.Asy
 
 
 async def test_member_of_one_alone_has_no_comprehensive_plan(here: httpx.AsyncClient) -> None:
+    for actor in (None, PLAN, MEMBER):
+        before = await here.get(f"{MEMBER}/$comprehensive-plan?asOf=2020-01-01", headers=acting(actor) if actor else {})
+        assert (422, ["required"]) == refusal(before)
     await kept(here, patient("m2"), enrolled("Patient/m2", "ny-map", PLAN))
     assert (422, ["required"]) == refusal(await here.get("Patient/m2/$comprehensive-plan"))
     response = await here.get("Patient/m2/$comprehensive-plan", headers=acting(HAL))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from server.coordination import period
-from server.coordination.agreement.document import digest
+from server.coordination.agreement.document import digest, is_untrue
 from server.coordination.facts import Agreement, Designation, Role
 from server.coordination.facts.contract import template as template_of
 from server.coordination.program.program import Part, Program, Rule
@@ -229,6 +229,13 @@ def _wrong(
         )
     if "start" not in contract.get("applies", {}):
         yield "Contract.applies", "An executed agreement says from when on it applies (applies.start).", None
+    for index, legal in enumerate(contract.get("legal", ())):
+        if is_untrue(legal):
+            yield (
+                f"Contract.legal[{index}].contentAttachment.hash",
+                f"The hash of these data is {digests[index]} (SHA-1, base64), and the agreement says another.",
+                None,
+            )
     template = next((one for one in rule.parts if one.parameters["uri"] == template_of(contract)), None)
     if template is None:
         known = ", ".join(one.parameters["uri"] for one in rule.parts)

@@ -27,6 +27,12 @@ async def digest(view: View, legal: Resource, base_url: str) -> str | None:
     return _of(attachment)
 
 
+def is_untrue(legal: Resource) -> bool:
+    """Whether Attachment.hash is another than that of the data beside it."""
+    attachment = legal.get("contentAttachment", {})
+    return "data" in attachment and attachment.get("hash", "") not in ("", _of(attachment))
+
+
 def _of_kept(resource: Resource, base_url: str) -> str | None:
     """Of a Binary its data; of a DocumentReference that is no error its one attachment, with its content or without."""
     if resource.get("resourceType") == "Binary":

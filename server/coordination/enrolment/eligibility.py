@@ -92,9 +92,8 @@ def _told(rule: Rule, found: Evidence | None) -> str:
         return "there is no evidence of the member's expected need."
     number = days(found)
     if number is None:
-        return (
-            f"{found.source} says {found.said or 'nothing'!r}, which cannot be read in days; accepted are {ACCEPTED}."
-        )
+        said = "no number" if found.value is None else repr(found.said)
+        return f"{found.source} says {said}, which cannot be read in days; accepted are {ACCEPTED}."
     same = found.unit == "d"
     return f"{found.source} says {found.said}{'' if same else f', which is {number.normalize():f} days'}."
 

@@ -19,6 +19,7 @@ from server.ledger import Change, Context, Resource, micros
 from server.outcome import Issue
 
 TYPE = f"{facts.BASE}/StructureDefinition/segment-type"
+MEMBERS = {facts.SEGMENT_END: "valueCodeableConcept", TYPE: "valueCode"}  # how each extension says it
 OVER = frozenset({"finished", "cancelled", "entered-in-error"})
 
 
@@ -42,12 +43,17 @@ def _wrong(change: Change, episode: Resource, program: Program, rule: Rule) -> I
     if rule.parameters["type"] not in tokens(episode.get("type")):
         return
     place = Place(change.reference, f"EpisodeOfCare.extension('{facts.SEGMENT_END}')")
-    ended = _said(episode, facts.SEGMENT_END, "valueCodeableConcept")
+    for one in episode.get("extension", ()):
+        member = MEMBERS.get(one["url"])
+        if member and member not in one:
+            why = f"{change.reference} says it in a way that is not read: accepted is {member}."
+            yield refusal(program, rule, why, Place(change.reference, f"EpisodeOfCare.extension('{one['url']}')"))
+    ended = _said(episode, facts.SEGMENT_END)
     codes = tokens([ended]) if isinstance(ended, dict) else []
     if codes and episode.get("status") not in OVER and "end" not in episode.get("period", {}):
         why = f"{change.reference} says why the segment ended, and it goes on: say when (period.end)."
         yield refusal(program, rule, why, place)
-    type = _said(episode, TYPE, "valueCode")
+    type = _said(episode, TYPE)
     for part in rule.parts:
         if part.code in codes and type and type not in part.parameters["segment"]:
             own = " and ".join(part.parameters["segment"])
@@ -55,5 +61,5 @@ def _wrong(change: Change, episode: Resource, program: Program, rule: Rule) -> I
             yield refusal(program, rule, why, place)
 
 
-def _said(episode: Resource, url: str, member: str) -> object:
-    return next((one[member] for one in episode.get("extension", ()) if one["url"] == url and member in one), None)
+def _said(episode: Resource, url: str) -> object:
+    return next((one.get(MEMBERS[url]) for one in episode.get("extension", ()) if one["url"] == url), None)
