@@ -245,7 +245,7 @@ async def test_concerns_and_limits_are_of_every_command(
     assert store._client.options.retry_writes
     assert 5.0 == store._client.options.server_selection_timeout
     pool = store._client.options.pool_options
-    assert (5.0, 5.0, 15.0) == (pool.wait_queue_timeout, pool.connect_timeout, pool.socket_timeout)
+    assert (15.0, 5.0, 15.0) == (pool.wait_queue_timeout, pool.connect_timeout, pool.socket_timeout)
     await store.close()
     written = {"insert", "update", "delete"}
     for name, command in commands.whole:

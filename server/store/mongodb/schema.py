@@ -42,7 +42,7 @@ SCHEMA = 2
 MAX_DOCUMENT = 16_000_000  # bytes: MongoDB takes 16 MiB
 WRITE_WITHIN = 10_000  # milliseconds until a majority has a write
 SELECT_WITHIN = 5_000  # milliseconds until a server that writes is found
-ANSWER_WITHIN = 15_000  # milliseconds until a server answers, where no search may take longer
+ANSWER_WITHIN = 15_000  # milliseconds until a connection is free, and until a server answers, if no search takes longer
 TOGETHER = 20  # updates of one command: FerretDB keeps a connection for each of them to the end, and has 100 in all
 START_WITHIN = 60.0  # seconds that the store waits for its database when it is opened
 
@@ -89,7 +89,7 @@ def client_of(uri: str, search_timeout: float) -> AsyncMongoClient[Document]:
         retryReads=True,
         serverSelectionTimeoutMS=SELECT_WITHIN,
         connectTimeoutMS=SELECT_WITHIN,
-        waitQueueTimeoutMS=SELECT_WITHIN,
+        waitQueueTimeoutMS=ANSWER_WITHIN,
         socketTimeoutMS=max(ANSWER_WITHIN, int(search_timeout * 1000) + SELECT_WITHIN),
         appname="careplan-server",
         event_listeners=[_presence],
