@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from server.coordination.actor import held
@@ -50,7 +50,7 @@ class Write:
     stored: frozenset[str]  # the CareTeams and EpisodeOfCares of its changes that were there, with a member
     now: int
     _earlier: dict[str, Member] | None = None
-    _persons: dict[str, str | None] = field(default_factory=dict)
+    _persons: dict[str, str | None] | None = None
     _teams: dict[str, list[Assignment]] | None = None
 
     def of_type(self, type: str) -> list[Change]:
@@ -64,9 +64,11 @@ class Write:
 
     async def persons(self, *roles: str) -> dict[str, str | None]:
         """The Practitioner, after the commit, of each role that the members' assignments name, and of these."""
-        wanted = {one.manager for member in self.members.values() for one in member.assignments}.union(roles)
-        wanted |= {one.receiver for member in self.members.values() for one in member.transfers}
-        if missing := wanted - self._persons.keys():
+        if self._persons is None:
+            named = {one.manager for member in self.distinct() for one in member.assignments}
+            named |= {one.receiver for member in self.distinct() for one in member.transfers}
+            roles, self._persons = (*named, *roles), {}
+        if missing := [one for one in roles if one not in self._persons]:
             self._persons |= await assignment.practitioners(self.after, missing)
         return self._persons
 

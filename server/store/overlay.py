@@ -16,6 +16,8 @@ class Overlay:
         self.before = view
         self.at = at
         self.changes = {change.reference: change for change in changes}
+        self._ordinals = {reference: ordinal for ordinal, reference in enumerate(self.changes)}
+        self._told: dict[tuple[str, str], list[Fact]] | None = None  # the changes' facts, by kind and key
 
     @property
     def position(self) -> Position:
@@ -46,20 +48,25 @@ class Overlay:
         return kept[:limit]
 
     async def facts(self, kind: str, keys: Iterable[str]) -> dict[str, list[Fact]]:
-        found = {
-            key: [fact for fact in facts if fact.source not in self.changes]
+        told = self._facts()
+        return {
+            key: [*(fact for fact in facts if fact.source not in self.changes), *told.get((kind, key), ())]
             for key, facts in (await self.before.facts(kind, keys)).items()
         }
-        for change in self.changes.values():
-            for fact_kind, key, data in change.facts or ():
-                if fact_kind == kind and key in found:
-                    found[key].append(Fact(kind, key, data, change.reference))
-        return found
+
+    def _facts(self) -> dict[tuple[str, str], list[Fact]]:
+        """Read once: rules ask member by member, and a commit may be about thousands."""
+        if self._told is None:
+            self._told = {}
+            for change in self.changes.values():
+                for kind, key, data in change.facts or ():
+                    self._told.setdefault((kind, key), []).append(Fact(kind, key, data, change.reference))
+        return self._told
 
     def with_(self, changes: Sequence[Change]) -> View:
         return Overlay(self, changes, self.at)
 
     def _version(self, change: Change) -> Version:
-        ordinal = list(self.changes).index(change.reference)
         body = None if change.resource is None else change.stamped(self.position, self.at)
+        ordinal = self._ordinals[change.reference]
         return Version(change.type, change.id, self.position, ordinal, change.method, self.at, body)

@@ -47,10 +47,11 @@ async def judged(
         return []
     issues: list[Issue] = []
     further: list[Change] = []
+    written, tasks = {change.reference: change for change in changes}, _offers(changes, known)
     for case in await _cases(context, before, changes, after, programs, patients):
-        offer.check_kept(case, changes, decided)
-        tasks = [change for change in changes if _is_of(change, known, case.member)]
-        issues += await offer.answered(case, tasks, known)
+        offer.check_kept(case, written, decided)
+        own = [change for patient in case.member.patients for change in tasks.get(patient, ())]
+        issues += await offer.answered(case, own, known)
         for rule in _RULES:
             issues += await rule(case)
         further += case.changes()
@@ -169,6 +170,10 @@ _OF: tuple[tuple[str, Callable[[Fact], Any]], ...] = (
 )
 
 
-def _is_of(change: Change, known: Mapping[str, Offer], member: Member) -> bool:
-    one = known.get(change.reference) or offer.of(change)
-    return one is not None and one.patient in member.patients
+def _offers(changes: Sequence[Change], known: Mapping[str, Offer]) -> dict[str, list[Change]]:
+    """The changes that are offers, or were, by whom they are for."""
+    found: dict[str, list[Change]] = {}
+    for change in changes:
+        if one := known.get(change.reference) or offer.of(change):
+            found.setdefault(one.patient, []).append(change)
+    return found

@@ -9,7 +9,7 @@ nothing to offer any more.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from server.coordination import facts, period
 from server.coordination.enrolment.case import Case
@@ -239,13 +239,12 @@ async def _standing(case: Case) -> set[str]:
 # The evidence of an answer
 
 
-def check_kept(case: Case, changes: Iterable[Change], known: Mapping[str, Decision]) -> None:
+def check_kept(case: Case, changes: Mapping[str, Change], known: Mapping[str, Decision]) -> None:
     """What an offer was answered by stays what was decided. Problem conflict where a commit has it otherwise."""
     answers = {consent: one.task for one in case.offers if one.status in ANSWERED for consent in one.consents}
-    for change in changes:
-        was = known.get(change.reference)
-        task = answers.get(change.reference)
-        if task is None or was is None or change.is_derived or case.context.override is AS_RECORDED:
+    for consent, task in answers.items():
+        change, was = changes.get(consent), known.get(consent)
+        if change is None or was is None or change.is_derived or case.context.override is AS_RECORDED:
             continue
         now = next(
             (Decision(change.reference, *data) for kind, _, data in change.facts or () if kind == "consent"), None

@@ -26,7 +26,7 @@ async def kept(write: Write) -> list[Issue]:
     formers = {id(member): _formers(member, earlier) for member in moving}
     roles = {one.manager for found in formers.values() for former in found for one in former.assignments}
     was, now = await assignment.practitioners(write.before, roles), await write.persons()
-    issues = []
+    issues, is_switched = [], _is_switched(write)
     for member in moving:
         for transfer in member.transfers:
             program = _program(write, transfer)
@@ -34,7 +34,7 @@ async def kept(write: Write) -> list[Issue]:
                 continue
             had = {person for former in formers[id(member)] for person in _from_now_on(write, former, was, program)}
             new = _from_now_on(write, member, now, program) - had
-            if _is_switched(write):
+            if is_switched:
                 new.discard(str(now[transfer.receiver]))
             if new:
                 issues.append(_beside(write, member, transfer, program, new, now))

@@ -37,6 +37,7 @@ from server.coordination.write import AS_RECORDED, Place, Write, refusal
 from server.ledger import Change, Context, Resource, View, micros
 from server.outcome import Issue, Problem
 
+Said = dict[tuple[str, str, Interval], Assignment]  # what a team says about leads: of whom, who, when
 MOST = 2000  # members of an organization that closes, whose leads end in one commit
 
 
@@ -46,19 +47,19 @@ async def kept(write: Write) -> list[Issue]:
         return []
     issues: list[Issue] = []
     own = [change for change in write.of_type("CareTeam") if not change.is_derived]
+    earlier = {id(one): one for one in (await write.earlier()).values()}.values() if own and write.stored else ()
     for terms in every(write.programs, write.now):
+        was, now = _said(earlier, terms), _said(write.distinct() if own else (), terms)
         for change in own:
-            issues += await _changed(write, terms, change)
+            team = change.reference
+            issues += await _changed(write, terms, change, was.get(team, {}), now.get(team, {}))
         issues += _together(write, terms)
     return list({(one.resources, one.expression): one for one in issues}.values())
 
 
-async def _changed(write: Write, terms: Terms, change: Change) -> list[Issue]:
+async def _changed(write: Write, terms: Terms, change: Change, was: Said, now: Said) -> list[Issue]:
     if unnamed := _unnamed(write, terms, change):
         return unnamed
-    now = _said(write.distinct(), terms, change.reference)
-    earlier = {id(one): one for one in (await write.earlier()).values()}.values() if write.stored else ()
-    was = _said(earlier, terms, change.reference)
     if was == now:
         return await _taken_away(write, terms, change, [one for who, one in now.items() if who[2].high > write.now])
     why = (
@@ -101,10 +102,13 @@ def _unnamed(write: Write, terms: Terms, change: Change) -> list[Issue]:
     ]
 
 
-def _said(members: Iterable[Member], terms: Terms, team: str) -> dict[tuple[str, str, Interval], Assignment]:
-    """What a team says about the leads of members of the program: of whom, who, when."""
-    found = (one for member in members if is_enrolled(member, terms) for one in leads(member, terms))
-    return {(one.member, one.manager, leading(one, terms.zone)): one for one in found if one.team == team}
+def _said(members: Iterable[Member], terms: Terms) -> dict[str, Said]:
+    """What each team says about the leads of members of the program."""
+    found: dict[str, Said] = {}
+    for member in members:
+        for one in leads(member, terms) if is_enrolled(member, terms) else ():
+            found.setdefault(one.team, {})[one.member, one.manager, leading(one, terms.zone)] = one
+    return found
 
 
 def _together(write: Write, terms: Terms) -> list[Issue]:

@@ -127,7 +127,8 @@ async def one(
     if context.override is AS_RECORDED or not ruled or not patients:
         return []
     members = await assignment.members(after, patients)
-    written = [change.reference for change in changes]
+    await _asked(after, members)
+    written = {change.reference: number for number, change in enumerate(changes)}
     issues: list[Issue] = []
     for member in {id(found): found for found in members.values()}.values():
         for terms, rule in ruled:
@@ -137,6 +138,13 @@ async def one(
     return issues
 
 
+async def _asked(view: View, members: Mapping[str, Member]) -> None:
+    """Whose plans these members have: all at one question, for a view remembers."""
+    patients = {patient for member in members.values() for patient in member.patients}
+    rows = (await view.facts("plan", patients)).values()
+    await acting_for(view, patients, {link for some in rows for row in some for link in Followed.of(row).keepers})
+
+
 @dataclass(frozen=True, slots=True)
 class _Judged:
     """The plans of one member and two organizations, before and after a commit."""
@@ -144,7 +152,7 @@ class _Judged:
     context: Context
     before: View
     after: View
-    written: Sequence[str]
+    written: Sequence[str]  # of the member's plans and records
     terms: Terms
     rule: Rule
     pair: Pair
@@ -177,18 +185,20 @@ async def _read(
     context: Context,
     before: View,
     after: View,
-    written: Sequence[str],
+    written: Mapping[str, int],
     member: Member,
     pair: Pair,
     ruled: tuple[Terms, Rule],
 ) -> _Judged:
     terms, rule = ruled
     earlier = (await assignment.members(before, member.patients)).values()
-    unnamed = await _unnamed(context, after, written, pair)
+    rows = [row for found in (await after.facts("plan", member.patients)).values() for row in found]
+    theirs = {*(row.source for row in rows), *member.patients}
+    own = sorted((one for one in theirs if one in written), key=written.__getitem__)
+    unnamed = await _unnamed(context, after, own, pair)
     apart = {id(found): found for found in earlier}.values()
     were = [await standing(before, one, pair, terms.zone, unnamed) for one in apart]
     are = await standing(after, member, pair, terms.zone, unnamed)
-    rows = [row for found in (await after.facts("plan", member.patients)).values() for row in found]
     acting = await acting_for(after, member.patients, {link for row in rows for link in Followed.of(row).keepers})
     nobodys = {
         row.source
@@ -196,7 +206,7 @@ async def _read(
         if not set(pair.organizations) & {of for link in Followed.of(row).keepers for of in acting.get(link, ())}
     }
     lost = {plan: one[plan] for one in were for plan in one if plan in nobodys}
-    return _Judged(context, before, after, written, terms, rule, pair, were, are, lost)
+    return _Judged(context, before, after, own, terms, rule, pair, were, are, lost)
 
 
 async def _unnamed(context: Context, after: View, written: Sequence[str], pair: Pair) -> Mapping[str, frozenset[str]]:
@@ -326,22 +336,24 @@ async def linked(context: Context, changes: Sequence[Change], after: View, progr
     if context.override is AS_RECORDED or not ruled or not patients:
         return []
     members = await assignment.members(after, patients)
+    await _asked(after, members)
+    written = {change.reference: change for change in changes}
     found: dict[str, Change] = {}
     for member in {id(one): one for one in members.values()}.values():
         for terms, rule in ruled:
             for pair in pairs(member, terms):
                 if period.holds(pair.times, now) and period.holds([rule.period], now):
-                    await _link(changes, await standing(after, member, pair, terms.zone), now, found)
+                    _link(written, await standing(after, member, pair, terms.zone), now, found)
     return list(found.values())
 
 
-async def _link(changes: Sequence[Change], are: Mapping[str, Standing], now: int, found: dict[str, Change]) -> None:
-    for change in changes:
-        plan = change.resource
-        if plan is None or change.reference not in are or not _is_on(are[change.reference], now):
+def _link(changes: Mapping[str, Change], are: Mapping[str, Standing], now: int, found: dict[str, Change]) -> None:
+    for written, own in are.items():
+        change = changes.get(written)
+        plan = change.resource if change else None
+        if change is None or plan is None or not _is_on(own, now):
             continue
-        own = are[change.reference].of
-        others = [reference for reference, one in are.items() if one.of != own and _is_on(one, now)]
+        others = [reference for reference, one in are.items() if one.of != own.of and _is_on(one, now)]
         named = {str(link.get("reference")).partition("/_history/")[0] for link in plan.get("supportingInfo", ())}
         missing = [{"reference": one} for one in sorted(others) if one not in named]
         if missing:

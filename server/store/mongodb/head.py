@@ -39,6 +39,7 @@ class HeadView:
         self.standing: dict[str, Standing | None] = {}
         self._base = position
         self._written: dict[str, Entry] = {}
+        self._told: dict[tuple[str, str], list[tuple[Entry, Fact]]] = {}  # what was written, by kind and key
         self._past: dict[tuple[str, Position], Version] = {}
         # What was asked once is not asked again: the projection at the base does not change.
         self._seen: dict[str, Version | None] = {}
@@ -53,6 +54,9 @@ class HeadView:
             self._written[version.reference] = entry
             self._seen[version.reference] = version
             self._past[version.reference, version.position] = version
+            for kind, key, data in entry.facts:
+                fact = Fact(kind, key, data, version.reference)
+                self._told.setdefault((kind, key), []).append((entry, fact))
 
     async def read(self, type: str, id: str) -> Version | None:
         reference = f"{type}/{id}"
@@ -126,12 +130,11 @@ class HeadView:
     def learned(self, kind: str, keys: Iterable[str]) -> dict[str, list[Fact]]:
         """The facts now, under keys that are known."""
         known = self._facts[kind]
-        found = {key: [fact for fact in known[key] if fact.source not in self._written] for key in keys}
-        for reference, entry in self._written.items():
-            for fact_kind, key, data in entry.facts:
-                if fact_kind == kind and key in found:
-                    found[key].append(Fact(kind, key, data, reference))
-        return found
+        return {
+            key: [fact for fact in known[key] if fact.source not in self._written]
+            + [fact for entry, fact in self._told.get((kind, key), ()) if self._written[fact.source] is entry]
+            for key in keys
+        }
 
     def with_(self, changes: Sequence[Change]) -> View:
         return Overlay(self, changes, self.at)
