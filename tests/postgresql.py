@@ -18,7 +18,7 @@ import pytest
 
 MEMORY = Path("/dev/shm")
 NOBODY = "nobody"  # PostgreSQL refuses to run as root
-STARTS_WITHIN = 30.0  # seconds
+STARTS_WITHIN = 240.0  # seconds
 CONNECTIONS = 50  # a FerretDB that changes a document holds one and asks by another: of few, none may be left
 SETTINGS = {"listen_addresses": "", "fsync": "off", "shared_buffers": "32MB", "max_connections": CONNECTIONS + 10}
 

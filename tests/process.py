@@ -5,16 +5,27 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from random import SystemRandom
 from typing import Any
 
 import httpx
 
-STARTED = 60  # seconds
+STARTED = 240  # seconds: longer than anything that is waited for takes on a machine that does much else
+PORTS = range(10_000, 30_000)  # of which the system gives none to whoever asks for any
+
+
+def free_port() -> int:
+    """A port for a server that has to be told one: nobody who asks the system for any takes it in between."""
+    while True:
+        with suppress(OSError), socket.create_server(("127.0.0.1", SystemRandom().choice(PORTS))) as free:
+            port: int = free.getsockname()[1]
+            return port
 
 
 @contextmanager
@@ -68,7 +79,8 @@ def base_of(process: subprocess.Popen[str]) -> str:
     while time.monotonic() < until:
         try:
             httpx.get(f"{base.removesuffix('/fhir')}/health", timeout=STARTED).raise_for_status()
-        except httpx.TransportError:
+        except httpx.HTTPError:
+            assert process.poll() is None, f"{base} ended at its start"
             time.sleep(0.05)
         else:
             return base

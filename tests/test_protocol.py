@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -26,7 +27,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 async def port(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     """Where a server listens that waits a tenth of a second for a head, or as long as the test says."""
     monkeypatch.setattr(Impatient, "patience", getattr(request, "param", Impatient.patience))
-    config = uvicorn.Config(app, http=Impatient, ws="none", lifespan="off", log_config=None, timeout_keep_alive=5)
+    config = uvicorn.Config(app, http=Impatient, ws="none", lifespan="off", log_config=None, timeout_keep_alive=300)
     config.load()
     state = ServerState()
     loop = asyncio.get_running_loop()
@@ -37,11 +38,16 @@ async def port(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 
 async def conversation(port: int, *parts: bytes) -> bytes:
-    """All that comes back until the server closes, the parts being sent with a pause between."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    for part in parts:
-        writer.write(part)
+    """All that comes back until the server closes, the parts being sent with a pause between.
+
+    The first is there before the server has the connection, so that it comes in time however slow the machine is.
+    """
+    connection = socket.create_connection(("127.0.0.1", port))
+    connection.sendall(b"".join(parts[:1]))
+    reader, writer = await asyncio.open_connection(sock=connection)
+    for part in parts[1:]:
         await asyncio.sleep(0.02)
+        writer.write(part)
     found = await asyncio.wait_for(reader.read(), 60)
     writer.close()
     await writer.wait_closed()

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from server.app.pages import PLACES
-from tests.process import STARTED, running, serving, start
+from tests.process import STARTED, free_port, running, serving, start
 
 PATIENT = {"resourceType": "Patient", "identifier": [{"system": "urn:member", "value": "1"}]}
 
@@ -24,35 +24,40 @@ def store(tmp_path: Path) -> str:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_serve_answers_and_keeps_what_it_has(tmp_path: Path, workers: int) -> None:
     with serving(store=store(tmp_path), workers=workers) as base:
-        created = httpx.post(f"{base}/Patient", json=PATIENT)
+        created = asked("POST", f"{base}/Patient", json=PATIENT)
         assert 201 == created.status_code
-        metrics = httpx.get(f"{base.removesuffix('/fhir')}/metrics").text
+        metrics = asked("GET", f"{base.removesuffix('/fhir')}/metrics").text
         assert (
             'careplan_request_seconds_count{method="POST",partition="default",place="[type]",status="201"} 1.0'
             in metrics
         )
     with serving(store=store(tmp_path), workers=workers) as base:
-        again = httpx.get(f"{base}/Patient/{created.json()['id']}")
+        again = asked("GET", f"{base}/Patient/{created.json()['id']}")
     assert created.content == again.content
 
 
 def test_answers_that_come_later_are_told_by_any_worker_and_survive_a_restart(tmp_path: Path) -> None:
     headers = {"Prefer": "respond-async"}
-    with serving(store=store(tmp_path), workers=2) as base:
-        port = httpx.URL(base).port
-        httpx.put(f"{base}/Patient/a", json={"resourceType": "Patient", "id": "a"}).raise_for_status()
-        place = httpx.get(f"{base}/Patient", headers=headers).headers["content-location"]
+    port = free_port()
+    with serving(store=store(tmp_path), workers=2, port=port) as base:
+        asked("PUT", f"{base}/Patient/a", json={"resourceType": "Patient", "id": "a"}).raise_for_status()
+        place = asked("GET", f"{base}/Patient", headers=headers).headers["content-location"]
         told = [done(place) for _ in range(8)]  # a connection each, so both workers are asked
     with serving(store=store(tmp_path), workers=2, port=port):
         again = done(place)
-        answer = httpx.get(again.json()["output"][0]["url"])
+        answer = asked("GET", again.json()["output"][0]["url"])
     assert {200} == {one.status_code for one in told}
     assert (told[0].json(), 1) == (again.json(), answer.json()["total"])
 
 
+def asked(method: str, url: str, **more: Any) -> httpx.Response:
+    """An answer by a connection of its own, however long it takes."""
+    return httpx.request(method, url, timeout=STARTED, **more)
+
+
 def done(place: str) -> httpx.Response:
     """What is told once it is no longer being done."""
-    while (response := httpx.get(place)).status_code == 202:
+    while (response := asked("GET", place)).status_code == 202:
         time.sleep(0.05)
     return response
 
@@ -69,8 +74,8 @@ def test_serve_tells_its_places(tmp_path: Path) -> None:
 def test_serve_puts_the_programs_into_the_store(tmp_path: Path) -> None:
     with serving(store=store(tmp_path)) as base:
         program = "https://careplan-server.org/fhir/PlanDefinition/ia-hcbs"
-        assert 1 == httpx.get(f"{base}/PlanDefinition", params={"url": program}).json()["total"]
-        assert 0 == httpx.get(f"{base}/Patient").json()["total"]
+        assert 1 == asked("GET", f"{base}/PlanDefinition", params={"url": program}).json()["total"]
+        assert 0 == asked("GET", f"{base}/Patient").json()["total"]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +109,7 @@ def test_serve_refuses_a_place_where_no_store_can_be(tmp_path: Path, path: str) 
 def test_head_without_end_is_cut_off(tmp_path: Path) -> None:
     with running(store=store(tmp_path)) as (base, _):
         address = httpx.URL(base)
-        assert 200 == httpx.get(f"{base}/metadata", headers={"x-long": "a" * 50_000}).status_code
+        assert 200 == asked("GET", f"{base}/metadata", headers={"x-long": "a" * 50_000}).status_code
         with socket.create_connection((address.host, address.port or 80), timeout=STARTED) as connection:
             connection.sendall(b"GET /fhir/metadata HTTP/1.1\r\nHost: localhost\r\nx-long: ")
             with pytest.raises(ConnectionError):
@@ -113,18 +118,18 @@ def test_head_without_end_is_cut_off(tmp_path: Path) -> None:
 
 def test_workers_stop_after_their_supervisor_is_killed(tmp_path: Path) -> None:
     """Else they keep the port, and serve with what nobody supervises."""
-    with running(store=store(tmp_path), workers=2) as (base, process):
-        port = httpx.URL(base).port
+    port = free_port()
+    with running(store=store(tmp_path), workers=2, port=port) as (_, process):
         process.kill()
         process.wait(STARTED)
         until = time.monotonic() + STARTED
         while time.monotonic() < until and is_taken(port):
             time.sleep(0.05)
         with serving(store=store(tmp_path), port=port) as again:
-            assert 200 == httpx.get(f"{again}/metadata").status_code
+            assert 200 == asked("GET", f"{again}/metadata").status_code
 
 
-def is_taken(port: int | None) -> bool:
+def is_taken(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

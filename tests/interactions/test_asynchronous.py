@@ -36,13 +36,11 @@ async def begun(client: httpx.AsyncClient, method: str, place: str, **more: Any)
 
 async def done(client: httpx.AsyncClient, place: str, **more: Any) -> httpx.Response:
     """What is told once it is done."""
-    for _ in range(500):
-        response = await client.get(place, **more)
-        if response.status_code != 202:
-            return response
-        assert "retry-after" in response.headers
-        await asyncio.sleep(0.01)
-    raise TimeoutError(place)
+    async with asyncio.timeout(240):
+        while (response := await client.get(place, **more)).status_code == 202:
+            assert "retry-after" in response.headers
+            await asyncio.sleep(0.01)
+    return response
 
 
 @pytest.fixture

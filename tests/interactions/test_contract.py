@@ -35,7 +35,7 @@ from schemathesis.specs.openapi.checks import (
     use_after_free,
 )
 
-from tests.process import serving
+from tests.process import STARTED, serving
 
 Json = dict[str, Any]
 SETTINGS = hypothesis.settings(
@@ -144,7 +144,7 @@ def test_answer_that_is_not_described_is_noticed(base: str) -> None:
 def test_what_is_created_is_there_until_it_is_deleted(base: str) -> None:
     """It follows the links of OpenAPI: what an answer names is read, patched, deleted, and asked for again."""
     schema = schemathesis.openapi.from_dict(fitted(document(base, "CarePlan"), RESOURCES["CarePlan"]))
-    schema.config.update(base_url=base)
+    schema.config.update(base_url=base, request_timeout=STARTED)
     asked: set[tuple[str, int]] = set()
 
     class Machine(schema.as_state_machine()):  # type: ignore[misc]
@@ -161,7 +161,7 @@ def test_what_is_created_is_there_until_it_is_deleted(base: str) -> None:
 def test_nothing_that_a_bundle_may_say_makes_the_server_fail(base: str, seed: int) -> None:
     """Transactions, batches and histories of which some places hold something else, or are gone or more."""
     random = Random(seed)
-    with httpx.Client(base_url=base) as client:
+    with httpx.Client(base_url=base, timeout=STARTED) as client:
         for _ in range(150):
             bundle = mutated(BUNDLE | {"type": random.choice(["batch", "transaction", "history"])}, random)
             response = client.post("/fhir", json=bundle)
@@ -194,7 +194,7 @@ def places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def document(base: str, type: str) -> Json:
-    found: Json = httpx.get(f"{base}/openapi.json", params={"type": type} if type else {}).json()
+    found: Json = httpx.get(f"{base}/openapi.json", params={"type": type} if type else {}, timeout=STARTED).json()
     return found
 
 
@@ -223,7 +223,7 @@ def fitted(document: Json, resource: Json) -> Json:
 def broken(base: str, document: Json) -> list[str]:
     """What of the document does not hold, in words."""
     schema = schemathesis.openapi.from_dict(copy.deepcopy(document))
-    schema.config.update(base_url=base)
+    schema.config.update(base_url=base, request_timeout=STARTED)
     operations = [found.ok() for found in schema.get_all_operations()]
     operations.sort(key=lambda one: ORDER.index(one.method.upper()))
     return [line for one in operations for mode in GenerationMode for line in _broken(one, mode)]
@@ -235,7 +235,7 @@ def _broken(asked: Any, mode: GenerationMode) -> list[str]:
     @SETTINGS
     @hypothesis.given(case=asked.as_strategy(generation_mode=mode))
     def ask(case: Any) -> None:
-        response = case.call(timeout=30)
+        response = case.call(timeout=STARTED)
         try:
             case.validate_response(response, checks=CHECKED)
         except FailureGroup as failed:

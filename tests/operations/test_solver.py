@@ -50,7 +50,8 @@ async def test_solved_ends_with_the_client() -> None:
 async def test_solved_ends_with_its_task() -> None:
     before = children()
     running = asyncio.create_task(solved(crowded()))
-    await asyncio.sleep(0.05)
+    while children() == before:  # noqa: ASYNC110 - the system starts them
+        await asyncio.sleep(0)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -58,9 +59,10 @@ async def test_solved_ends_with_its_task() -> None:
 
 
 async def test_solved_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(solver, "GRACE", 0.01)
+    """Of none at all: an answer takes more than one turn of the loop, however quick the machine is."""
+    monkeypatch.setattr(solver, "GRACE", 0.0)
     with pytest.raises(Problem) as refused:
-        await solved(crowded(), seconds=0.01)
+        await solved(crowded(), seconds=0.0)
     assert "timeout" == refused.value.kind
 
 

@@ -13,14 +13,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, closing, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -47,7 +46,7 @@ from tests.coordination.memory import (
     team,
 )
 from tests.mongodb import NAMED, mongodb, running
-from tests.process import base_of, killed
+from tests.process import base_of, free_port, killed
 from tests.scenarios.checker import CAP, Checker, client_of, parameters, put, reference_of
 
 Json = dict[str, Any]
@@ -270,8 +269,7 @@ def bare(store: str) -> subprocess.Popen[str]:
     """A server whose store has only what the test puts there: the more there is, the longer each question takes."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CAREPLAN_")}
     environment |= {"CAREPLAN_STORE": store, "CAREPLAN_OVERSIGHT_INTERVAL": "0", "CAREPLAN_LOG_LEVEL": "warning"}
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     told = f"print('http://127.0.0.1:{port}/fhir', flush=True)"
     serve = (
         f"import uvicorn; {told}; uvicorn.run('server.app:create_app', factory=True, port={port}, loop='uvloop', "
@@ -362,7 +360,7 @@ async def outage(crowd: Crowd, random: Random, database: ExitStack, again: Calla
 
 
 async def ready(client: httpx.AsyncClient) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + PATIENCE
     while (health := await client.get(str(client.base_url).replace("/fhir/", "/health"))).status_code != 200:
         assert time.monotonic() < until, health.text
         await asyncio.sleep(0.2)
@@ -372,8 +370,7 @@ async def ready(client: httpx.AsyncClient) -> None:
 async def test_killed_database_is_told_and_loses_and_doubles_nothing(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        listen = "{}:{}".format(*free.getsockname())
+    listen = f"127.0.0.1:{free_port()}"
     with ExitStack() as database:
 
         def again() -> None:

@@ -35,14 +35,17 @@ def verified(tmp_path: Path, partition: str) -> int:
 def test_a_state_is_added_by_a_restart_and_what_is_named_no_longer_is_kept(tmp_path: Path) -> None:
     def served(partitions: str) -> dict[str, int]:
         """The status of Patient/joe in each; made in ia where that is new."""
-        with running(store=store(tmp_path), partitions=partitions) as (base, process):
+        with (
+            running(store=store(tmp_path), partitions=partitions) as (base, process),
+            httpx.Client(base_url=f"{base}/", timeout=STARTED) as client,
+        ):
             if partitions == "ia":
-                httpx.put(f"{base}/ia/Patient/joe", json=JOE).raise_for_status()
+                client.put("ia/Patient/joe", json=JOE).raise_for_status()
             for name in partitions.split(","):
-                found = httpx.get(f"{base}/{name}/PlanDefinition", params={"url": IA_HCBS})
+                found = client.get(f"{name}/PlanDefinition", params={"url": IA_HCBS})
                 assert 1 == found.json()["total"], name
-            statuses = {name: httpx.get(f"{base}/{name}/Patient/joe").status_code for name in ("ia", "ny", "wy")}
-            statuses["default"] = httpx.get(f"{base}/Patient/joe").status_code
+            statuses = {name: client.get(f"{name}/Patient/joe").status_code for name in ("ia", "ny", "wy")}
+            statuses["default"] = client.get("Patient/joe").status_code
         assert 0 == process.returncode
         return statuses
 
@@ -54,8 +57,11 @@ def test_a_state_is_added_by_a_restart_and_what_is_named_no_longer_is_kept(tmp_p
 
 
 def test_the_example_population_is_in_the_default_partition_alone(tmp_path: Path) -> None:
-    with running(store=store(tmp_path), partitions="ia", demo=True) as (base, _):
-        counts = [httpx.get(f"{base}{below}/Patient?_summary=count").json()["total"] for below in ("", "/ia")]
+    with (
+        running(store=store(tmp_path), partitions="ia", demo=True) as (base, _),
+        httpx.Client(base_url=f"{base}/", timeout=STARTED) as client,
+    ):
+        counts = [client.get(f"{below}Patient?_summary=count").json()["total"] for below in ("", "ia/")]
     assert (True, 0) == (counts[0] > 0, counts[1])
 
 
@@ -80,7 +86,7 @@ async def test_caps_hold_in_both_at_once_across_processes(tmp_path: Path) -> Non
                 await kept(client, limited(3), organization(MCO), *roster({"ann": 2}, waiting=8))
 
         async def caseload(base: str) -> str:
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(timeout=STARTED) as client:
                 return (await client.get(f"{base}/{ANN}/$caseload", params={"program": IA_HCBS})).text
 
         asking = [(state, member) for member in range(1, 9) for state in ("ia", "ny")]
@@ -100,7 +106,7 @@ async def test_each_is_looked_after(settings: Settings) -> None:
         for client in (ia, ny):
             await kept(client, limited(2), organization(MCO), *roster({"ann": 2}))
         assert 200 == (await put(ia, limited(1))).status_code
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(STARTED):
             while not (flags := ids(await ia.get("Flag"))):  # noqa: ASYNC110 - another task writes them
                 await asyncio.sleep(0.2)
         assert [] == ids(await ny.get("Flag"))

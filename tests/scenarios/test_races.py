@@ -229,7 +229,7 @@ async def test_conditional_creates_of_one_identifier_make_one_resource(base: str
     answers = [answer for made in await asyncio.gather(*(create(20) for _ in range(100))) for answer in made]
     assert [200] * 1999 + [201] == sorted(answer.status_code for answer in answers)
     assert 1 == len({answer.headers["etag"] for answer in answers})
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         assert 1 == (await client.get(f"{base}/Patient?identifier=urn:member|1")).json()["total"]
 
 

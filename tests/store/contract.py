@@ -881,7 +881,7 @@ class StoreContract:
             for racing in [pool.submit(race, make, process, 2) for process in range(4)]:
                 await asyncio.wrap_future(racing)
         head = (await write(store, patient("last"))).position
-        await asyncio.wait_for(follower, 30)
+        await asyncio.wait_for(follower, 240)
         assert await store.changes(Cursor(0, -1), 10_000) == seen
         assert {*range(1, head + 1)} - {2} == {version.position for version in seen}
 

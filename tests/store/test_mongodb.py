@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,6 +32,7 @@ from server.store.mongodb.reads import Reads
 from server.store.mongodb.turnstile import Turnstile
 from server.store.mongodb.writer import Writer
 from tests.mongodb import OVER, database_of, is_away, running
+from tests.process import free_port
 from tests.store.contract import (
     PROJECTIONS,
     StoreContract,
@@ -404,8 +405,7 @@ async def test_projection_that_the_database_refuses_is_told_and_carried_on_once_
 async def test_open_waits_for_a_database_thatis_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema, "SELECT_WITHIN", 200)
     monkeypatch.setattr(schema, "START_WITHIN", 0.5)
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        host, port = free.getsockname()
+    host, port = "127.0.0.1", free_port()
     store = MongodbStore(f"mongodb://user:secret@{host}:{port}/none", PROJECTIONS)
     with pytest.raises(Problem, match=f"answered at {host}:{port}") as refused:
         await store.open()
@@ -427,13 +427,13 @@ async def test_writes_that_wait_while_the_databaseis_away_are_told_together(
     """Nothing was sent, so nothing is in doubt; and each need not look for the database anew."""
     monkeypatch.setattr(schema, "SELECT_WITHIN", 500)
     monkeypatch.setattr(writer, "SELECT_WITHIN", 500)
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        host, port = free.getsockname()
+    host, port = "127.0.0.1", free_port()
     store = MongodbStore(f"mongodb://{host}:{port}/away", PROJECTIONS, follows=False)
-    groups, once = list[int](), Writer._group
+    groups, once, others_wait = list[int](), Writer._group, asyncio.Event()
 
     async def counted(self: Writer, group: list[Any]) -> Any:
         groups.append(len(group))
+        await others_wait.wait()
         return await once(self, group)
 
     with running(str(tmp_path), f"{host}:{port}"):
@@ -442,9 +442,14 @@ async def test_writes_that_wait_while_the_databaseis_away_are_told_together(
     with pytest.raises(Problem):  # it is known that there is no server
         await store.head()
     monkeypatch.setattr(Writer, "_group", counted)
-    first = asyncio.create_task(write(store, patient("b")))
-    await asyncio.sleep(0.1)
-    told = await asyncio.gather(first, *(write(store, patient(f"c{n}")) for n in range(5)), return_exceptions=True)
+    writing = [asyncio.create_task(write(store, patient("b")))]
+    while not groups:  # noqa: ASYNC110 - the writer takes them
+        await asyncio.sleep(0)
+    writing += [asyncio.create_task(write(store, patient(f"c{n}"))) for n in range(5)]
+    while store.writer.waiting < len(writing):  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    others_wait.set()
+    told = await asyncio.gather(*writing, return_exceptions=True)
     assert [1] == groups
     assert {"unavailable: The database cannot be asked. Send this again later"} == {str(each) for each in told}
     monkeypatch.setattr(Writer, "_group", once)
@@ -528,18 +533,35 @@ async def test_disk_that_is_full_in_the_midst_of_a_group_refuses_only_what_did_n
 async def test_turn_of_a_process_that_takes_its_time_does_not_lapse(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turnstile, "LAPSE", 1.0)
+    """By a clock that goes on, less than a turn takes to lapse, whenever who waits has seen a beat."""
+    now, seen, decides = 0.0, list[object](), asyncio.Event()
+    monkeypatch.setattr(turnstile, "LAPSE", 0.2)
+    monkeypatch.setattr(turnstile, "time", SimpleNamespace(monotonic=lambda: now))
     first, second = (MongodbStore(database, PROJECTIONS, follows=False) for _ in range(2))
     for each in (first, second):
         await each.open()
         each.writer._has_met = True  # as if it had lost a race
+    once = Turnstile._beats
+
+    async def looked(self: Turnstile, tickets: range) -> Any:
+        seen.append(found := await once(self, tickets))
+        return found
 
     async def slowly(view: View) -> Plan:
-        await asyncio.sleep(2.5)
+        nonlocal now
+        decides.set()
+        for _ in range(5):
+            before = [*seen]
+            async with asyncio.timeout(60):
+                while not {*seen} - {*before}:  # noqa: ASYNC110 - another task looks
+                    await asyncio.sleep(0.01)
+            now += 0.15
         return Plan([patient("slow")])
 
+    monkeypatch.setattr(Turnstile, "_beats", looked)
+
     slow = asyncio.create_task(first.commit(slowly, context()))
-    await asyncio.sleep(0.2)
+    await decides.wait()
     assert 2 == (await write(second, patient("quick"))).position
     assert 1 == (await slow).position
     assert 0 == first.writer.counted["conflicts"]
@@ -594,7 +616,7 @@ async def test_end_of_a_version_waits_while_what_is_late_is_written_to_it(
     ]
     assert not updating.done()
     may_write.set()
-    await asyncio.wait_for(asyncio.gather(following, updating), 20)
+    await asyncio.wait_for(asyncio.gather(following, updating), 60)
     title = {value: await ids(second, "Patient", Equal("Patient.title@t", (value,))) for value in (b"t", b"u")}
     assert {b"t": [], b"u": ["a"]} == title
     await _closed(first, second)
@@ -607,7 +629,7 @@ async def test_process_that_is_gone_while_it_was_alone_is_passed_over(
     first, second = await _two(database)
     await write(first, patient("a", "x"))
     await first.collections.turns.insert_one({"_id": 1, "alone": True})
-    assert 2 == (await asyncio.wait_for(write(second, patient("a", "y")), 10)).position
+    assert 2 == (await asyncio.wait_for(write(second, patient("a", "y")), 60)).position
     assert await first.collections.turns.find_one({"_id": -1})
     await _closed(first, second)
 

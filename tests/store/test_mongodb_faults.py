@@ -97,6 +97,7 @@ async def test_connection_cut_at_each_step_loses_and_doubles_nothing(
         await store.collections.turns.insert_one({"_id": 1})
         answers = [await commit(store, str(uuid.uuid4()), 0)]
         cut, steps = 0, proxy.count
+        assert steps > 4
         for step in range(1, steps + 2):
             key = str(uuid.uuid4())
             if commit is _meeting:
@@ -110,8 +111,7 @@ async def test_connection_cut_at_each_step_loses_and_doubles_nothing(
             proxy.cut_at = None
             assert answer == await commit(store, key, step)
             answers.append(answer)
-        assert steps > 4
-        assert cut >= steps // 2  # how often it looks whose turn it is differs
+        assert cut > 4  # of more, it looks whose turn it is more often at times than at others
         assert 1 + len(answers) == await store.head()
         assert [*range(2, 2 + len(answers))] == [answer.position for answer in answers]
         for answer in answers:

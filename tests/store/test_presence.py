@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from contextlib import closing
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -17,6 +15,7 @@ from server.store.mongodb import MongodbStore, presence, schema
 from server.store.mongodb.presence import Presence
 from tests.logged import logged
 from tests.mongodb import is_away, running
+from tests.process import free_port
 from tests.store.contract import PROJECTIONS, patient, write
 
 
@@ -26,8 +25,7 @@ async def test_log_has_a_line_where_the_database_is_lost_and_one_where_it_is_bac
     """However many partitions it has, and whoever asks it meanwhile."""
     monkeypatch.setattr(schema, "SELECT_WITHIN", 500)
     monkeypatch.setattr(presence, "SETTLED", 0.1)
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        host, port = free.getsockname()
+    host, port = "127.0.0.1", free_port()
     uri = f"mongodb://{host}:{port}/away"
     stores = [MongodbStore(uri, PROJECTIONS, partition=name, follows=False) for name in ("default", "ia")]
     with logged() as log:
