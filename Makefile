@@ -20,6 +20,7 @@ types: .venv/dev.stamp
 	$(BIN)/mypy
 
 tests: .venv/dev.stamp
+	$(BIN)/python -m tests.mongodb
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 mongodb: .venv/dev.stamp  ## the tests over HTTP once more, on the MongoDB of the tests

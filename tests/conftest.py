@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, nullcontext
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import hypothesis
@@ -25,6 +28,22 @@ hypothesis.settings.register_profile(
     "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
 )
 hypothesis.settings.load_profile("suite")
+
+ZONES = tuple(map(ZoneInfo, ("UTC", "America/New_York", "America/Chicago")))  # whose days programs and tests name
+LONG = timedelta(minutes=2)  # in which a test ends
+
+
+def pytest_runtest_setup() -> None:
+    """A test asks more than once which day it is: none begins on one day and ends on the next."""
+    now = datetime.now(UTC)
+    left = min(tomorrow(now.astimezone(zone)) - now for zone in ZONES)
+    if left < LONG:
+        time.sleep(left.total_seconds())
+
+
+def tomorrow(now: datetime) -> datetime:
+    """The midnight that comes."""
+    return (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 FerretDB 1.24 speaks the wire protocol over SQLite or, with CAREPLAN_TEST_FERRETDB=postgresql, over PostgreSQL: real
 sockets, real cursors, real duplicate keys. It is no `mongod`: it keeps no majority, and it scans where MongoDB seeks.
+
+`python -m tests.mongodb` builds it beforehand, which may take longer than a test may.
 """
 
 from __future__ import annotations
@@ -98,7 +100,7 @@ def built() -> Path:
     binary = CACHE / digest
     if binary.exists():
         return binary
-    if shutil.which("go") is None and not os.environ.get("CI"):
+    if not is_buildable():
         pytest.skip(f"Go builds the MongoDB of the tests, and there is none; {NAMED}=mongodb://… names one that runs")
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
@@ -111,6 +113,11 @@ def built() -> Path:
     return binary
 
 
+def is_buildable() -> bool:
+    """Whether there is a Go; under CI there has to be."""
+    return shutil.which("go") is not None or bool(os.environ.get("CI"))
+
+
 async def is_away(store: Store) -> bool:
     """Whether a store's database cannot be asked."""
     try:
@@ -118,3 +125,7 @@ async def is_away(store: Store) -> bool:
     except Problem:
         return True
     return False
+
+
+if __name__ == "__main__" and is_buildable():
+    built()

@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
+import apsw
 import httpx
 
 STARTED = 240  # seconds: longer than anything that is waited for takes on a machine that does much else
@@ -85,6 +87,16 @@ def base_of(process: subprocess.Popen[str]) -> str:
         else:
             return base
     raise TimeoutError(f"{base} did not answer")
+
+
+def head(path: Path) -> int:
+    """The last commit of a store in a file that another process may see; 0 while there is no store."""
+    try:
+        with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+            (row,) = connection.execute("SELECT coalesce(max(position), 0) FROM commits")
+            return int(row[0])
+    except apsw.Error:
+        return 0
 
 
 async def worker_of(client: httpx.AsyncClient) -> int:

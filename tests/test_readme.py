@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.process import serving
+from tests.process import STARTED, serving
 
 README = Path(__file__).parent.parent / "README.md"
 COMMANDS = re.findall(r"```sh\n(curl .+?)```", README.read_text(), re.DOTALL)
@@ -31,5 +31,5 @@ def test_conversation(tmp_path: Path) -> None:
 def say(command: str, base: str) -> dict[str, Any]:
     """Run a command as the README has it, but for the server's port."""
     command = command.replace("http://127.0.0.1:8000/fhir", base)
-    answer = subprocess.run(["bash", "-c", command], check=True, capture_output=True, text=True, timeout=30)
+    answer = subprocess.run(["bash", "-c", command], check=True, capture_output=True, text=True, timeout=STARTED)
     return dict(json.loads(answer.stdout))

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.process import STARTED
+
 HERE = Path(__file__).parent
 FILES = ("package.json", "package-lock.json", "conversation.mjs")
 
@@ -41,5 +43,5 @@ def test_conversation(base: str, conversation: Path) -> None:
         "pages": [2, 1],
         "gone": 410,
     }
-    said = subprocess.run(["node", conversation, base], check=True, capture_output=True, text=True, timeout=60)
+    said = subprocess.run(["node", conversation, base], check=True, capture_output=True, text=True, timeout=STARTED)
     assert expected == json.loads(said.stdout)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process import serving
+from tests.process import STARTED, serving
 
 STORY = Path(__file__).parent.parent.parent / "examples" / "02_realignment.py"
 
@@ -22,7 +22,7 @@ def test_story(tmp_path: Path) -> None:
             [sys.executable, STORY, base, "t-"],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=2 * STARTED,
             env=os.environ | {"CAREPLAN_STORE": store},
         )
     assert "" == told.stderr, told.stdout
@@ -48,6 +48,6 @@ def test_story(tmp_path: Path) -> None:
 
 
 def test_record_is_written_for_a_server_elsewhere() -> None:
-    made = subprocess.run([sys.executable, STORY, "--record", "t-"], capture_output=True, text=True, timeout=60)
+    made = subprocess.run([sys.executable, STORY, "--record", "t-"], capture_output=True, text=True, timeout=STARTED)
     assert "" == made.stderr
     assert 520 == sum('"resourceType": "CareTeam"' in line for line in made.stdout.splitlines())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process import serving
+from tests.process import STARTED, serving
 
 STORY = Path(__file__).parent.parent.parent / "examples" / "03_new_york.py"
 
@@ -16,7 +16,7 @@ STORY = Path(__file__).parent.parent.parent / "examples" / "03_new_york.py"
 @pytest.mark.requirement("NY-06", "NY-07", "NY-11", "NY-14", "NY-16", "NY-19", "NY-20", "NY-21")
 def test_story(tmp_path: Path) -> None:
     with serving(store=f"sqlite:///{tmp_path}/careplan.db", demo=False) as base:
-        told = subprocess.run([sys.executable, STORY, base, "t-"], capture_output=True, text=True, timeout=60)
+        told = subprocess.run([sys.executable, STORY, base, "t-"], capture_output=True, text=True, timeout=STARTED)
     assert "" == told.stderr
     lines = [line.strip() for line in told.stdout.splitlines()]
     expected = [

@@ -22,7 +22,7 @@ from fhirpathpy import evaluate
 from fhirpathpy.models import models
 
 from server.fhir.definition import SearchParameter, search_parameters
-from tests.process import serving
+from tests.process import STARTED, serving
 from tests.us_core import PACKAGE, ROOT, needed
 
 Resource = dict[str, Any]
@@ -60,10 +60,10 @@ def server(new_store: Callable[[], str]) -> Iterator[httpx.Client]:
     store = new_store()
     command = [sys.executable, "-m", "server.cli", "load", str(PACKAGE)]
     loaded = subprocess.run(
-        command, env=os.environ | {"CAREPLAN_STORE": store}, capture_output=True, text=True, timeout=120
+        command, env=os.environ | {"CAREPLAN_STORE": store}, capture_output=True, text=True, timeout=2 * STARTED
     )
     assert (0, "") == (loaded.returncode, loaded.stdout.partition("; 0 refused")[2].strip()), loaded.stdout
-    with serving(store=store, demo=False) as base, httpx.Client(base_url=base, timeout=30) as client:
+    with serving(store=store, demo=False) as base, httpx.Client(base_url=base, timeout=STARTED) as client:
         yield client
 
 

@@ -26,7 +26,6 @@ from tests.coordination.memory import (
 
 Json = dict[str, Any]
 IOWA = ZoneInfo("America/Chicago")
-TODAY = datetime.now(IOWA).date()
 DIRECTORY = Path(__file__).parents[2] / "examples" / "iowa-directory.json"
 PHYSICAL_TYPE = "http://terminology.hl7.org/CodeSystem/location-physical-type"
 MCO = "ia-molina"
@@ -38,11 +37,11 @@ LOCATION = ("valueCodeableConcept", coding("ia-reassign-consideration", "cm-loca
 
 
 def day(offset: int) -> str:
-    return (TODAY + timedelta(days=offset)).isoformat()
+    return (datetime.now(IOWA).date() + timedelta(days=offset)).isoformat()
 
 
 def midnight(offset: int) -> str:
-    at = TODAY + timedelta(days=offset)
+    at = datetime.now(IOWA).date() + timedelta(days=offset)
     return datetime(at.year, at.month, at.day, tzinfo=IOWA).isoformat()
 
 

@@ -16,7 +16,6 @@ from tests.scenarios.iowa import Json, kept, parameters
 
 ROOT = Path(__file__).parents[2]
 NEW_YORK = ZoneInfo("America/New_York")
-TODAY = datetime.now(NEW_YORK).date()
 NY_MLTCP, NY_MAP = (f"{BASE}/PlanDefinition/{name}" for name in ("ny-mltcp", "ny-map"))
 PLAN, HOME, OTHER = (f"Organization/{name}" for name in ("plan", "home", "other-home"))
 PAT, HAL, OLA = (f"PractitionerRole/{name}" for name in ("pat", "hal", "ola"))  # of the plan, the home, the other home
@@ -27,11 +26,11 @@ TEXTS = ("ny-asa.txt", "ny-statement-and-certification.txt")
 
 
 def day(offset: int) -> str:
-    return (TODAY + timedelta(days=offset)).isoformat()
+    return (datetime.now(NEW_YORK).date() + timedelta(days=offset)).isoformat()
 
 
 def midnight(offset: int) -> str:
-    at = TODAY + timedelta(days=offset)
+    at = datetime.now(NEW_YORK).date() + timedelta(days=offset)
     return datetime(at.year, at.month, at.day, tzinfo=NEW_YORK).isoformat()
 
 

@@ -117,7 +117,7 @@ READS = [
 async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
     """The API on a SQLite store, and on its copy in a MongoDB."""
     folder: Path = tmp_path_factory.mktemp("copy")
-    options: Json = {"demo": False, "log_level": "error", "oversight_interval": 0}
+    options: Json = {"demo": False, "log_level": "error", "oversight_interval": 0, "search_timeout": 120}
     with mongodb() as uri, database_of(uri) as database:
         settings = [Settings(store=store, **options) for store in (f"sqlite:///{folder}/careplan.db", database)]
         await _written(settings[0])

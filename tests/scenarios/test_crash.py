@@ -26,23 +26,13 @@ from server.fhir.body import dumps, loads
 from server.ledger import Cursor, Version
 from server.settings import Settings
 from tests.answers import entry, transaction
-from tests.process import STARTED, base_of, careplan, killed, start, worker_of
+from tests.process import STARTED, base_of, careplan, head, killed, start, worker_of
 
 CLIENTS = 8
 BASE = "https://care.example.org/fhir"  # the same after each start, whatever the port
 WHOLE = (0, "The ledger and its projections are whole\n")
 
 # A load
-
-
-def head(path: Path) -> int:
-    """The last commit that another process may see; 0 while there is no store."""
-    try:
-        with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
-            (row,) = connection.execute("SELECT coalesce(max(position), 0) FROM commits")
-            return int(row[0])
-    except apsw.Error:
-        return 0
 
 
 def ledger(path: Path) -> list[tuple[Any, ...]]:
@@ -67,6 +57,7 @@ def test_killed_load_goes_on_to_the_same_end(tmp_path: Path) -> None:
     done = f"{len(resources):,} resources taken, {{}} of them written; 0 refused\n"
     assert (0, done.format(f"{len(resources):,}")) == ended(loading(whole, file))
     chance = random.Random(3)
+    ends = []
     for after in sorted(chance.sample(range(head(whole)), 5)):
         load = loading(broken, file)
         while head(broken) < after and load.poll() is None:
@@ -74,10 +65,11 @@ def test_killed_load_goes_on_to_the_same_end(tmp_path: Path) -> None:
         time.sleep(chance.uniform(0, 0.1))  # into the commit that follows
         seen = head(broken)
         killed(load)
-        assert -signal.SIGKILL == load.returncode
+        ends.append(load.returncode)
         assert head(broken) >= seen
         if head(broken):
             assert WHOLE == ended(careplan("verify", store=f"sqlite:///{broken}"))
+    assert {-signal.SIGKILL} <= {*ends} <= {-signal.SIGKILL, 0}  # a quick machine may be done with what was left
     code, said = ended(loading(broken, file))
     assert (0, done.split(",")[:2]) == (code, said.split(",")[:2])
     assert WHOLE == ended(careplan("verify", store=f"sqlite:///{broken}"))

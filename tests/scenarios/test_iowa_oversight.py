@@ -30,7 +30,7 @@ from tests.coordination.memory import (
     shipped,
     team,
 )
-from tests.process import careplan, serving
+from tests.process import STARTED, careplan, serving
 from tests.scenarios.iowa import (
     ANN,
     BOB,
@@ -320,7 +320,7 @@ def test_a_load_flags_what_it_admitted_as_recorded(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/careplan.db"
     for expected in ("3 Flags and Tasks", ""):
         loading = careplan("load", tmp_path / "roster.ndjson", "--as-recorded", store=store)
-        told, _ = loading.communicate(timeout=60)
+        told, _ = loading.communicate(timeout=STARTED)
         assert (0, True) == (loading.returncode, expected in told if expected else "Flags" not in told)
 
 

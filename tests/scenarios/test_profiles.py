@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from tests import us_core
-from tests.process import serving
+from tests.process import STARTED, serving
 
 Json = dict[str, Any]
 PROFILE = "StructureDefinition/us-core-careplan"
@@ -22,7 +22,7 @@ def answers(base: str, *resources: Json) -> list[int]:
     """Each is sent by a connection of its own, so that each worker gets some."""
     found = []
     for resource in resources:
-        with httpx.Client(base_url=base, timeout=30) as client:
+        with httpx.Client(base_url=base, timeout=STARTED) as client:
             found.append(client.post(f"{base}/{resource['resourceType']}", json=resource).status_code)
     return found
 
@@ -30,7 +30,7 @@ def answers(base: str, *resources: Json) -> list[int]:
 def load(store: str, path: Path) -> str:
     command = [sys.executable, "-m", "server.cli", "load", "--no-examples", str(path)]
     environment = os.environ | {"CAREPLAN_STORE": store}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=2 * STARTED)
     assert 0 == done.returncode, done.stdout + done.stderr
     return done.stderr
 
@@ -46,7 +46,7 @@ def test_guide_that_is_loaded_holds_at_once_in_every_worker(tmp_path: Path) -> N
         assert "hl7.terminology.r4 5.0.0" in load(store, us_core.PACKAGE)
         assert [422] * 8 == answers(base, *[false_claim] * 8)
         assert [201] * 4 == answers(base, *[claim] * 2, *[plain] * 2)
-        with httpx.Client(timeout=30) as client:
+        with httpx.Client(timeout=STARTED) as client:
             stored = client.get(f"{base}/{PROFILE}").json()
             lax = {name: value for name, value in stored.items() if name != "snapshot"}
             lax["differential"] = {"element": stored["differential"]["element"][:1]}
