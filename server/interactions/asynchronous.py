@@ -92,6 +92,7 @@ async def _do(server: Server, request: Request, id: str, record: Record) -> None
         await server.jobs.finish(id, record | told, _one_line(response))
     finally:
         server.jobs.let_go(id)
+        server.jobs.tasks.pop(id, None)  # who is told that it is done may ask for the next at once
 
 
 async def status(server: Server, request: Request) -> Response:
