@@ -84,9 +84,7 @@ async def test_questions_that_are_cancelled_while_the_database_is_away_leave_oth
 ) -> None:
     """The driver on its own does not bear it: all who wait for a server then wait for ever, or fail in other ways."""
     monkeypatch.setattr(schema, "SELECT_WITHIN", 500)
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
-    random = Random(3)
+    port, random = free_port(), Random(3)
     async with schema.client_of(f"mongodb://127.0.0.1:{port}/away", 1.0) as client:
         marks = schema.collections_of(client.get_default_database()).marks
         asked: set[asyncio.Task[Any]] = set()
