@@ -353,6 +353,50 @@ async def test_need_that_the_two_meet_otherwise_stands_side_by_side(client: http
     assert issue["detail"].startswith("Need Falls:")
 
 
+@pytest.mark.requirement("NY-11", "ADJ-11")
+async def test_need_in_the_same_words_stands_side_by_side_too(client: httpx.AsyncClient) -> None:
+    await new_york(client, "ny-mltcp")
+    of_plan = planned("p", PLAN, "personal-care")
+    of_plan["activity"][0]["detail"]["reasonCode"] = [{"text": "Fear of  falling"}]
+    in_words, apart = [{"coding": [{"display": "fear of falling"}]}], [{"text": "Hunger"}]
+    await kept(client, of_plan, ordered("r", "behavioral-health", HOME, reasonCode=in_words))
+    (issue,) = await contradictions(client)
+    assert issue["detail"].startswith("Need Fear of  falling:")
+    assert {"CarePlan/p", "ServiceRequest/r"} == {one["reference"] for one in issue["implicated"]}
+    await kept(client, ordered("r", "behavioral-health", HOME, reasonCode=apart))
+    assert [] == await contradictions(client)
+    assert "<td>Hunger</td>" in await section(client, "Services in full")
+    displayed = [{"display": "Fear of falling"}]
+    await kept(client, ordered("r", "behavioral-health", HOME, reasonReference=displayed))
+    assert 1 == len(await contradictions(client))
+    assert "<td>Fear of falling</td>" in await section(client, "Services in full")
+
+
+async def section(client: httpx.AsyncClient, title: str) -> str:
+    """What a person reads of one section of the document."""
+    sections = (await read(client))["entry"][0]["resource"]["section"]
+    return "".join(one["text"]["div"] for one in sections if title == one["title"])
+
+
+@pytest.mark.requirement("ADJ-11", "ADJ-13")
+async def test_informal_supports_are_those_on_the_members_own_record_too(client: httpx.AsyncClient) -> None:
+    await new_york(client, "ny-mltcp")
+    await kept(client, planned("p", PLAN, "personal-care"))
+    assert "Nothing is on record" in await section(client, "Informal supports")
+    daughter = {
+        "name": {"text": "Rosa Diaz"},
+        "relationship": [{"text": "Daughter"}, {"text": "Emergency contact"}],
+        "telecom": [{"system": "phone", "use": "home", "value": "1-212-555-0188"}],
+    }
+    former = {"name": {"text": "Juan Diaz"}, "period": {"end": day(-1)}}
+    aunt = {"relationship": [{"text": "Aunt"}], "telecom": [{"system": "phone", "value": "1-212-555-0199"}]}
+    await kept(client, {"resourceType": "Patient", "id": "m1", "contact": [daughter, former, aunt]})
+    told = await section(client, "Informal supports")
+    assert "<td>Rosa Diaz, Daughter, Emergency contact</td><td>1-212-555-0188</td>" in told
+    assert "<td>Aunt</td><td>1-212-555-0199</td>" in told
+    assert "Juan Diaz" not in told
+
+
 @pytest.mark.requirement("ADJ-11", "ADJ-13")
 async def test_document_has_the_fields_of_the_states_plan(client: httpx.AsyncClient) -> None:
     await new_york(client, "ny-mltcp")

@@ -7,7 +7,7 @@ Each takes a repeating element, an instant (microseconds since the epoch) and th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from server.coordination import period
 from server.ledger import Resource
@@ -18,6 +18,7 @@ ADDRESS_TYPES = ("postal", "both", "", "physical")
 DIALED_AFTER = "http://hl7.org/fhir/StructureDefinition/contactpoint-extension"
 SYSTEMS = ("phone", "email", "sms")  # by which a person reaches a person
 TELECOM_USES = ("work", "", "mobile", "temp")
+PRIVATE_USES = ("home", *TELECOM_USES)
 
 
 def name(names: Sequence[Resource] | None, at: int, zone: str) -> str:
@@ -54,12 +55,14 @@ def _lines(address: Resource) -> Iterator[str]:
         yield _plain(address["country"])
 
 
-def telecom(points: Sequence[Resource] | None, at: int, zone: str) -> tuple[str, ...]:
-    """Every way to reach somebody at work, the preferred first: phone numbers and e-mail addresses."""
+def telecom(
+    points: Sequence[Resource] | None, at: int, zone: str, uses: Collection[str] = TELECOM_USES
+) -> tuple[str, ...]:
+    """Every way to reach somebody, at work or by these uses, the preferred first: phone numbers, e-mail addresses."""
     found = [
         one
         for one in _in_force(points, at, zone)
-        if one.get("system") in SYSTEMS and one.get("use", "") in TELECOM_USES and _plain(one.get("value"))
+        if one.get("system") in SYSTEMS and one.get("use", "") in uses and _plain(one.get("value"))
     ]
     ranked = sorted(found, key=lambda one: (one.get("rank", period.NEVER), SYSTEMS.index(one["system"])))
     return tuple(dict.fromkeys(_point(one) for one in ranked))

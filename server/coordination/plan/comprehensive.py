@@ -174,10 +174,9 @@ def _sections(plan: Plan, whole: Resource) -> Iterator[Resource]:
     teams = _of_type(plan, "CareTeam")
     known = [*_references(teams), *([plan.reference] if "generalPractitioner" in plan.patient else [])]
     yield _section("Care team", table(("Who", "As", "Reached by"), dict.fromkeys(_people(plan, teams))), known)
-    supports = (
-        (what(one), "; ".join(demographics.telecom(one.get("telecom"), plan.at, plan.zone))) for one in plan.supports
-    )
-    yield _section("Informal supports", table(("Who", "Reached by"), supports), _references(plan.supports))
+    supports = [*_supports(plan)]
+    told = dict.fromkeys(reference for reference, *_ in supports)
+    yield _section("Informal supports", table(("Who", "Reached by"), (row for _, *row in supports)), told)
 
 
 def _of_type(plan: Plan, type: str) -> list[Resource]:
@@ -294,10 +293,32 @@ def _people(plan: Plan, teams: Iterable[Resource]) -> Iterator[tuple[str, str, s
         who = literal(link) or ""
         yield link.get("display") or name(who), "primary care provider", _reached(plan, who)
     for one in (each for team in teams for each in team.get("participant", ())):
-        when, who = one.get("period", {}), literal(one.get("member")) or ""
-        if period.holds([period.between(when.get("start"), when.get("end"), plan.zone)], plan.at):
+        who = literal(one.get("member")) or ""
+        if _is_now(plan, one.get("period", {})):
             called = one.get("member", {}).get("display") or name(who)
             yield called, ", ".join(map(concept, one.get("role", ()))), _reached(plan, who)
+
+
+def _supports(plan: Plan) -> Iterator[tuple[str, str, str]]:
+    """(where it is on record, who, how reached) of the member's related people, and of whom the Patient names now."""
+    contacts = [one for one in plan.patient.get("contact", ()) if _is_now(plan, one.get("period", {}))]
+    found = [(f"RelatedPerson/{one['id']}", what(one), one) for one in plan.supports]
+    found += [(plan.reference, _contact(plan, one), one) for one in contacts]
+    for reference, who, one in found:
+        points = demographics.telecom(one.get("telecom"), plan.at, plan.zone, demographics.PRIVATE_USES)
+        yield reference, who, "; ".join(points)
+
+
+def _contact(plan: Plan, contact: Resource) -> str:
+    """Whom a Patient.contact is: the person, else the organization, and what they are to the member."""
+    organization = contact.get("organization", {})
+    named = organization.get("display") or _name(plan)(literal(organization) or "")
+    called = demographics.name_text(contact.get("name", {})) or named
+    return ", ".join(filter(None, (called, *map(concept, contact.get("relationship", ())))))
+
+
+def _is_now(plan: Plan, when: Resource) -> bool:
+    return period.holds([period.between(when.get("start"), when.get("end"), plan.zone)], plan.at)
 
 
 def _reached(plan: Plan, reference: str) -> str:

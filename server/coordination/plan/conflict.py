@@ -185,7 +185,7 @@ def target_text(target: Resource) -> str:
 
 
 def _needs(services: Sequence[Item], sources: Mapping[str, Resource]) -> Iterator[tuple[str, str, Statement]]:
-    """A need by its code or its resource, with all that each of both does about it."""
+    """A need by its code, its resource or its words, with all that each of both does about it."""
     doing: dict[str, dict[str | None, dict[str, Item]]] = {}
     called: dict[str, str] = {}
     for item in services:
@@ -204,8 +204,12 @@ def needs_of(item: Item, source: Resource) -> Iterator[tuple[str, str]]:
     """(what it is told by, what it is called) of each need that a service is for."""
     detail = detail_of(item, source)
     for coded in detail.get("reasonCode", ()):
-        for token in tokens([coded]):
-            yield token, concept(coded)
+        yield from _worded(concept(coded), tokens([coded]))
     for link in (*detail.get("reasonReference", ()), *(source.get("addresses", ()) if item.place else ())):
-        if found := literal(link):
-            yield found, link.get("display") or found
+        found = literal(link)
+        yield from _worded(link.get("display") or found or "", [found] if found else [])
+
+
+def _worded(name: str, keys: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """What is called so under each of the keys; what has none, under its words."""
+    return ((key, name) for key in keys or kinds([{"text": name}]))
