@@ -47,8 +47,7 @@ async def watching(repository: Repository, interval: float) -> AsyncIterator[Non
         yield
         return
     stopped = asyncio.Event()
-    pause = 0 if await _is_small(repository) else interval
-    running = asyncio.create_task(_Lookout(repository).run(interval, pause, stopped))
+    running = asyncio.create_task(_Lookout(repository).run(interval, None, stopped))
     try:
         yield
     finally:
@@ -72,14 +71,19 @@ class _Lookout:
         self.hour: datetime | None = None
         self.checked: tuple[datetime, Position] | None = None
 
-    async def run(self, interval: float, pause: float, stopped: asyncio.Event) -> None:
-        """Look after a pause of so many seconds as soon as it is quiet, and at the interval."""
+    async def run(self, interval: float, pause: float | None, stopped: asyncio.Event) -> None:
+        """Look after a pause of so many seconds as soon as it is quiet, and at the interval.
+
+        Without a pause it is none for a small store, once that can be asked, and the interval for another.
+        """
         since = perf_counter()
         while not stopped.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(stopped.wait(), min(QUIET, interval))
                 return
             try:
+                if pause is None:
+                    pause = 0 if await _is_small(self.repository) else interval
                 waited = perf_counter() - since
                 is_due = waited >= interval or (await self.is_quiet() and waited >= pause)
                 if is_due and await self.repository.store.leads("oversight"):

@@ -87,6 +87,11 @@ class Problem(Exception):  # noqa: N818 - the field's word for it; an OperationO
     def status(self) -> int:
         return KINDS[self.kind].status
 
+    @property
+    def passes(self) -> bool:
+        """Whether the same may be taken at another time."""
+        return "Retry-After" in self.headers or self.kind in {"throttled", "timeout"}
+
     def __str__(self) -> str:
         return f"{self.kind}: " + "; ".join(issue.diagnostics for issue in self.issues)
 

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -122,9 +122,7 @@ def _beside(servers: Mapping[str, Server], settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            for server in servers.values():
-                await stack.enter_async_context(running(server, settings))
+        async with running(servers.values(), settings):
             gc.freeze()  # the tables that stay for good are not looked through again
             gc.set_threshold(10_000, 20, 50)  # a large Bundle is a million objects: fewer looks at them
             yield

@@ -20,7 +20,7 @@ async def _state(store: Store) -> dict[str, Any]:
     """Whether a partition's reads and writes are taken, and why not."""
     position = await metrics.within(READY_WITHIN, asyncio.ensure_future(store.head()))
     if position is None:
-        return {"ready": False, "why": "The store's database does not answer"}
+        return {"ready": False, "why": store.refusing or "The store's database does not answer"}
     told = {"ready": store.refusing is None, "position": position}
     return told | ({"why": store.refusing} if store.refusing else {})
 

@@ -5,7 +5,8 @@ docs/partitions.md
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -145,8 +146,8 @@ async def opened(settings: Settings, partition: str = DEFAULT) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def _open(store: Store, rules: Rules) -> AsyncIterator[None]:
-    await store.open(rules)
+async def _open(store: Store, rules: Rules, *, later: bool = False) -> AsyncIterator[None]:
+    await store.open(rules, later=later)
     try:
         yield
     finally:
@@ -154,12 +155,25 @@ async def _open(store: Store, rules: Rules) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def running(server: Server, settings: Settings) -> AsyncIterator[None]:
-    """A partition's store open, with what goes on beside its requests."""
+async def running(servers: Iterable[Server], settings: Settings) -> AsyncIterator[None]:
+    """All partitions' stores open, or to be, once their database is back: none waits for another.
+
+    With what goes on beside their requests.
+    """
+    async with AsyncExitStack() as stack:
+        begun = (stack.enter_async_context(_running(server, settings)) for server in servers)
+        for each in await asyncio.gather(*begun, return_exceptions=True):
+            if isinstance(each, BaseException):
+                raise each
+        yield
+
+
+@asynccontextmanager
+async def _running(server: Server, settings: Settings) -> AsyncIterator[None]:
     repository, partition = server.repository, server.repository.store.partition
     async with AsyncExitStack() as stack:
         with under(base_url_of(settings, partition)):  # what is begun here keeps this context
-            await stack.enter_async_context(_open(repository.store, rules_of(settings, partition)))
+            await stack.enter_async_context(_open(repository.store, rules_of(settings, partition), later=True))
             await stack.enter_async_context(lookout.watching(repository, settings.oversight_interval))
         yield
         await server.jobs.close()

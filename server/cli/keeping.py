@@ -56,7 +56,7 @@ def copy_command(
             with steps("steps") as watch:
                 copied = asyncio.run(copy(source, into, watch))
         except Problem as problem:
-            if "Retry-After" in problem.headers:
+            if problem.passes:
                 typer.echo(f"{BROKEN_OFF}, once both answer again", err=True)
             raise
     for line in _told(copied):

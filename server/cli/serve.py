@@ -24,8 +24,7 @@ from server.protocol import BoundedProtocol
 from server.settings import DEFAULT, Settings
 
 BACKLOG = 2048  # connections that wait for a worker
-SLOW = 60.0  # seconds in which a store that is slow is tried again before the server gives up
-PASSING = {"timeout", "throttled"}  # kinds that say that a store is there and slow
+SLOW = 60.0  # seconds in which a store that is slow, or lost meanwhile, is tried again before the server gives up
 GRACE = 30  # seconds that requests in hand have, once the server is told to stop
 
 
@@ -102,7 +101,7 @@ async def _made_ready(settings: Settings) -> None:
 
 
 async def _is_ready(settings: Settings, partition: str, until: float) -> bool:
-    """False where a database that is slow may be asked again; ends the command where it may not."""
+    """False where a database that is slow, or was lost, may be asked again; ends the command where it may not."""
     try:
         async with opened(settings, partition) as server:
             await shipped.programs(server)
@@ -110,8 +109,8 @@ async def _is_ready(settings: Settings, partition: str, until: float) -> bool:
                 await shipped.demo(server)
     except Problem as problem:
         what = "The store" if partition == DEFAULT else f"The partition {partition}"
-        if problem.kind in PASSING and time.monotonic() < until:
-            typer.echo(f"{what} is slow, and is tried again: {problem.issues[0].diagnostics}", err=True)
+        if problem.passes and time.monotonic() < until:
+            typer.echo(f"{what} is not ready, and is tried again: {problem.issues[0].diagnostics}", err=True)
             await asyncio.sleep(1)
             return False
         typer.echo(f"{what} cannot be opened: {problem.issues[0].diagnostics}", err=True)

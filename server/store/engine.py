@@ -201,7 +201,13 @@ class Store(Protocol):
         """Why no write is taken any more."""
         ...
 
-    async def open(self, rules: Rules = ...) -> None: ...
+    async def open(self, rules: Rules = ..., *, later: bool = ...) -> None:
+        """Make or check what is kept, and take writes. Problem unavailable where that cannot be.
+
+        With `later`, a store whose database is elsewhere, and away, goes on trying by itself: until it is open, whoever
+        asks it gets Problem unavailable.
+        """
+        ...
 
     async def close(self) -> None:
         """Finish the group of commits in hand, answer it, and let go."""

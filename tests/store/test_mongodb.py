@@ -22,7 +22,7 @@ from server.ledger import Change, Commit, Decide, Plan, Version, View
 from server.outcome import Problem
 from server.search.filter import ALL, Equal, Words
 from server.store.engine import Projections, Search, Store
-from server.store.mongodb import MongodbStore, append, leads, schema, turnstile, writer
+from server.store.mongodb import MongodbStore, append, leads, opening, schema, turnstile, writer
 from server.store.mongodb.append import Appender
 from server.store.mongodb.document import OPEN, document_of, place
 from server.store.mongodb.failure import FULL, RETRY_AFTER, answering, away
@@ -402,26 +402,26 @@ async def test_projection_that_the_database_refuses_is_told_and_carried_on_once_
     await store.close()
 
 
-async def test_open_waits_for_a_database_thatis_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_open_waits_for_a_database_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema, "SELECT_WITHIN", 200)
-    monkeypatch.setattr(schema, "START_WITHIN", 0.5)
+    monkeypatch.setattr(opening, "START_WITHIN", 0.5)
     host, port = "127.0.0.1", free_port()
     store = MongodbStore(f"mongodb://user:secret@{host}:{port}/none", PROJECTIONS)
     with pytest.raises(Problem, match=f"answered at {host}:{port}") as refused:
         await store.open()
     assert "secret" not in str(refused.value)
-    monkeypatch.setattr(schema, "START_WITHIN", 30.0)
+    monkeypatch.setattr(opening, "START_WITHIN", 30.0)
     store = MongodbStore(f"mongodb://{host}:{port}/none", PROJECTIONS)
-    opening = asyncio.create_task(store.open())
+    begun = asyncio.create_task(store.open())
     await asyncio.sleep(1)
-    assert not opening.done()
+    assert not begun.done()
     with running(str(tmp_path), f"{host}:{port}"):
-        await opening
+        await begun
         assert 1 == (await write(store, patient("a"))).position
         await store.close()
 
 
-async def test_writes_that_wait_while_the_databaseis_away_are_told_together(
+async def test_writes_that_wait_while_the_database_is_away_are_told_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing was sent, so nothing is in doubt; and each need not look for the database anew."""
@@ -854,7 +854,7 @@ def test_guide_tells_the_times_that_are_set() -> None:
         (schema.ANSWER_WITHIN / 1000, "for an answer"),
         (schema.WRITE_WITHIN / 1000, "for a majority"),
         (writer.DOUBT, "until what became of a commit"),
-        (schema.START_WITHIN, "that a server waits for the database"),
+        (opening.START_WITHIN, "that a server waits for the database"),
         (turnstile.LAPSE, "until a writer that was killed"),
     ]
     assert [] == [words for seconds, words in told if f"| {seconds:g} s | {words}" not in guide]

@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mappi
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from pymongo import ASCENDING
 from pymongo.errors import ConfigurationError, PyMongoError
 
 from server.ledger import Change, Commit, Context, Cursor, Decide, Fact, Position, Rules, Version, View
+from server.outcome import Problem
 from server.settings import DEFAULT
 from server.store.copy import copy
 from server.store.engine import WORDS, Finding, Named, Page, Projections, Search, no_rules
@@ -23,11 +25,12 @@ from server.store.mongodb import search as found
 from server.store.mongodb.append import Appender, fill, made_of
 from server.store.mongodb.compile import Compiler, Reached
 from server.store.mongodb.document import version_of
-from server.store.mongodb.failure import unusable
+from server.store.mongodb.failure import away, unusable
 from server.store.mongodb.jobs import MongodbJobs
 from server.store.mongodb.late import Late, Write
 from server.store.mongodb.leads import OPENED, Leads
 from server.store.mongodb.mirror import MOST, Mirror
+from server.store.mongodb.opening import Opening
 from server.store.mongodb.reads import WHOLE, Known, Reads, check_horizon
 from server.store.mongodb.receiver import MongodbLedger, MongodbReceiver
 from server.store.mongodb.schema import check, client_of, collections_of, prepare, reached, refused
@@ -77,8 +80,8 @@ class MongodbStore:
         self._follows = follows
         self._mirrored = mirrored
         self._is_open = False
+        self._is_ready = False
         self._tail = Tail(self.head, SELDOM)
-        self._name = f"{OPENED}{uuid.uuid4()}"
         self._jobs = MongodbJobs()
         self.jobs: Jobs = self._jobs
 
@@ -92,24 +95,18 @@ class MongodbStore:
         known = Known()
         made = partial(made_of, self.projections)
         mirror = Mirror(self.collections, made, mirrored)
-        self.reads = Reads(self.collections, self._search_timeout, known, mirror)
+        self._reads = Reads(self.collections, self._search_timeout, known, mirror)
         self._at_head = Reads(self.collections, DECIDE_TIMEOUT, known, mirror)
         self._stored = Reads(self.collections, self._search_timeout, known, Mirror(self.collections, made, 0))
-        self.late = Late(self.collections, self.reads, self.projections, self._search_timeout)
+        self.late = Late(self.collections, self._reads, self.projections, self._search_timeout)
 
-    async def open(self, rules: Rules = no_rules) -> None:
+    async def open(self, rules: Rules = no_rules, *, later: bool = False) -> None:
         """Make or check the collections, and start the writer; waits for a while for a database that is away.
 
-        Problem unavailable where that cannot be.
+        Problem unavailable where that cannot be. With `later` it is tried on beside, as long as it takes.
         """
         self._connect(self._mirrored)
-        try:
-            await self._prepared(check_definitions)
-        except BaseException:
-            await self._client.close()
-            raise
         self.leading = Leads(self.collections.leads)
-        self._jobs.open(self.collections.jobs, self.leading, self._name)
         self.writer = Writer(
             self.collections,
             self._at_head,
@@ -119,30 +116,61 @@ class MongodbStore:
             self.late,
             queue_limit=self._queue_limit,
         )
-        self._is_open = True
         self.late.alone = self._alone
+        self._is_open, self._is_ready = True, False
         self._follower = asyncio.create_task(self._follow()) if self._follows else None
+        self._opening = Opening(self._begin, self._at)
         try:
-            await self.leading.leads(self._name)
-            await self.writer.appender.catch_up()
+            await (self._opening.later() if later else self._opening.now())
         except BaseException:
             await self.close()
             raise
 
+    @property
+    def _at(self) -> str:
+        """The database, as the log has it: whoever uses it is left out."""
+        return f"{urlsplit(self.uri).netloc.rpartition('@')[2]}/{self.collections.marks.database.name}"
+
+    async def _begin(self) -> None:
+        """All that has to be done before anybody is answered. Problem unavailable."""
+        await self._prepared(check_definitions)
+        name = f"{OPENED}{uuid.uuid4()}"  # of an attempt before it is not known whether its beat began
+        try:
+            await self.leading.leads(name)
+            await self.writer.appender.catch_up()
+        except PyMongoError as error:
+            raise refused(error) from None
+        except Problem:
+            if self.writer.appender.refusing is None:
+                raise  # else it is writes alone that are refused, and say so
+        self._jobs.open(self.collections.jobs, self.leading, name)
+        self._is_ready = True
+
     async def _prepared(self, checked: Callable[[str, str], None]) -> None:
         """Collections that are made and checked, and what their projection was made by. Problem unavailable."""
         try:
-            await reached(self._client, self.uri)
+            await reached(self._client)
             await prepare(self.collections, self.partition, self.projections.version)
             settings = await check(self.collections, self.partition)
         except PyMongoError as error:
             raise refused(error) from None
         checked(settings["projections"], self.projections.version)
 
+    @property
+    def reads(self) -> Reads:
+        """Problem unavailable until it is open."""
+        self._check_ready()
+        return self._reads
+
+    def _check_ready(self) -> None:
+        if not self._is_ready:
+            raise away()
+
     async def close(self) -> None:
         if not self._is_open:
             return
         self._is_open = False
+        await self._opening.close()
         await self.writer.close()
         await self._tail.close()
         if self._follower is not None:
@@ -173,10 +201,14 @@ class MongodbStore:
 
     @property
     def refusing(self) -> str | None:
-        """Where the database does not take what is projected of a commit; what passes it says at each write."""
-        return self.writer.appender.refusing
+        """Where the database does not take what is projected of a commit, or does not let the store be opened.
+
+        What passes is said at each write.
+        """
+        return self.writer.appender.refusing if self._is_ready else self._opening.refusing
 
     async def leads(self, what: str) -> bool:
+        self._check_ready()
         return await self.leading.leads(what)
 
     async def _alone(self, do: Write) -> None:
@@ -188,6 +220,7 @@ class MongodbStore:
 
     async def commit(self, decide: Decide, context: Context, *, fingerprint: bytes | None = None) -> Commit:
         check_open(self._is_open)
+        self._check_ready()
         commit = await self.writer.commit(decide, context, fingerprint=fingerprint)
         self._tail.grown(commit.position)
         return commit
@@ -236,6 +269,7 @@ class MongodbStore:
         return PinnedView(self.reads, await self.head() if at is None else at, self.late.reached)
 
     async def following(self) -> Mapping[str, float]:
+        self._check_ready()
         return {WORDS: 1.0, **await self.late.following()}
 
     async def statistics(self) -> dict[str, Any]:
@@ -289,9 +323,9 @@ class MongodbStore:
         self._connect()
         leading = Leads(self.collections.leads)
         try:
-            await self._prepared(check_receiving)
+            await Opening(partial(self._prepared, check_receiving), self._at).now()
             await rebuild.check_closed(self.collections, "copy into it")
-            await leading.leads(self._name)
+            await leading.leads(f"{OPENED}{uuid.uuid4()}")
             appender = Appender(self.collections, self._stored, self.projections, self.partition)
             await appender.catch_up()
             yield MongodbReceiver(appender, self.late, self.partition)

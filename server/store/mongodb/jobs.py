@@ -18,7 +18,7 @@ from pymongo import ASCENDING
 from server.outcome import Problem
 from server.store.jobs import EXPIRES, IN_PROGRESS, Jobs, Record, is_job
 from server.store.mongodb.document import Document
-from server.store.mongodb.failure import answering
+from server.store.mongodb.failure import answering, away
 from server.store.mongodb.leads import Leads
 from server.store.mongodb.schema import Collection, insert_once, one, some, whole
 
@@ -29,17 +29,24 @@ AGAIN = 1.0  # seconds until it is tried again to say what came of a job
 class MongodbJobs(Jobs):
     """The jobs of a database, once it is open. `name` is what this process's beat is called."""
 
-    jobs: Collection
     leading: Leads
     name: str
 
     def __init__(self) -> None:
         super().__init__()
+        self._jobs: Collection | None = None
         self._words: dict[str, str] = {}  # that are to be told
         self._telling: asyncio.Task[None] | None = None
 
     def open(self, jobs: Collection, leading: Leads, name: str) -> None:
-        self.jobs, self.leading, self.name = jobs, leading, name
+        self._jobs, self.leading, self.name = jobs, leading, name
+
+    @property
+    def jobs(self) -> Collection:
+        """Problem unavailable until it is open."""
+        if self._jobs is None:
+            raise away()
+        return self._jobs
 
     async def begin(self, id: str, record: Record) -> None:
         with answering():

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Hashable
 
 import structlog
-from bson.objectid import ObjectId
 from pymongo.monitoring import (
     TopologyClosedEvent,
     TopologyDescriptionChangedEvent,
@@ -28,26 +28,25 @@ class Presence(TopologyListener):
     """Tells of all clients of a process at once: its partitions are on one database server."""
 
     def __init__(self) -> None:
-        self._lost: set[ObjectId] = set()  # the clients that have no server any more
+        self._lost: set[Hashable] = set()  # the clients that have no server any more, the stores that wait to be opened
         self._telling: asyncio.TimerHandle | None = None
         self._told: float | None = None  # that it is away, and since when
 
     def opened(self, event: TopologyOpenedEvent) -> None:
-        """Nothing is known of its servers yet: at the start the store itself says what it waits for."""
+        """Nothing is known of its servers yet: who opens a store says whether it found any."""
 
     def description_changed(self, event: TopologyDescriptionChangedEvent) -> None:
         if _takes_writes(event.new_description):
-            self._found(event.topology_id)
+            self.find(event.topology_id)
         elif _takes_writes(event.previous_description):
-            self._lose(event.topology_id, _named(event.previous_description))
+            self.lose(event.topology_id, _named(event.previous_description))
 
     def closed(self, event: TopologyClosedEvent) -> None:
-        self._lost.discard(event.topology_id)
-        if not self._lost:
-            self._settle()
+        self.leave(event.topology_id)
 
-    def _lose(self, client: ObjectId, servers: str) -> None:
-        self._lost.add(client)
+    def lose(self, one: Hashable, servers: str) -> None:
+        """A client has no server any more, or a store cannot be opened for want of one."""
+        self._lost.add(one)
         if self._telling is None and self._told is None:
             self._telling = asyncio.get_running_loop().call_later(SETTLED, self._tell, time.monotonic(), servers)
 
@@ -55,18 +54,28 @@ class Presence(TopologyListener):
         self._telling, self._told = None, since
         _log.warning("the database is away", at=servers)
 
-    def _found(self, client: ObjectId) -> None:
-        self._lost.discard(client)
+    def find(self, one: Hashable) -> None:
+        """A client has a server, or a store is open."""
+        self._lost.discard(one)
         if self._lost:
             return
         if self._told is not None:
             _log.warning("the database is back", seconds=round(time.monotonic() - self._told, 1))
         self._settle()
 
+    def leave(self, one: Hashable) -> None:
+        """Nobody waits for a client or a store any more."""
+        self._lost.discard(one)
+        if not self._lost:
+            self._settle()
+
     def _settle(self) -> None:
         if self._telling is not None:
             self._telling.cancel()
         self._telling = self._told = None
+
+
+PRESENCE = Presence()
 
 
 def _takes_writes(description: TopologyDescription) -> bool:

@@ -13,12 +13,9 @@ Every write waits for a majority and its journal, every read is of what a majori
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import urlsplit
 
-import structlog
 from pymongo import (
     ASCENDING,
     DESCENDING,
@@ -35,8 +32,8 @@ from pymongo.errors import BulkWriteError, ConfigurationError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from server.outcome import Problem
-from server.store.mongodb.failure import answering, codes_of, is_passing, is_unsure, unusable
-from server.store.mongodb.presence import Presence
+from server.store.mongodb.failure import answering, codes_of, is_unsure, unusable
+from server.store.mongodb.presence import PRESENCE
 
 SCHEMA = 2
 MAX_DOCUMENT = 16_000_000  # bytes: MongoDB takes 16 MiB
@@ -44,7 +41,6 @@ WRITE_WITHIN = 10_000  # milliseconds until a majority has a write
 SELECT_WITHIN = 5_000  # milliseconds until a server that writes is found
 ANSWER_WITHIN = 15_000  # milliseconds until a connection is free, and until a server answers, if no search takes longer
 TOGETHER = 20  # updates of one command: FerretDB keeps a connection for each of them to the end, and has 100 in all
-START_WITHIN = 60.0  # seconds that the store waits for its database when it is opened
 
 T = TypeVar("T")
 Document = dict[str, Any]
@@ -67,8 +63,6 @@ INDEXES: dict[str, list[tuple[Keys, bool]]] = {  # keys, and whether they are un
 }
 OTHER = {"sparse", "partialFilterExpression", "expireAfterSeconds", "collation", "hidden"}  # than our indexes have
 
-_log = structlog.get_logger("mongodb")
-_presence = Presence()
 _going: set[asyncio.Task[Any]] = set()  # a task that nobody holds may be lost
 
 
@@ -92,28 +86,14 @@ def client_of(uri: str, search_timeout: float) -> AsyncMongoClient[Document]:
         waitQueueTimeoutMS=ANSWER_WITHIN,
         socketTimeoutMS=max(ANSWER_WITHIN, int(search_timeout * 1000) + SELECT_WITHIN),
         appname="careplan-server",
-        event_listeners=[_presence],
+        event_listeners=[PRESENCE],
     )
 
 
-async def reached(client: AsyncMongoClient[Document], uri: str) -> None:
-    """Return once a server that takes writes answers. Problem unavailable where none does, or it refuses our user."""
-    until = time.monotonic() + START_WITHIN
-    hosts = urlsplit(uri).netloc.rpartition("@")[2]
-    while True:
-        try:
-            await whole(client.admin.command("ping"))
-            return
-        except PyMongoError as error:
-            if not is_passing(error):
-                raise refused(error) from None
-            name = type(error).__name__
-        if time.monotonic() > until:
-            raise Problem.of(
-                "unavailable", f"No MongoDB that takes writes answered at {hosts} within {START_WITHIN:.0f} s ({name})"
-            )
-        _log.warning("waiting for the database", at=hosts, error=name)
-        await asyncio.sleep(1)
+async def reached(client: AsyncMongoClient[Document]) -> None:
+    """Return where a server that takes writes answers. Problem unavailable, or PyMongoError where it refuses us."""
+    with answering():
+        await whole(client.admin.command("ping"))
 
 
 def refused(error: PyMongoError) -> Problem:

@@ -75,7 +75,7 @@ class SqliteStore:
         store.path = Path(file)
         return store
 
-    async def open(self, rules: Rules = no_rules) -> None:
+    async def open(self, rules: Rules = no_rules, *, later: bool = False) -> None:
         """Make or check the file, and start the writer. Problem unavailable where the file cannot be used."""
         self._lock = self._beside("lock")
         self._share = self._beside("open")
