@@ -10,10 +10,9 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,7 +28,7 @@ from server.store.mongodb import MongodbStore
 from tests.answers import refusal
 from tests.conftest import lifespan
 from tests.mongodb import NAMED, database_of, mongodb, running
-from tests.process import STARTED, base_of, killed, start
+from tests.process import STARTED, base_of, free_port, killed, start
 from tests.proxy import Stepwise, WithoutDatabase, serving
 
 JOE = {"resourceType": "Patient", "id": "joe"}
@@ -134,8 +133,7 @@ async def test_worker_that_loses_the_database_at_each_step_of_its_opening_ends_n
 async def test_worker_that_is_killed_while_the_database_is_away_is_replaced_and_tells_of_it(tmp_path: Path) -> None:
     state, log = tmp_path / "state", tmp_path / "log"
     state.mkdir()
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        listen = "{}:{}".format(*free.getsockname())
+    listen = f"127.0.0.1:{free_port()}"
     with ExitStack() as database:
         database.enter_context(running(str(state), listen))
         async with served(log, store=f"mongodb://{listen}/careplan", partitions="ia") as server:
@@ -193,8 +191,7 @@ async def test_worker_serves_one_partition_while_another_s_database_is_away(data
 async def test_server_that_is_started_before_its_database_waits_and_tells_of_it(tmp_path: Path) -> None:
     state, log = tmp_path / "state", tmp_path / "log"
     state.mkdir()
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        listen = "{}:{}".format(*free.getsockname())
+    listen = f"127.0.0.1:{free_port()}"
     with log.open("w") as errors:
         process = start(stderr=errors.fileno(), store=f"mongodb://{listen}/careplan", oversight_interval=0)
     try:
