@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 from server.coordination.lead.opening import given
 from server.coordination.lead.request import Wanted, proposed
+from server.coordination.program.programs import active
 from server.fhir.body import Body
-from server.ledger import Change, Plan, View
+from server.ledger import Change, Plan, View, micros
 from server.operations.call import Answer, Call
 from server.operations.parameters import Given, place
 from server.outcome import Issue, Problem
@@ -41,6 +42,10 @@ async def propose_lead(call: Call) -> Answer:
 
     async def decide(view: View) -> Plan:
         await call.here(view)
+        if wanted.program:
+            programs = await active(view)
+            start = programs.instant(programs.meant(wanted.program), wanted.effective, micros(now))
+            programs.chosen(wanted.program, start)
         return Plan([proposed(wanted, id), *stored])
 
     try:

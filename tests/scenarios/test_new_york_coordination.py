@@ -99,6 +99,20 @@ async def test_service_that_nobody_has_is_found(here: httpx.AsyncClient) -> None
     assert expected == told(await check(here))
 
 
+@pytest.mark.requirement("NY-19")
+@pytest.mark.parametrize("form", ["request", "activity"])
+async def test_service_that_both_perform_is_done_twice_and_not_nobodys(client: httpx.AsyncClient, form: str) -> None:
+    await new_york(client, "ny-mltcp")
+    both = [{"reference": HOME}, {"reference": PAT}]
+    plan = planned("r", PLAN, "personal-care")
+    plan["activity"][0]["detail"]["performer"] = both
+    await kept(client, plan if form == "activity" else ordered("r", "personal-care", None, performer=both))
+    (issue,) = await check(client)
+    assert ("duplicate-coordination", PLAN) == (code(issue), resolver(issue))
+    assert [PLAN, HOME] == [one["code"][0]["text"] for one in issue["evidence"]]
+    assert PLAN == (await task_of(client, issue))["owner"]["reference"]
+
+
 @pytest.mark.requirement("NY-12")
 async def test_service_that_the_table_does_not_list_is_not_allocated(here: httpx.AsyncClient) -> None:
     await kept(here, ordered("r", None, HAL))
@@ -229,6 +243,19 @@ async def test_same_kind_of_contact_by_both_in_the_window_is_found(here: httpx.A
         },
     )
     assert "entry" not in response.json()  # 31 days apart
+
+
+@pytest.mark.requirement("NY-19")
+@pytest.mark.parametrize("since", [-20, 5, 10])
+@pytest.mark.parametrize("until", [7, 9, 40])
+async def test_time_that_is_asked_about_goes_to_its_end_also_where_that_is_to_come(
+    here: httpx.AsyncClient, since: int, until: int
+) -> None:
+    await kept(here, ordered("r", "chha", HOME, day(8)))
+    asked = {"name": "period", "valuePeriod": {"start": day(min(since, until)), "end": day(until)}}
+    body = {"resourceType": "Parameters", "parameter": [asked]}
+    found = (await here.post(f"{MEMBER}/$coordination-check", json=body)).json().get("entry", [])
+    assert (["wrong-party"] if until > 8 else []) == [code(one["resource"]) for one in found]
 
 
 @pytest.mark.requirement("NY-19")

@@ -192,6 +192,15 @@ async def test_who_led_stays_in_the_record(here: httpx.AsyncClient) -> None:
     assert (409, ["conflict"]) == refusal(await propose(here, HAL, effective=("valueDate", day(-11))))
 
 
+@pytest.mark.requirement("NY-14")
+async def test_program_is_named_in_the_version_that_is_in_force_as_the_lead_begins(here: httpx.AsyncClient) -> None:
+    canonical = f"{BASE}/PlanDefinition/ny-map"
+    response = await propose(here, program=("valueCanonical", f"{canonical}|9"))
+    assert (422, ["not-found"]) == refusal(response)
+    assert ["Parameters.parameter.where(name='program')"] == places(response)
+    assert 201 == (await propose(here, program=("valueCanonical", f"{canonical}|1.0.0"))).status_code
+
+
 @pytest.mark.requirement("NY-20")
 @pytest.mark.parametrize("offset", [-10, 0])
 async def test_who_led_is_not_replaced_from_their_first_instant_on(here: httpx.AsyncClient, offset: int) -> None:

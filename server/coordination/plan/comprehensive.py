@@ -20,7 +20,6 @@ from server.coordination.lead.who import Lead
 from server.coordination.member_file.member_file import LOINC, NAMESPACE, what
 from server.coordination.narrative import narrative, paragraphs, table
 from server.coordination.plan.conflict import (
-    PARTIES,
     Conflict,
     activity_of,
     described,
@@ -30,7 +29,7 @@ from server.coordination.plan.conflict import (
 )
 from server.coordination.plan.words import concept
 from server.coordination.responsibility.check import Check
-from server.coordination.responsibility.item import Item
+from server.coordination.responsibility.item import PARTIES, Item
 from server.fhir import bundle
 from server.ledger import Resource, instant
 
@@ -222,7 +221,8 @@ def _side_by_side(plan: Plan) -> str:
     for item in plan.services:
         row = plan.asked.row(item)
         place = f"{item.reference}{f' {item.place}' if item.place else ''}"
-        rows.setdefault(row.title if row else item.text, {}).setdefault(item.party, []).append(place)
+        for party in item.parties:
+            rows.setdefault(row.title if row else item.text, {}).setdefault(party, []).append(place)
     name = _name(plan)
     head = ("Service", name(plan.asked.pair.plan), name(plan.asked.pair.partner), "Neither")
     return table(

@@ -18,12 +18,11 @@ from server.coordination.facts.item import kinds
 from server.coordination.plan.words import concept, quantity, timing, value
 from server.coordination.program.program import Program, Rule
 from server.coordination.responsibility.finding import Finding
-from server.coordination.responsibility.item import Item
+from server.coordination.responsibility.item import PARTIES, Item
 from server.ledger import Resource
 
 CONTRADICTION = "contradiction"
 GIVEN_UP = frozenset({"cancelled", "entered-in-error", "rejected"})  # Goal.lifecycleStatus
-PARTIES = ("plan", "partner")
 NOT = "not to be done"
 UCUM = "http://unitsofmeasure.org"
 SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "wk": 604_800}

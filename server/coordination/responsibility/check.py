@@ -130,18 +130,19 @@ def _dated(programs: Programs, url: str, when: When) -> tuple[Terms, Times] | No
     """A program as it is at the time that is asked about, and that time."""
     at = programs.instant(url, when.as_of, when.now)
     terms = of(programs.near(url, at))
-    return (terms, _times(terms, when.period, at)) if terms and is_checked(terms.program) else None
+    return (terms, _times(terms, when, at)) if terms and is_checked(terms.program) else None
 
 
-def _times(terms: Terms, asked: Resource | None, at: int) -> Times:
-    """The time that is asked about; else the days of the program's file until then.
+def _times(terms: Terms, when: When, at: int) -> Times:
+    """The time that is asked about, to its end or that of what is known then; else the days of the file until then.
 
     A contact of those days may be close to one that was before them, and a place on a team is one that is held now.
     """
-    if asked:
-        low, high = period.between(asked.get("start"), asked.get("end"), terms.zone)
-        whole = Interval(low, min(high, max(at, low) + 1))
-        return Times(whole, whole, whole)
+    if when.period:
+        low, high = period.between(when.period.get("start"), when.period.get("end"), terms.zone)
+        past = Interval(low, min(high, max(at, low) + 1))
+        whole = Interval(low, high) if "end" in when.period and not when.as_of else past
+        return Times(whole, past, whole)
     duplication = _duplication(terms.program)
     days = duplication.parameters["window-days"] if duplication else 0
     services, contacts = (Interval(_before(at, days * times, terms.zone), at + 1) for times in (1, 2))

@@ -108,7 +108,7 @@ def _sides(asked: Check, found: Finding) -> Iterator[Resource]:
     """Whose items these are."""
     parties = ((name, str(asked.organization(name))) for name in ("plan", "partner"))
     for name, organization in (*parties, (None, "Of neither alone")):
-        own = dict.fromkeys(one.reference for one in found.items if one.party == name)
+        own = dict.fromkeys(one.reference for one in found.items if name in one.parties)
         if own:
             yield {"code": [{"text": organization}], "detail": [{"reference": one} for one in own]}
 

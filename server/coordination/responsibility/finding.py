@@ -16,13 +16,12 @@ from server.coordination.period import Interval
 from server.coordination.plan import shared as shared_plan
 from server.coordination.program.program import Rule
 from server.coordination.responsibility.check import Check
-from server.coordination.responsibility.item import CONTACT, ROLE, SERVICE, Item, items
+from server.coordination.responsibility.item import CONTACT, PARTIES, ROLE, SERVICE, Item, items
 from server.coordination.responsibility.responsibility import BOTH, NEITHER, Allocation
 from server.ledger import Resource, View
 
 DUPLICATE, NO_OWNER, WRONG_PARTY = "duplicate-coordination", "no-owner", "wrong-party"
 OUTSIDE, NOT_ALLOCATED, SECOND_PLAN = "outside-both", "not-allocated", "second-plan"
-PARTIES = ("plan", "partner")
 OUT_OF_PLAN = "out-of-plan"  # the scope of what is outside the plan's package
 
 
@@ -138,7 +137,7 @@ def _of_row(
 def _wrong(asked: Check, name: str, row: Allocation | None, group: tuple[Item, ...]) -> Iterator[Finding]:
     if row is None or row.primary not in PARTIES:
         return
-    if wrong := tuple(one for one in group if one.party not in (None, row.primary)):
+    if wrong := tuple(one for one in group if one.party in PARTIES and one.party != row.primary):
         other, primary = asked.organization(wrong[0].party), asked.organization(row.primary)
         text = f"{_title(row, wrong)} is coordinated by {other}, and {primary} has the primary role."
         yield _finding(asked, WRONG_PARTY, name, text, wrong, row)
@@ -179,9 +178,9 @@ def _scope(asked: Check, row: Allocation | None, found: Sequence[Item]) -> str |
 
 
 def _twice(group: Sequence[Item]) -> tuple[Item, ...]:
-    """Those of each party that are on while the other's are."""
-    times = {party: period.union(one.when for one in group if one.party == party) for party in PARTIES}
-    other = {"plan": times["partner"], "partner": times["plan"]}
+    """Those of each party that are on while the other's are, and those that both perform."""
+    times = {party: period.union(one.when for one in group if party in one.parties) for party in PARTIES}
+    other = {"plan": times["partner"], "partner": times["plan"], BOTH: times["plan"]}
     return tuple(one for one in group if one.party and _meets(one.when, other[one.party]))
 
 

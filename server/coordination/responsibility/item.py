@@ -19,9 +19,11 @@ from server.coordination.facts import Participant, Role, Team, Told, facts, item
 from server.coordination.lead.agency import working
 from server.coordination.lead.terms import Pair
 from server.coordination.period import Interval
+from server.coordination.responsibility.responsibility import BOTH
 from server.ledger import Fact, Resource, View
 
 SERVICE, CONTACT, ROLE = "service", "contact", "role"
+PARTIES = ("plan", "partner")
 FIRST = "1900-01"  # the month from which on contacts are looked for, where nobody says from when on
 DAY = 86_400_000_000  # microseconds
 PEOPLE = ("Practitioner/", "PractitionerRole/")
@@ -30,7 +32,10 @@ Acting = Mapping[str, set[str]]  # for which organizations each reference acts
 
 
 class Item(NamedTuple):
-    """One service, contact or place on a team. `party` is whose it is: "plan", "partner", or None where nobody's."""
+    """One service, contact or place on a team.
+
+    `party` is whose it is: "plan", "partner", None where nobody's; of a service that both perform, BOTH.
+    """
 
     reference: str
     place: str  # within it: "", "activity[2]" or "participant[0]"
@@ -41,6 +46,10 @@ class Item(NamedTuple):
     party: str | None
     when: Interval
     who: str | None = None  # of a place on a team: the person
+
+    @property
+    def parties(self) -> tuple[str | None, ...]:
+        return PARTIES if self.party == BOTH else (self.party,)
 
 
 class Times(NamedTuple):
@@ -166,7 +175,7 @@ def _done(span: Span, told: Iterable[tuple[Told, Interval]], known: Acting) -> I
     for one, when in told:
         if one.to and all(_party([link], span.pair, known) for link in one.to):
             continue  # what one tells the other is no contact with the member
-        party = one.billed or _party(one.by, span.pair, known) or _party(one.keepers, span.pair, known)
+        party = one.billed or _by(one, span.pair, known) or _party(one.keepers, span.pair, known)
         if party is None and not span.others.isdisjoint(_organizations(one.by or one.keepers, known)):
             continue
         sort = CONTACT if one.is_contact else SERVICE
@@ -174,11 +183,22 @@ def _done(span: Span, told: Iterable[tuple[Told, Interval]], known: Acting) -> I
         yield Item(one.source, one.place, sort, codes, categories, one.text, party, when)
 
 
+def _by(told: Told, pair: Pair, known: Acting) -> str | None:
+    """Who performs it: a visit that both take part in is one, and a service that both have is done twice."""
+    if len(_parties(told.by, pair, known)) > 1 and not told.is_contact:
+        return BOTH
+    return _party(told.by, pair, known)
+
+
 def _party(links: Iterable[str], pair: Pair, known: Acting) -> str | None:
     """The one of both for whom these act; None where it is both, or neither."""
-    named = _organizations(links, known)
-    parties = [name for name, one in (("plan", pair.plan), ("partner", pair.partner)) if one in named]
+    parties = _parties(links, pair, known)
     return parties[0] if len(parties) == 1 else None
+
+
+def _parties(links: Iterable[str], pair: Pair, known: Acting) -> list[str]:
+    named = _organizations(links, known)
+    return [name for name, one in zip(PARTIES, (pair.plan, pair.partner), strict=True) if one in named]
 
 
 def _organizations(links: Iterable[str], known: Acting) -> set[str]:

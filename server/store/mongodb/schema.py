@@ -200,8 +200,15 @@ async def whole(asked: Coroutine[Any, Any, T]) -> T:
     """
     going = asyncio.create_task(asked)
     _going.add(going)
-    going.add_done_callback(_going.discard)
+    going.add_done_callback(_ended)
     return await asyncio.shield(going)
+
+
+def _ended(task: asyncio.Task[Any]) -> None:
+    """What failed after whoever asked had gone is nobody's to hear."""
+    _going.discard(task)
+    if not task.cancelled():
+        task.exception()
 
 
 async def one(collection: Collection, condition: Document, fields: Mapping[str, int] | None = None) -> Document | None:
