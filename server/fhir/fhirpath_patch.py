@@ -105,7 +105,7 @@ def _operation(index: int, given: Json) -> Operation:
     for name in TAKES[type]:
         if name not in parts:
             raise Problem.of("required", f"{type} takes {', '.join(TAKES[type])}; {name} is missing", _place(index))
-    for name in parts.keys() - {"type", *TAKES[type]}:
+    for name in sorted(parts.keys() - {"type", *TAKES[type]}):
         raise Problem.malformed(f"{type} takes {', '.join(TAKES[type])}; not {name[:NAMED]!r}", _place(index))
     try:
         expression = parse(values["path"])

@@ -14,6 +14,7 @@ from server.interactions.entry import Entry
 from server.interactions.exchange import Request, Response, Server
 from server.outcome import Problem
 
+CHANGING = ("PUT", "PATCH", "DELETE")
 TOGETHER = 64  # entries in work at once, so that their commits share one write to disk
 
 
@@ -31,12 +32,19 @@ async def batch(server: Server, request: Request, entries: Sequence[body.Entry])
             response = Response.refused(problem)
         answers[index] = entry.written(request.base_url, response)
 
+    async def in_turn(indexes: Sequence[int]) -> None:
+        for index in indexes:
+            await answer(index)
+
     ranked: dict[int, list[int]] = {}
     for index, asked in enumerate(entries):
         ranked.setdefault(_rank(asked), []).append(index)
     for _, indexes in sorted(ranked.items()):
         for start in range(0, len(indexes), TOGETHER):
-            await asyncio.gather(*map(answer, indexes[start : start + TOGETHER]))
+            alike: dict[object, list[int]] = {}
+            for index in indexes[start : start + TOGETHER]:
+                alike.setdefault(_written(index, entries[index]), []).append(index)
+            await asyncio.gather(*map(in_turn, alike.values()))
     return Response(200, bundle.assembled("batch-response", answers))
 
 
@@ -49,6 +57,19 @@ def _check_alone(asked: Entry, names: Set[str]) -> None:
 
 
 def _rank(asked: body.Entry) -> int:
-    request = asked.members.get("request")
-    method = request.get("method") if isinstance(request, dict) else None
+    method = _request(asked).get("method")
     return bundle.ORDER.get(method, 0) if isinstance(method, str) else 0
+
+
+def _written(index: int, asked: body.Entry) -> object:
+    """What an entry writes: those that name the same are done one after the other. What is new is like no other."""
+    request = _request(asked)
+    method, url, criteria = (request.get(name) for name in ("method", "url", "ifNoneExist"))
+    if method == "POST" and isinstance(criteria, str):
+        return f"{url}?{criteria}"
+    return url if method in CHANGING and isinstance(url, str) else index
+
+
+def _request(asked: body.Entry) -> dict[str, object]:
+    request = asked.members.get("request")
+    return request if isinstance(request, dict) else {}

@@ -51,6 +51,27 @@ async def test_batch_entries_are_versions_of_their_own(client: httpx.AsyncClient
     ]
 
 
+async def test_batch_writes_one_resource_in_the_order_of_its_entries(client: httpx.AsyncClient) -> None:
+    def patch(language: str) -> dict[str, Any]:
+        parts = [{"name": "type", "valueCode": "add"}, {"name": "path", "valueString": "Patient"}]
+        parts += [{"name": "name", "valueString": "language"}, {"name": "value", "valueCode": language}]
+        return {"resourceType": "Parameters", "parameter": [{"name": "operation", "part": parts}]}
+
+    entries = [
+        entry("PATCH", "Patient/a", patch("de")),
+        entry("PUT", "Patient/a", patient("a", gender="other")),
+        entry("PATCH", "Patient/a", patch("fr")),
+        entry("PUT", "Patient/a", patient("a", language="en")),
+        entry("POST", "Patient", patient("b"), ifNoneExist="_id=none"),
+        entry("POST", "Patient", patient("c"), ifNoneExist="_id=none"),
+    ]
+    response = await client.post("", json=transaction(*entries, type="batch"))
+    assert ["404", "201", "200", "200", "201", "201"] == statuses(response)
+    assert "en" == (await client.get("Patient/a")).json()["language"]
+    etags = [found["response"].get("etag") for found in response.json()["entry"][1:4]]
+    assert sorted(etags) == etags
+
+
 async def test_batch_that_conflicts_says_so(client: httpx.AsyncClient) -> None:
     """Microsoft 5592: a conflict within a Bundle surfaced as 500."""
     await client.put("Patient/a", json=patient("a"))
