@@ -167,4 +167,4 @@ async def _documents(
     if forms:
         _refuse(await lead.forms(context, before, forms, after, programs))
     links = await shared_plan.linked(context, plans, after, programs) if plans else []
-    return [*links, *(await expiry.tasks(context, contracts, after, programs) if contracts else [])]
+    return [*links, *(await expiry.tasks(context, before, contracts, after, programs) if contracts else [])]

@@ -298,3 +298,84 @@ async def test_end_of_an_agreement_shows_ahead_of_time_as_tasks_of_both(here: ht
     assert {PLAN: ("cancelled", when), HOME: ("cancelled", when)} == await expiring(here)
     await kept(here, asa(end=day(200)))
     assert {PLAN: ("requested", when), HOME: ("requested", when)} == await expiring(here)
+
+
+async def to_renew(client: httpx.AsyncClient, contract: str = "asa") -> dict[str, tuple[str, list[str]]]:
+    """Of each organization: the status of the Task about an agreement's end, and what renewed it."""
+    query = {"code": f"{BASE}/CodeSystem/cm-task|agreement-expiry", "focus": f"Contract/{contract}"}
+    tasks = [entry["resource"] for entry in (await client.get("Task", params=query)).json().get("entry", ())]
+    renewed = [[one["valueReference"]["reference"] for one in task.get("output", ())] for task in tasks]
+    return {task["owner"]["reference"]: (task["status"], found) for task, found in zip(tasks, renewed, strict=True)}
+
+
+DUE = {PLAN: ("requested", list[str]()), HOME: ("requested", list[str]())}
+RENEWED = dict.fromkeys((PLAN, HOME), ("completed", ["Contract/asa-2"]))
+
+
+@pytest.mark.requirement("NY-06")
+async def test_renewal_completes_the_tasks_of_the_end_in_its_own_commit(here: httpx.AsyncClient) -> None:
+    await kept(here, asa(end=day(30)))
+    renewal = await put(here, asa("asa-2", start=day(31), end=day(400)))
+    tasks = (await here.get("Task", params={"focus": "Contract/asa"})).json()["entry"]
+    assert {renewal.json()["meta"]["versionId"]} == {one["resource"]["meta"]["versionId"] for one in tasks}
+    assert (RENEWED, DUE) == (await to_renew(here), await to_renew(here, "asa-2"))
+    await kept(here, asa(end=day(30), title="The same"))
+    assert RENEWED == await to_renew(here)
+
+
+@pytest.mark.requirement("NY-06")
+@pytest.mark.parametrize(
+    "other",
+    [
+        asa("asa-2", start=day(32)),  # a day is without
+        asa("asa-2", start=day(-5), end=day(30)),  # ends with it
+        asa("asa-2", start=day(31), status="executable"),
+        asa("asa-2", (PLAN, OTHER), start=day(31)),
+    ],
+)
+async def test_what_is_no_renewal_leaves_the_tasks_open(here: httpx.AsyncClient, other: Json) -> None:
+    await kept(here, asa(end=day(30)), other)
+    assert DUE == await to_renew(here)
+
+
+@pytest.mark.requirement("NY-06")
+async def test_renewal_that_is_withdrawn_opens_the_tasks_again(here: httpx.AsyncClient) -> None:
+    renewal = asa("asa-2", start=day(31))
+    await kept(here, asa(end=day(30)), renewal)
+    for undone in (renewal | {"status": "terminated"}, asa("asa-2", start=day(40)), asa("asa-2", (PLAN, OTHER))):
+        assert RENEWED == await to_renew(here)
+        await kept(here, undone)
+        assert DUE == await to_renew(here)
+        await kept(here, renewal)
+    assert 204 == (await here.delete("Contract/asa-2")).status_code
+    assert DUE == await to_renew(here)
+
+
+@pytest.mark.requirement("NY-06")
+async def test_end_is_renewed_by_what_is_on_file_before_it_or_comes_too_late(here: httpx.AsyncClient) -> None:
+    await kept(here, asa("asa-2", start=day(10)), asa(end=day(30)))
+    assert RENEWED == await to_renew(here)
+    await kept(here, asa("asa-2", start=day(10), status="terminated"))
+    assert DUE == await to_renew(here)
+    await kept(here, asa(end=day(-10)))
+    assert DUE == await to_renew(here)
+    await kept(here, asa("asa-2", start=day(0)))  # late: from now on there is one again
+    assert RENEWED == await to_renew(here)
+
+
+@pytest.mark.requirement("NY-06")
+async def test_task_that_somebody_ended_stays_so_whatever_is_renewed(here: httpx.AsyncClient) -> None:
+    await kept(here, asa(end=day(30)))
+    for entry in (await here.get("Task", params={"focus": "Contract/asa"})).json()["entry"]:
+        await kept(here, entry["resource"] | {"status": "completed"})
+    done = dict.fromkeys((PLAN, HOME), ("completed", list[str]()))
+    for status in ("executed", "terminated"):
+        await kept(here, asa("asa-2", start=day(31), status=status))
+        assert done == await to_renew(here)
+
+
+@pytest.mark.requirement("NY-06")
+async def test_agreement_that_is_deleted_has_nothing_to_be_renewed(here: httpx.AsyncClient) -> None:
+    await kept(here, asa("asa-2", (PLAN, OTHER), end=day(30)))
+    assert 204 == (await here.delete("Contract/asa-2")).status_code
+    assert {"cancelled"} == {status for status, _ in (await to_renew(here, "asa-2")).values()}

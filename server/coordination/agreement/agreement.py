@@ -79,19 +79,22 @@ async def partners(view: View, program: Program, organizations: Sequence[str], a
 
 async def _of(view: View, program: Program, organizations: Sequence[str], at: int) -> list[Agreement]:
     """The agreements that any of these organizations has in force at an instant."""
-    rule = rule_of(program)
-    if rule is None:
+    if rule_of(program) is None:
         return []
-    templates = {part.parameters["uri"] for part in rule.parts}
-    return [
-        one
-        for rows in (await view.facts("agreement", organizations)).values()
-        for one in map(Agreement.of, rows)
-        if one.status == EXECUTED
+    rows = (await view.facts("agreement", organizations)).values()
+    return [one for some in rows for one in map(Agreement.of, some) if is_in_force(one, program, at)]
+
+
+def is_in_force(one: Agreement, program: Program, at: int) -> bool:
+    """True of what is an agreement by the program's rule, at an instant for which it is."""
+    rule = rule_of(program)
+    return (
+        rule is not None
+        and one.status == EXECUTED
         and rule.parameters["type"] in one.types
-        and one.template in templates
+        and one.template in {part.parameters["uri"] for part in rule.parts}
         and period.holds([period.between(one.start, one.end, program.zone)], at)
-    ]
+    )
 
 
 async def sound(
