@@ -274,9 +274,10 @@ async def _opened(
 
 
 async def _check_alone(kind: Kind[F, J], after: View, proposal: J, found: F) -> None:
-    """One proposal at a time, between the same two."""
+    """One proposal at a time, between the same two; one of the same commit may not name them yet."""
     waiting = await kind.others(after, proposal.member.patients, but=found.task)
-    if others := [one for one in waiting if _is_between(one, proposal.pair)]:
+    between = {*proposal.pair.organizations, None}
+    if others := [one for one in waiting if {one.proposer, one.answerer} <= between]:
         first = min(one.task for one in others)
         why = (
             f"A {kind.noun} for {found.patient} is proposed already: answer {first} first (accept, decline or "

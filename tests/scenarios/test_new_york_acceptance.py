@@ -169,6 +169,15 @@ async def test_plain_task_proposes_a_draft_and_a_plain_patch_accepts_it(here: ht
 
 
 @pytest.mark.requirement("NY-11")
+async def test_one_of_two_plans_in_one_transaction_waits(here: httpx.AsyncClient) -> None:
+    await kept(here, shared("one", status="draft"), shared("two", status="draft"))
+    tasks = [proposal(f"CarePlan/{plan}", id=plan) for plan in ("one", "two")]
+    both = await here.post("", json=puts(*tasks), headers=acting(PLAN))
+    assert (409, ["conflict"]) == refusal(both)
+    assert 201 == (await put(here, tasks[0], headers=acting(PLAN))).status_code
+
+
+@pytest.mark.requirement("NY-11")
 async def test_what_is_accepted_is_what_was_proposed(here: httpx.AsyncClient) -> None:
     plan = shared("one", status="draft")
     await put(here, plan, headers=acting(PLAN))

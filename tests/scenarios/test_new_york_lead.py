@@ -16,6 +16,7 @@ from tests.scenarios.new_york import (
     HAL,
     HOME,
     MEMBER,
+    NY_MAP,
     NY_MLTCP,
     OLA,
     OTHER,
@@ -276,6 +277,31 @@ async def test_one_proposal_waits_at_a_time(here: httpx.AsyncClient) -> None:
     assert (409, ["conflict"]) == refusal(await propose(here, PAT, actor=HOME))
 
 
+@pytest.mark.requirement("NY-14", "NY-20")
+@pytest.mark.parametrize("actor", [HOME, ""])
+@pytest.mark.parametrize("named", [{}, {"requester": {"reference": HOME}}])
+async def test_one_proposal_waits_of_two_in_one_transaction(here: httpx.AsyncClient, actor: str, named: Json) -> None:
+    forms = [form(HAL, id="f1"), form(PAT, id="f2")]
+    tasks = [plain(HAL, "f1") | named | {"id": "t1"}, plain(PAT, "f2") | {"id": "t2"}]
+    both = await here.post("", json=puts(*forms, *tasks), headers=acting(actor))
+    assert (409, ["conflict"]) == refusal(both)
+    alone = await here.post("", json=puts(*forms, tasks[0]), headers=acting(actor))
+    assert 200 == alone.status_code, alone.text
+
+
+@pytest.mark.requirement("NY-14")
+@pytest.mark.parametrize("effective", [{}, {"effective": ("valueDate", day(10))}])
+async def test_proposal_names_the_version_that_is_in_force(here: httpx.AsyncClient, effective: Json) -> None:
+    ahead = {**shipped("ny-map"), "id": "ahead", "version": "9", "effectivePeriod": {"start": day(5)}}
+    await kept(here, ahead)
+    given, other = ("9", "1.0.0") if effective else ("1.0.0", "9")
+    for version in (other, "10"):
+        program = {"program": ("valueCanonical", f"{NY_MAP}|{version}")}
+        assert (422, ["not-found"]) == refusal(await propose(here, **program, **effective))
+    response = await propose(here, program=("valueCanonical", f"{NY_MAP}|{given}"), **effective)
+    assert (201, f"{NY_MAP}|{given}") == (response.status_code, response.json().get("instantiatesCanonical"))
+
+
 @pytest.mark.requirement("NY-14")
 async def test_plain_writes_of_the_task_are_judged_alike(here: httpx.AsyncClient) -> None:
     task = await proposed(here)
@@ -291,6 +317,23 @@ async def test_plain_writes_of_the_task_are_judged_alike(here: httpx.AsyncClient
     again = {**response.json(), "status": "cancelled"}
     assert (409, ["conflict"]) == refusal(await put(here, again))
     assert (409, ["conflict"]) == refusal(await here.delete(f"Task/{task['id']}"))
+
+
+def plain(lead: str, form: str) -> Json:
+    """A plain Task that proposes a lead, on that form."""
+    inputs = {"lead": lead, "form": f"QuestionnaireResponse/{form}"}
+    return {
+        "resourceType": "Task",
+        "status": "requested",
+        "intent": "proposal",
+        "code": coding("cm-task", "lead-designation"),
+        "for": {"reference": MEMBER},
+        "reasonCode": coding("ny-primary-need", "behavioral-health"),
+        "input": [
+            {"type": coding("cm-designation", name), "valueReference": {"reference": one}}
+            for name, one in inputs.items()
+        ],
+    }
 
 
 ALTERED: dict[str, Json] = {
@@ -358,19 +401,7 @@ async def test_draft_of_a_proposal_became_nothing_yet(here: httpx.AsyncClient) -
 @pytest.mark.requirement("NY-14")
 async def test_proposal_sent_as_a_plain_task_is_completed_by_the_server(here: httpx.AsyncClient) -> None:
     written = (await here.post("QuestionnaireResponse", json=form())).json()
-    inputs = {"lead": HAL, "form": f"QuestionnaireResponse/{written['id']}"}
-    task = {
-        "resourceType": "Task",
-        "status": "requested",
-        "intent": "proposal",
-        "code": coding("cm-task", "lead-designation"),
-        "for": {"reference": MEMBER},
-        "reasonCode": coding("ny-primary-need", "behavioral-health"),
-        "input": [
-            {"type": coding("cm-designation", name), "valueReference": {"reference": one}}
-            for name, one in inputs.items()
-        ],
-    }
+    task = plain(HAL, written["id"])
     response = await here.post("Task", json=task, headers={"X-Acting-As": PAT})
     assert 201 == response.status_code, response.text
     assert (PLAN, HOME) == tuple(response.json()[party]["reference"] for party in ("requester", "owner"))
