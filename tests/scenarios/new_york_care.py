@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from tests.coordination.memory import BASE, coding
-from tests.scenarios.iowa import Json
+from tests.scenarios.iowa import Json, parameters
 from tests.scenarios.new_york import MEMBER, NEW_YORK
 
 AIDE = "Organization/aides"
@@ -95,6 +95,14 @@ async def check(client: httpx.AsyncClient, **query: str) -> list[Json]:
     response = await client.get(f"{MEMBER}/$coordination-check", params=query)
     assert 200 == response.status_code, response.text
     return [entry["resource"] for entry in response.json().get("entry", ())]
+
+
+async def over(client: httpx.AsyncClient, start: str, end: str | None = None, **more: Any) -> list[str]:
+    """The codes of what a check of a period finds."""
+    asked = parameters(period=("valuePeriod", {"start": start, **({"end": end} if end else {})}), **more)
+    response = await client.post(f"{MEMBER}/$coordination-check", json=asked)
+    assert 200 == response.status_code, response.text
+    return sorted(code(entry["resource"]) for entry in response.json().get("entry", ()))
 
 
 async def look(client: httpx.AsyncClient) -> list[Json]:

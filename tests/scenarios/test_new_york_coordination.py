@@ -29,6 +29,7 @@ from tests.scenarios.new_york_care import (
     look,
     noon,
     ordered,
+    over,
     planned,
     position,
     resolver,
@@ -143,6 +144,38 @@ async def test_behavioral_health_is_carved_in_to_map_alone_on_the_day(
     assert expected == [code(one) for one in await check(client, asOf=at)]
 
 
+@pytest.mark.requirement("NY-09", "NY-11", "NY-19")
+async def test_period_is_judged_by_the_table_of_each_of_its_days(client: httpx.AsyncClient) -> None:
+    since = {"start": "2020-01-01"}
+    both = [enrolled(MEMBER, "ny-map", PLAN, **since), enrolled(MEMBER, "ny-health-home", HOME, **since)]
+    await new_york(client, "ny-map")
+    await kept(client, *both, ordered("r", "behavioral-health", PAT, "2022-06-01"), asa(start="2020-01-01"))
+    assert ["wrong-party"] == await over(client, "2022-12-01", "2022-12-31")
+    assert ["not-allocated"] == await over(client, "2023-01-01", "2023-01-31")
+    assert ["not-allocated", "wrong-party"] == await over(client, "2022-12-15", "2023-01-15")
+    assert ["not-allocated", "wrong-party"] == await over(client, "2022-12-15")  # until now
+    assert [] == await over(client, "2022-01-01", "2022-05-31")
+    assert ["not-allocated"] == [code(one) for one in await check(client, asOf="2023-01-02")]  # as it is on the day
+
+
+@pytest.mark.requirement("NY-08", "NY-19")
+async def test_period_reaches_to_its_end_and_over_that_of_an_enrolment(here: httpx.AsyncClient) -> None:
+    await kept(
+        here, ordered("r", "behavioral-health", PAT, day(8)), asa(term=appendix(("behavioral-health", "in-plan", HOME)))
+    )
+    for start in (-20, 5, 10):
+        assert ["wrong-party"] == await over(here, day(start), day(40))
+    assert [] == await over(here, day(-20), day(7))
+    assert [] == await over(here, day(-20))  # until now
+    assert [] == await over(here, day(-20), day(40), asOf=("valueDate", day(0)))
+    assert ["wrong-party"] == await over(here, day(-20), "9999-12-31")
+    await kept(here, enrolled(MEMBER, "ny-health-home", HOME, end=day(20)))
+    assert ["wrong-party"] == await over(here, day(-20), day(40))
+    assert [] == await over(here, day(21), day(40))
+    await kept(here, enrolled(MEMBER, "ny-health-home", HOME, end=day(7)))
+    assert [] == await over(here, day(-20), day(40))
+
+
 @pytest.mark.requirement("ADJ-12")
 async def test_transportation_is_carved_out_on_the_day(client: httpx.AsyncClient) -> None:
     since = {"start": "2020-01-01"}
@@ -252,10 +285,12 @@ async def test_time_that_is_asked_about_goes_to_its_end_also_where_that_is_to_co
     here: httpx.AsyncClient, since: int, until: int
 ) -> None:
     await kept(here, ordered("r", "chha", HOME, day(8)))
-    asked = {"name": "period", "valuePeriod": {"start": day(min(since, until)), "end": day(until)}}
-    body = {"resourceType": "Parameters", "parameter": [asked]}
-    found = (await here.post(f"{MEMBER}/$coordination-check", json=body)).json().get("entry", [])
-    assert (["wrong-party"] if until > 8 else []) == [code(one["resource"]) for one in found]
+    for end in (None, day(8), day(30)):
+        await kept(
+            here, ordered("r", "chha", HOME, day(8), occurrencePeriod={"start": day(8)} | ({"end": end} if end else {}))
+        )
+        found = await over(here, day(min(since, until)), day(until))
+        assert (["wrong-party"] if until > 8 and (since < 9 or end != day(8)) else []) == found
 
 
 @pytest.mark.requirement("NY-19")

@@ -46,6 +46,7 @@ class Check:
     duplication: Rule | None
     times: Times
     others: frozenset[str]  # that have the member together with one of the two
+    is_period: bool  # a period is asked about, and not what is so at an instant
     lead: str | None = None  # the organization of the member's lead
 
     @property
@@ -75,6 +76,15 @@ class Check:
         """Where the table has a service, at its end or at that of the time that is asked about."""
         return self.table.find(min(one.when.high, self.window.high) - 1, one.codes, one.categories)
 
+    def rows(self, one: Item) -> list[Allocation | None]:
+        """The same; of a period that is asked about, wherever the table has it in the course of that."""
+        if not self.is_period:
+            return [self.row(one)]
+        low, high = max(one.when.low, self.window.low), min(one.when.high, self.window.high)
+        edges = sorted({edge for row in self.table.rows for edge in row.when if low < edge < high})
+        found = (self.table.find(at - 1, one.codes, one.categories) for at in (*edges, high))
+        return list(dict.fromkeys(found))
+
     def organization(self, party: str | None) -> str | None:
         return {"plan": self.pair.plan, "partner": self.pair.partner}.get(party or "")
 
@@ -98,15 +108,16 @@ async def checks(view: View, patients: Collection[str], when: When) -> list[Chec
             member,
             terms,
             pair,
-            await tables.of(terms, pair, times.at),
+            await tables.of(terms, pair, own.at),
             _duplication(terms.program),
-            times,
-            frozenset(one for each in together for one in each.organizations).difference(pair.organizations),
+            own,
+            frozenset(one for each, _ in together for one in each.organizations).difference(pair.organizations),
+            when.period is not None,
         )
         for member in distinct
         for terms, times in dated
-        for together in ([*pairs_at(member, terms, times.at)],)
-        for pair in together
+        for together in ([*_together(member, terms, times, when)],)
+        for pair, own in together
     ]
     leading = await organizations(view, [(one.member, one.terms, one.at) for one in made])
     return [replace(one, lead=lead) for one, lead in zip(made, leading, strict=True)]
@@ -122,8 +133,18 @@ def is_checked(program: Program) -> bool:
     return any(rule.kind in KINDS for rule in program.rules)
 
 
-def pairs_at(member: Member, terms: Terms, at: int) -> Iterator[Pair]:
-    return (pair for pair in pairs(member, terms) if period.holds(pair.times, at))
+def _together(member: Member, terms: Terms, times: Times, when: When) -> Iterator[tuple[Pair, Times]]:
+    """Who has the member together at the last instant; of a period, in the course of it, and in which part of that."""
+    for pair in pairs(member, terms):
+        if when.period is None:
+            if period.holds(pair.times, times.at):
+                yield pair, times
+        elif both := period.intersection(pair.times, [times.services]):
+            yield pair, _throughout(Interval(both[0].low, both[-1].high))
+
+
+def _throughout(when: Interval) -> Times:
+    return Times(when, when, when)
 
 
 def _dated(programs: Programs, url: str, when: When) -> tuple[Terms, Times] | None:
@@ -138,11 +159,10 @@ def _times(terms: Terms, when: When, at: int) -> Times:
 
     A contact of those days may be close to one that was before them, and a place on a team is one that is held now.
     """
-    if when.period:
+    if when.period is not None:
         low, high = period.between(when.period.get("start"), when.period.get("end"), terms.zone)
-        past = Interval(low, min(high, max(at, low) + 1))
-        whole = Interval(low, high) if "end" in when.period and not when.as_of else past
-        return Times(whole, past, whole)
+        is_open = when.as_of or "end" not in when.period
+        return _throughout(Interval(low, min(high, max(at, low) + 1) if is_open else high))
     duplication = _duplication(terms.program)
     days = duplication.parameters["window-days"] if duplication else 0
     services, contacts = (Interval(_before(at, days * times, terms.zone), at + 1) for times in (1, 2))

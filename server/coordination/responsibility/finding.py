@@ -71,20 +71,29 @@ class _Placed(NamedTuple):
 
 
 def _services(asked: Check, services: Sequence[Item]) -> Iterator[Finding]:
-    placed = [_Placed(one, asked.row(one)) for one in services]
+    placed = [_Placed(one, row) for one in services for row in asked.rows(one)]
     groups: dict[str, list[_Placed]] = {}
     for one in placed:
         if one.row:
             groups.setdefault(one.row.service, []).append(one)
     for name, alike in _alike([one.item for one in placed if one.row is None]):
         groups.setdefault(name, []).extend(_Placed(one, None) for one in alike)
+    found: dict[tuple[str, str], Finding] = {}
     for name in sorted(groups):
-        twice = _both(asked, name, groups[name])
-        yield from twice
-        rows = dict.fromkeys(one.row for one in groups[name])
-        for row in rows:
-            own = tuple(one.item for one in groups[name] if one.row == row)
-            yield from _of_row(asked, name, row, own, {item for found in twice for item in found.items})
+        for new in _of_group(asked, name, groups[name]):
+            known = found.get((new.code, name))
+            items = dict.fromkeys((*(known.items if known else ()), *new.items))
+            found[new.code, name] = new._replace(items=tuple(items))
+    yield from found.values()
+
+
+def _of_group(asked: Check, name: str, group: Sequence[_Placed]) -> Iterator[Finding]:
+    """What is wrong with the services of one kind, by each row of the table in which it is."""
+    twice = _both(asked, name, group)
+    yield from twice
+    for row in dict.fromkeys(one.row for one in group):
+        own = tuple(one.item for one in group if one.row == row)
+        yield from _of_row(asked, name, row, own, {item for found in twice for item in found.items})
 
 
 def _alike(services: Sequence[Item]) -> Iterator[tuple[str, list[Item]]]:
@@ -105,7 +114,7 @@ def _alike(services: Sequence[Item]) -> Iterator[tuple[str, list[Item]]]:
 
 def _both(asked: Check, name: str, group: Sequence[_Placed]) -> list[Finding]:
     """What both have at the same time, whosoever may have it."""
-    found = _twice([one.item for one in group])
+    found = _twice([*dict.fromkeys(one.item for one in group)])
     if not found:
         return []
     row = next(one.row for one in group if one.item == found[0])

@@ -24,7 +24,7 @@ from server.ledger import Fact, Resource, View
 
 SERVICE, CONTACT, ROLE = "service", "contact", "role"
 PARTIES = ("plan", "partner")
-FIRST = "1900-01"  # the month from which on contacts are looked for, where nobody says from when on
+FIRST, LAST = "1900-01", "2100-12"  # the months in which items are looked for, where nobody says from when to when
 DAY = 86_400_000_000  # microseconds
 PEOPLE = ("Practitioner/", "PractitionerRole/")
 
@@ -85,7 +85,7 @@ class Span(NamedTuple):
 def _months(window: Interval, zone: str) -> Iterator[str]:
     """The months that have a day of a time; a day more at both ends, since a date is of any zone."""
     first = max(f"{period.moment(window.low - DAY, zone):%Y-%m}", FIRST)
-    last = f"{period.moment(window.high + DAY, zone):%Y-%m}"
+    last = min(f"{period.moment(window.high + DAY, zone):%Y-%m}", LAST)
     year, number = int(first[:4]), int(first[5:])
     while (month := f"{year:04d}-{number:02d}") <= last:
         yield month
