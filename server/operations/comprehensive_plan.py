@@ -12,7 +12,7 @@ from server.coordination import period, stored
 from server.coordination.actor import organizations
 from server.coordination.agreement import agreement
 from server.coordination.facts import Team, literal
-from server.coordination.lead.who import Lead, lead
+from server.coordination.lead.who import Lead, is_led_by, lead
 from server.coordination.plan import shared as shared_plan
 from server.coordination.plan.acceptance import proposed
 from server.coordination.plan.comprehensive import LISTS, Plan, document, one_plan
@@ -133,11 +133,12 @@ async def _read(call: Call, view: View, as_of: str | None, now: int) -> Plan:
 
 
 async def _check_may_see(call: Call, view: View, asked: Check, now: int) -> None:
-    """Somebody who acts for one of both organizations, and the member. The local system may all."""
+    """Somebody who acts for one of both organizations, the lead, and the member. The local system may all."""
     actor = call.caller.actor
     if actor is None or actor == call.reference:
         return
-    if (await organizations(view, actor, now)).isdisjoint(asked.pair.organizations):
+    acting = await organizations(view, actor, now)
+    if acting.isdisjoint(asked.pair.organizations) and not await is_led_by(view, call.reference, actor, now):
         raise Problem.of("forbidden", f"{actor} acts for neither of two organizations that have {call.reference}")
 
 

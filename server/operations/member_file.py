@@ -52,8 +52,8 @@ async def member_file(call: Call) -> Answer:
         if not await file_access.may_see(head, call.reference, who, now):
             raise Problem.of(
                 "forbidden",
-                f"{who} may not see the file of {call.reference}: its case manager may, the next one since accepting "
-                "the transfer, its area manager and its organization",
+                f"{who} may not see the file of {call.reference}: its case manager may, or who leads, the next one "
+                "since accepting the transfer, its area manager and its organization",
             )
     view, now = await call.view()
     await call.here(view)
@@ -164,15 +164,19 @@ def _managers(
     member: Member, found: Mapping[str, Resource], programs: Programs, at: int, zone: str, base_url: str
 ) -> list[Manager]:
     """Who has and had the member until then, the present one first."""
+    managing = programs.roles | programs.leads
     there = [
         (interval, one)
         for one in member.assignments
-        if not programs.roles.isdisjoint(one.roles)
+        if not managing.isdisjoint(one.roles)
         for interval in held(one, zone)
         if interval.low <= at
     ]
     there.sort(key=lambda pair: pair[0], reverse=True)
-    return [Manager(one.manager, _name(one.manager, found, at, zone, base_url), one.start, one.end) for _, one in there]
+    named = (
+        Manager(one.manager, _name(one.manager, found, at, zone, base_url), one.start, one.end) for _, one in there
+    )
+    return list(dict.fromkeys(named))  # the teams of both organizations say who leads
 
 
 def _name(role: str, found: Mapping[str, Resource], at: int, zone: str, base_url: str) -> str:

@@ -804,6 +804,52 @@ async def test_care_manager_of_an_agency_leads_for_the_health_home(here: httpx.A
     assert 200 == (await respond(here, task)).status_code
     found = await lead(here)
     assert (AMY, HOME) == (found["lead"], found["organization"])
+    await kept(here, *manager("PractitionerRole/abe", AGENCY))
+    for operation in ("$comprehensive-plan", "$member-file"):
+        for actor, status in ((AMY, 200), ("Practitioner/amy", 200), ("PractitionerRole/abe", 403), (AGENCY, 403)):
+            response = await here.get(f"{MEMBER}/{operation}", headers=acting(actor))
+            assert status == response.status_code, (operation, actor, response.text)
+
+
+@pytest.mark.requirement("NY-14", "NY-20")
+async def test_lead_is_the_care_manager_whom_others_find(here: httpx.AsyncClient) -> None:
+    assert ({}, [PLAN]) == await care_manager(here)
+    await named(here)
+    since = (await lead(here))["since"]
+    for query in ({}, {"program": NY_MAP}, {"asOf": since}):
+        found, contacts = await care_manager(here, **query)
+        assert (NY_MAP, HAL, "hal", since, True, []) == (
+            found["program"],
+            found["manager"],
+            found["practitioner"],
+            found["since"],
+            found["lead"],
+            contacts,
+        )
+        assert HAL in str((await here.get(found["careTeam"])).json()["participant"])
+    assert ({}, [PLAN]) == await care_manager(here, asOf=day(-1))
+    assert ({}, []) == await care_manager(here, program=NY_MLTCP)
+    whole = (await here.get(f"{MEMBER}/$member-file", headers=acting(HAL))).json()
+    assert 3 == json.dumps(whole["entry"][0]).count("Manager hal</td>")  # who has the member, and on both teams
+    await named(here, lead=PAT)
+    assert PAT == (await care_manager(here))[0]["manager"]
+    for actor, status in ((HAL, 403), (PAT, 200), (PLAN, 200)):
+        assert status == (await here.get(f"{MEMBER}/$member-file", headers=acting(actor))).status_code
+    await kept(here, *manager(PAT, PLAN, active=False))
+    assert ({}, [PLAN]) == await care_manager(here)  # who has left is nobody to call
+
+
+async def care_manager(client: httpx.AsyncClient, **query: str) -> tuple[Json, list[str]]:
+    """What $care-manager says of who manages the member's care, and whom to call where there is nobody."""
+    response = await client.get(f"{MEMBER}/$care-manager", params=query)
+    assert 200 == response.status_code, response.text
+    given = response.json().get("parameter", ())
+    contacts = [f"{one['resource']['resourceType']}/{one['resource']['id']}" for one in given if "resource" in one]
+    told: Json = {}
+    for part in (part for one in given if one["name"] == "assignment" for part in one["part"]):
+        value = next(part[name] for name in part if name != "name")
+        told[part["name"]] = value.get("reference", value.get("id")) if isinstance(value, dict) else value
+    return told, contacts
 
 
 @pytest.mark.requirement("NY-14")

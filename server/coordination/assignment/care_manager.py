@@ -1,4 +1,7 @@
-"""Care manager: who serves a member, as of a date, and where there is nobody, whom to call."""
+"""Care manager: who serves a member, as of a date, and where there is nobody, whom to call.
+
+In a program whose two organizations name one lead, that is who leads.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from server.coordination.assignment import assignment
 from server.coordination.assignment.assignment import Member
 from server.coordination.assignment.contact import Without, contacts, organization_of
 from server.coordination.facts import BASE, Role
+from server.coordination.lead import terms, who
 from server.coordination.program.program import Program
 from server.coordination.program.programs import Programs, active
 from server.ledger import View
@@ -53,7 +57,7 @@ async def care_managers(view: View, patient: str, wanted: str | None, as_of: str
             continue
         serving = [
             one
-            for one in _serving(member, programs, chosen, roles, at)
+            for one in (*_serving(member, programs, chosen, roles, at), *_leading(member, chosen, roles, at))
             if not assignment.left(roles[one.manager], at, now, chosen.zone)
         ]
         found += serving
@@ -75,6 +79,16 @@ def _organizations(member: Member, chosen: Program, at: int) -> list[str]:
         and not chosen.types.isdisjoint(one.types)
         and period.holds(assignment.enrolled(one, chosen.zone, ENROLLED), at)
     ]
+
+
+def _leading(member: Member, chosen: Program, roles: Mapping[str, Role], at: int) -> list[Serving]:
+    """Whom the two organizations of a program have named, whichever of both the lead is at."""
+    meant = terms.of(chosen)
+    found = who.leading_at(member, meant, at) if meant else None
+    if meant is None or found is None or found.manager not in roles:
+        return []
+    role, since = roles[found.manager], who.since(member, meant, found, at)
+    return [Serving(chosen.url, role.reference, str(role.practitioner), found.team, since, lead=True)]
 
 
 def _serving(member: Member, programs: Programs, chosen: Program, roles: Mapping[str, Role], at: int) -> list[Serving]:

@@ -40,6 +40,18 @@ async def lead(view: View, patient: str, as_of: str | None, now: int) -> Lead | 
     return None
 
 
+async def is_led_by(view: View, patient: str, actor: str, now: int) -> bool:
+    """True where whoever acts, a PractitionerRole or the person in it, leads the member's care now."""
+    found = await lead(view, patient, None, now)
+    return found is not None and not found.has_left and found.role in await _roles(view, actor)
+
+
+async def _roles(view: View, actor: str) -> set[str]:
+    if not actor.startswith(("Practitioner/", "PractitionerRole/")):
+        return set()
+    return {Role.of(row).reference for row in (await view.facts("role", [actor]))[actor]}
+
+
 async def organizations(view: View, asked: Sequence[tuple[Member, Terms, int]]) -> list[str | None]:
     """At which organization the lead of each member is at an instant: so many at two questions."""
     holding = [leading_at(member, terms, at) if is_enrolled(member, terms) else None for member, terms, at in asked]
@@ -68,7 +80,7 @@ async def _told(view: View, member: Member, terms: Terms, found: Assignment, at:
     return Lead(
         found.manager,
         _organization(latest, roles),
-        _since(member, terms, found, at),
+        since(member, terms, found, at),
         latest.form if latest else None,
         latest.agreement if latest else None,
         await _has_left(view, [Role.of(row) for row in roles], at, now, terms.zone),
@@ -91,7 +103,8 @@ def _organization(latest: Designation | None, roles: Sequence[Fact]) -> str | No
     return latest.organization if latest else next((Role.of(row).organization for row in roles), None)
 
 
-def _since(member: Member, terms: Terms, found: Assignment, at: int) -> str | None:
+def since(member: Member, terms: Terms, found: Assignment, at: int) -> str | None:
+    """From when on somebody who leads at an instant has led without a gap; None where nobody says."""
     times = [leading(one, terms.zone) for one in leads(member, terms) if one.manager == found.manager]
     low = next(one.low for one in period.union(times) if period.holds([one], at))
     return None if low == period.ALWAYS else period.text(low, terms.zone)

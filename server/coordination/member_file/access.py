@@ -25,9 +25,9 @@ REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 async def may_see(view: View, patient: str, who: str, now: int) -> bool:
     """True where a PractitionerRole, Practitioner or Organization may see the whole file of a Patient.
 
-    The case manager; the next one from the acceptance of the transfer on; the one before, where the program's transfers
-    have `former-access`; the organization, and its area managers whose area the member lives in. A person may in any of
-    their roles that may; a role that has ended, or is inactive, may not.
+    The case manager, or who leads; the next one from the acceptance of the transfer on; the one before, where the
+    program's transfers have `former-access`; the organization, and its area managers whose area the member lives in. A
+    person may in any of their roles that may; a role that has ended, or is inactive, may not.
     """
     member = (await assignment.members(view, [patient]))[patient]
     programs = await active(view)
@@ -65,10 +65,10 @@ def _organizations(member: Member, programs: Programs, now: int) -> set[str]:
 
 
 def _has(member: Member, roles: set[str], programs: Programs, now: int) -> bool:
-    """True where one of these roles is the member's case manager, in whatever program."""
-    zone = _zone(programs, now)
+    """True where one of these roles is the member's case manager, in whatever program, or leads the member's care."""
+    zone, managing = _zone(programs, now), programs.roles | programs.leads
     return any(
-        one.manager in roles and not programs.roles.isdisjoint(one.roles) and holds(held(one, zone), now)
+        one.manager in roles and not managing.isdisjoint(one.roles) and holds(held(one, zone), now)
         for one in member.assignments
     )
 
