@@ -25,7 +25,7 @@ from server.coordination.plan import shared as shared_plan
 from server.coordination.plan.acceptance import PLAN
 from server.coordination.program import amendment
 from server.coordination.program.programs import Programs, active
-from server.coordination.responsibility import attribution, consequence
+from server.coordination.responsibility import attribution, consequence, responsibility
 from server.ledger import Change, Context, View
 from server.outcome import Issue, Problem
 
@@ -162,6 +162,7 @@ async def _documents(
         _refuse(await deletion.kept(context, before, [one for one in plans if one.type == "CarePlan"], after, programs))
     if contracts:
         _refuse(await agreement.sound(context, before, contracts, after, programs))
+        _refuse(responsibility.unread(context, contracts, programs))
     if kept := [change for change in changes if change.type in KEPT]:
         _refuse(await agreement.texts(context, before, kept, after, programs))
     if forms:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from tests.answers import places, refusal, rules
 from tests.coordination.memory import BASE, coding
-from tests.scenarios.iowa import Json, kept
+from tests.scenarios.iowa import Json, kept, put
 from tests.scenarios.new_york import (
     HAL,
     HOME,
@@ -203,6 +204,55 @@ async def test_appendix_of_the_agreement_decides_alone(here: httpx.AsyncClient) 
         ("not-allocated", ["ServiceRequest/s"], PLAN),
     ] == told(found)
     assert {f"{BASE}/Contract/asa"} == {one["reference"] for one in found}
+
+
+def row(type: Json, whose: Json) -> list[Json]:
+    """Contract.term: an appendix of one row."""
+    (term,) = appendix(("personal-care", "in-plan", None))
+    (asset,) = term["asset"]
+    return [term | {"asset": [asset | {"type": [type], "valuedItem": [{"responsible": whose}]}]}]
+
+
+@pytest.mark.requirement("NY-12")
+async def test_row_of_the_appendix_in_words_is_of_what_is_ordered_in_the_same_words(here: httpx.AsyncClient) -> None:
+    await kept(here, asa(term=row({"text": "Reading  aloud"}, {"reference": HOME})))
+    await kept(here, ordered("r", None, HAL))
+    assert [] == await check(here)
+    await kept(here, ordered("r", None, PAT))
+    (issue,) = await look(here)
+    assert ("wrong-party", HOME, f"{BASE}/Contract/asa") == (code(issue), resolver(issue), issue["reference"])
+    assert issue["detail"].startswith("Reading  aloud is coordinated by Organization/plan")
+    await kept(here, ordered("r", "behavioral-health", HAL))
+    assert ["not-allocated"] == [code(one) for one in await check(here)]  # it is the only row, and decides alone
+
+
+@pytest.mark.requirement("NY-12")
+@pytest.mark.parametrize("whose", [PAT, "Practitioner/pat"])
+async def test_role_that_the_appendix_names_stands_for_its_organization(here: httpx.AsyncClient, whose: str) -> None:
+    await kept(here, asa(term=row(coding("ny-service", "behavioral-health"), {"reference": whose})))
+    await kept(here, ordered("r", "behavioral-health", PLAN))
+    assert [] == await check(here)
+    await kept(here, ordered("r", "behavioral-health", HOME))
+    assert [("wrong-party", ["ServiceRequest/r"], PLAN)] == told(await check(here))
+
+
+@pytest.mark.requirement("NY-12")
+@pytest.mark.parametrize(
+    ("term", "where"),
+    [
+        (row({"coding": [{"display": "Peer support"}]}, {"reference": HOME}), "type"),
+        (row({"text": "Peer support"}, {"display": "The Health Home"}), "valuedItem.responsible"),
+    ],
+)
+async def test_row_that_names_no_service_or_nobody_is_refused(
+    here: httpx.AsyncClient, term: list[Json], where: str
+) -> None:
+    response = await put(here, asa(term=term))
+    assert ((422, ["business-rule"]), {"NY-06"}) == (refusal(response), rules(response))
+    assert [f"Contract.term[0].asset[0].{where}"] == places(response)
+    assert 200 == (await put(here, asa(term=term, status="amended"))).status_code  # no agreement in force
+    other = [term[0] | {"type": {"text": "Our own"}}]
+    assert 200 == (await put(here, asa(term=other))).status_code
 
 
 @pytest.mark.requirement("NY-12")

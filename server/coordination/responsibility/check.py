@@ -19,8 +19,8 @@ from server.coordination.lead.who import organizations
 from server.coordination.period import Interval
 from server.coordination.program.program import Program, Rule
 from server.coordination.program.programs import Programs, active
-from server.coordination.responsibility.item import DAY, Item, Span, Times
-from server.coordination.responsibility.responsibility import Allocation, Table, table
+from server.coordination.responsibility.item import DAY, Item, Span, Times, acting_for
+from server.coordination.responsibility.responsibility import Allocation, Table, named, table
 from server.coordination.stored import read, renamed
 from server.ledger import Resource, View
 
@@ -56,7 +56,7 @@ class Check:
     @property
     def default(self) -> Table:
         """The program's own table, whatever an agreement says."""
-        return table(self.terms, self.pair, None)
+        return table(self.terms, self.pair, None, {})
 
     @property
     def window(self) -> Interval:
@@ -191,7 +191,9 @@ class _Tables:
         key = (terms.program.url, *pair.organizations, at)
         if key not in self.known:
             contract = await agreement.in_force(self.view, terms.program, pair.organizations, at)
-            self.known[key] = table(terms, pair, await self._read(contract) if contract else None)
+            found = await self._read(contract) if contract else None
+            acting = await acting_for(self.view, (), named(found)) if found else {}
+            self.known[key] = table(terms, pair, found, acting)
         return self.known[key]
 
     async def _read(self, contract: str) -> Resource | None:

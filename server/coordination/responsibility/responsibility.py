@@ -7,14 +7,20 @@ An agreement whose appendix lists services decides alone: what it does not list 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from server.coordination import facts, period
+from server.coordination.agreement.agreement import EXECUTED, rule_of
 from server.coordination.facts import literal, tokens
+from server.coordination.facts.item import kinds
 from server.coordination.lead.terms import Pair, Terms
 from server.coordination.period import Interval
-from server.ledger import Resource
+from server.coordination.program.program import Rule
+from server.coordination.program.programs import Programs
+from server.coordination.write import AS_RECORDED, Place, refusal
+from server.ledger import Change, Context, Resource, micros
+from server.outcome import Issue
 
 SCOPE = f"{facts.BASE}/CodeSystem/ny-benefit-scope"
 NEITHER, BOTH = "neither", "both"
@@ -53,11 +59,44 @@ def _holds(row: Allocation, at: int) -> bool:
     return row.when.low <= at < row.when.high
 
 
-def table(terms: Terms, pair: Pair, contract: Resource | None) -> Table:
-    """The appendix of the agreement, where it lists services; else the program's."""
-    if contract is not None and (listed := tuple(_appendix(contract, terms, pair))):
-        return Table(listed, f"Contract/{contract['id']}")
+def table(terms: Terms, pair: Pair, contract: Resource | None, acting: Mapping[str, set[str]]) -> Table:
+    """The appendix of the agreement, where it has rows; else the program's. `acting`: whom its people act for."""
+    rows = list(_rows(contract or {}, terms.agreement))
+    if contract is not None and rows:
+        found = (each for _, term, asset in rows for each in _asset(term, asset, contract, terms, pair, acting))
+        return Table(tuple(found), f"Contract/{contract['id']}")
     return Table(tuple(_default(terms)), terms.program.canonical)
+
+
+def named(contract: Resource) -> set[str]:
+    """Whom the rows of a Contract's appendices name as responsible."""
+    assets = (asset for term in contract.get("term", ()) for asset in term.get("asset", ()))
+    return {found for asset in assets for one in _responsible(asset) if (found := literal(one))}
+
+
+def unread(context: Context, changes: Sequence[Change], programs: Programs) -> list[Issue]:
+    """Refuse an executed agreement's row that names no service, or as responsible nobody whom a reference names."""
+    if context.override is AS_RECORDED:
+        return []
+    near = [programs.near(url, micros(context.now)) for url in programs]
+    written = [change for change in changes if change.resource and change.resource.get("status") == EXECUTED]
+    return [
+        refusal(program, rule, why, Place(change.reference, path))
+        for program in near
+        if (rule := rule_of(program))
+        for change in written
+        if rule.parameters["type"] in tokens([(change.resource or {}).get("type", {})])
+        for place, _, asset in _rows(change.resource or {}, rule)
+        for path, why in _unread(place, asset)
+    ]
+
+
+def _unread(place: str, asset: Resource) -> Iterator[tuple[str, str]]:
+    if not kinds(asset.get("type", ())):
+        yield f"{place}.type", "A row of the appendix names its service: by a code, or by a text where it has none."
+    if not all("reference" in one for one in _responsible(asset)):
+        why = "Whoever is responsible is named by a reference: to one of both organizations, or a role or person there."
+        yield f"{place}.valuedItem.responsible", why
 
 
 def _default(terms: Terms) -> Iterator[Allocation]:
@@ -69,34 +108,48 @@ def _default(terms: Terms) -> Iterator[Allocation]:
             yield Allocation(part.code, part.title, scope, primary, source, rule.id, rule.period)
 
 
-def _appendix(contract: Resource, terms: Terms, pair: Pair) -> Iterator[Allocation]:
-    wanted = terms.agreement.parameters["appendix"]
-    for term in contract.get("term", ()):
-        if wanted in tokens([term.get("type", {})]):
-            applies = _interval(term.get("applies", {}), terms.zone)
-            for asset in term.get("asset", ()):
-                yield from _asset(asset, applies, contract, terms, pair)
+def _rows(contract: Resource, rule: Rule) -> Iterator[tuple[str, Resource, Resource]]:
+    """(place, term, asset) of each row of the program's appendix."""
+    for index, term in enumerate(contract.get("term", ())):
+        if rule.parameters["appendix"] in tokens([term.get("type", {})]):
+            for number, asset in enumerate(term.get("asset", ())):
+                yield f"Contract.term[{index}].asset[{number}]", term, asset
 
 
-def _asset(asset: Resource, applies: Interval, contract: Resource, terms: Terms, pair: Pair) -> Iterator[Allocation]:
-    responsible = [item["responsible"] for item in asset.get("valuedItem", ()) if "responsible" in item]
-    named = set(map(literal, responsible))
-    parties = [name for name, one in (("plan", pair.plan), ("partner", pair.partner)) if one in named]
+def _asset(
+    term: Resource, asset: Resource, contract: Resource, terms: Terms, pair: Pair, acting: Mapping[str, set[str]]
+) -> Iterator[Allocation]:
+    responsible = _responsible(asset)
+    organizations = {each for one in responsible for each in acting.get(literal(one) or "", ())}
+    parties = [name for name, one in (("plan", pair.plan), ("partner", pair.partner)) if one in organizations]
     scopes = [one.rpartition("|")[2] for one in tokens(asset.get("subtype")) if one.startswith(f"{SCOPE}|")]
+    applies = _interval(term.get("applies", {}), terms.zone)
     times = [_interval(one, terms.zone) for one in asset.get("period", ())] or [
         period.Interval(period.ALWAYS, period.NEVER)
     ]
-    for service in tokens(asset.get("type")):
+    for service, title in _services(asset):
         for when in period.intersection(period.union(times), [applies]):
             yield Allocation(
                 service,
-                asset.get("text") or service.rpartition("|")[2],
+                title,
                 next(iter(scopes), None),
                 BOTH if len(parties) == 2 else parties[0] if parties else NEITHER if responsible else None,
                 f"Contract/{contract['id']}",
                 terms.agreement.id,
                 when,
             )
+
+
+def _services(asset: Resource) -> Iterator[tuple[str, str]]:
+    """(what it is told by, what it is called) of each service of a row."""
+    for concept in asset.get("type", ()):
+        for kind in kinds([concept]):
+            called = kind.rpartition("|")[2] if tokens([concept]) else concept["text"]
+            yield kind, asset.get("text") or called
+
+
+def _responsible(asset: Resource) -> list[Resource]:
+    return [item["responsible"] for item in asset.get("valuedItem", ()) if "responsible" in item]
 
 
 def _interval(when: Resource, zone: str) -> Interval:
