@@ -81,12 +81,13 @@ def day(at: int, zone: str) -> date:
 
 
 def text(at: int, zone: str) -> str:
-    """An instant as FHIR's dateTime, with the zone's offset; in UTC where FHIR has no such offset (local mean time)."""
+    """An instant as FHIR's dateTime, to the millisecond, with the zone's offset; in UTC where FHIR has no such offset
+    (local mean time). What a text says has that text."""
     local = moment(at, zone)
     offset = local.utcoffset() or timedelta()
     if offset % timedelta(minutes=1) or abs(offset) > _MAX_OFFSET:
         local = local.astimezone(UTC)
-    return local.isoformat(timespec="milliseconds" if local.microsecond else "seconds")
+    return local.isoformat(timespec="milliseconds" if local.microsecond >= 1000 else "seconds")
 
 
 def days(start: int, until: int, zone: str) -> int:

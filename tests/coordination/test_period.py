@@ -50,6 +50,12 @@ def test_text_names_the_offset_of_the_zone() -> None:
     assert "2026-07-01T00:00:00.250-05:00" == period.text(at(2026, 7, 1, 5) + 250_000, IOWA)
 
 
+@pytest.mark.parametrize("micros", [0, 1, 999, 1000, 1001, 999_999])
+def test_text_of_what_a_text_says_is_that_text(micros: int) -> None:
+    text = period.text(at(2026, 7, 1, 5) + micros, IOWA)
+    assert text == period.text(period.starts(text, IOWA), IOWA)
+
+
 @pytest.mark.parametrize(
     ("expected", "date", "zone"),
     [("1850-01-01T05:50:36+00:00", "1850-01-01", IOWA), ("1840-01-01T15:56:08+00:00", "1840-01-01", "Asia/Manila")],

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from math import inf
 from typing import Any
 
 Json = dict[str, Any]
@@ -137,7 +138,16 @@ def _readable(element: Any) -> list[str]:
 
 
 def day(text: str) -> Interval:
-    """What a date of any precision covers, from the first moment to before the last."""
+    """What a date of any precision covers, from the first microsecond to before the last."""
+    low, high = _moments(text)
+    return _micros(low), _micros(high)
+
+
+def _micros(moment: datetime) -> int:
+    return (moment - datetime.min.replace(tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def _moments(text: str) -> tuple[datetime, datetime]:
     if "T" not in text:
         parts = [int(part) for part in text.split("-")]
         year, month, first = (*parts, 1, 1)[:3]
@@ -160,9 +170,7 @@ def covered(element: Any) -> Interval:
         return day(element)
     if "event" in element:
         return min(day(e)[0] for e in element["event"]), max(day(e)[1] for e in element["event"])
-    start = day(element["start"])[0] if "start" in element else datetime.min.replace(tzinfo=UTC)
-    end = day(element["end"])[1] if "end" in element else datetime.max.replace(tzinfo=UTC)
-    return start, end
+    return day(element["start"])[0] if "start" in element else -inf, day(element["end"])[1] if "end" in element else inf
 
 
 def date(element: Any, modifier: str, value: str) -> bool:
@@ -187,8 +195,8 @@ def date(element: Any, modifier: str, value: str) -> bool:
             return start >= high
         case "eb":
             return end <= low
-    now = datetime.now(UTC)
-    gap = max(low - now, now - high, timedelta()) / 10
+    now = _micros(datetime.now(UTC))
+    gap = max(low - now, now - high, 0) / 10
     return start - high < gap and low - end < gap
 
 
