@@ -15,7 +15,7 @@ from typing import Generic, Protocol, Self, TypeVar
 from server.coordination import period, record
 from server.coordination.actor import organizations
 from server.coordination.assignment.assignment import Member
-from server.coordination.facts import tokens
+from server.coordination.facts import facts, tokens
 from server.coordination.handoff.transfer import concept, put
 from server.coordination.lead.terms import Pair, Terms, every
 from server.coordination.program.program import Rule
@@ -159,25 +159,38 @@ async def concerned(
 ) -> list[tuple[Change, F | None]]:
     """The Tasks that are proposals of the kind or were, each with what it was: one stays what it is.
 
-    Problem conflict where one is changed, or is none any more. What a load takes over as recorded is let be.
+    An update that leaves out what the server filled in leaves it as it is: that Task is derived. Problem conflict where
+    one is changed, or is none any more. What a load takes over as recorded is let be.
     """
     given = [change for change in changes if not change.is_derived and context.override is not AS_RECORDED]
-    stored = [change.reference for change in given if change.method != "POST"]
-    rows = await before.facts(kind.fact, stored) if stored else {}
-    found = []
-    for change in given:
-        own = (kind.of(row) for row in rows.get(change.reference, ()) if row.source == change.reference)
-        was, now = next(own, None), kind.found(change)
-        if was and was.status != "draft":
-            _check_kept(was, now)
-        if was or now:
-            found.append((change, was))
-    made = [change.reference for change, was in found if was and was.status != "draft"]
+    anew = [change.reference for change in given if change.method != "POST"]
+    rows = await before.facts(kind.fact, anew) if anew else {}
+    known = {row.source: kind.of(row) for some in rows.values() for row in some if row.source == row.key}
+    made = [one for one, was in known.items() if was.status != "draft"]
     there = await read_many(before, made) if made else {}
-    for change, was in found:
-        if was and change.resource and change.reference in there:
-            _check_said(was, there[change.reference], change.resource)
+    found = []
+    for sent in given:
+        was, stored = known.get(sent.reference), there.get(sent.reference)
+        change = _completed(sent, stored, context.base_url) if stored else sent
+        if was and was.status != "draft":
+            _check_kept(was, kind.found(change))
+        if was and change.resource and stored:
+            _check_said(was, stored, change.resource)
+        if was or kind.found(change):
+            found.append((change, was))
     return found
+
+
+def _completed(change: Change, stored: Resource, base_url: str) -> Change:
+    """An update with what the server filled in, where it leaves that out; a patch that removes it says so."""
+    if change.method != "PUT" or change.resource is None:
+        return change
+    whole = record.completed(stored, change.resource)
+    if whole == change.resource:
+        return change
+    made = put(whole)
+    made.facts, made.is_derived = list(facts(whole, base_url)), True
+    return made
 
 
 def _check_kept(was: F, now: F | None) -> None:
@@ -210,7 +223,11 @@ async def judged(
     kind: Kind[F, J], context: Context, found: Sequence[tuple[Change, F | None]], after: View, programs: Programs
 ) -> list[Change]:
     """Further changes of the proposals, each with what it was. Problem where one may not be made, or so answered."""
-    further = [made for one in found for made in await _judged(kind, context, after, programs, *one)]
+    further: list[Change] = []
+    for change, was in found:
+        made = await _judged(kind, context, after, programs, change, was)
+        is_made = any(one.reference == change.reference for one in made)
+        further += made if is_made or not change.is_derived else [change, *made]
     for change in further:
         change.is_derived = True
     return further

@@ -16,6 +16,8 @@ from server.ledger import Resource
 
 STATE = DESIGNATION_TERM + "-state"  # Task.businessStatus
 _KEPT = ("intent", "basedOn", "reasonCode")
+_FILLED_IN = ("authoredOn", "businessStatus", "instantiatesCanonical", "owner", "reasonCode", "requester")
+_INPUTS = frozenset({f"{ACCEPTANCE_TERM}|content", f"{DESIGNATION_TERM}|organization"})  # Task.input.type
 _TERMS = frozenset({DESIGNATION_TERM, ACCEPTANCE_TERM})  # the systems of Task.output.type
 
 
@@ -36,6 +38,15 @@ def altered(was: Resource, now: Resource, *, is_open: bool, is_answered: bool, i
     if not is_accepted and _outcome(was) != _outcome(now):
         found.append("output")
     return found
+
+
+def completed(was: Resource, now: Resource) -> Resource:
+    """A proposal with what the server filled in, where whoever writes it anew leaves that out."""
+    filled = {name: was[name] for name in _FILLED_IN if name in was and name not in now}
+    there = {token for one in now.get("input", ()) for token in tokens([one["type"]])}
+    inputs = [one for one in was.get("input", ()) if _INPUTS.intersection(tokens([one["type"]])) - there]
+    whole = {**now, **filled, **({"input": [*now.get("input", ()), *inputs]} if inputs else {})}
+    return {name: whole[name] for name in dict.fromkeys((*was, *whole)) if name in whole}  # the same is no new version
 
 
 def others(given: Iterable[Resource]) -> list[Resource]:

@@ -409,6 +409,28 @@ async def test_proposal_sent_as_a_plain_task_is_completed_by_the_server(here: ht
     assert (422, ["required"]) == refusal(await here.post("Task", json=done))
 
 
+@pytest.mark.requirement("NY-14", "NY-21")
+async def test_update_leaves_what_the_server_filled_in(here: httpx.AsyncClient) -> None:
+    task = plain(HAL, "f") | {"id": "t"}
+    assert 200 == (await here.post("", json=puts(form(id="f"), task), headers=acting(HOME))).status_code
+    first = (await here.get("Task/t")).json()
+    again = await put(here, task, headers=acting(HOME))
+    assert (200, first) == (again.status_code, again.json())
+    described = (await put(here, task | {"description": "As talked about"}, headers=acting(HOME))).json()
+    assert described["meta"]["versionId"] != first["meta"]["versionId"]
+    assert first | {"description": "As talked about", "meta": described["meta"]} == described
+    for other in ({"requester": {"reference": PLAN}}, {"owner": {"reference": OTHER}}, {"input": task["input"][:1]}):
+        assert (409, ["conflict"]) == refusal(await put(here, task | other, headers=acting(HOME)))
+    patch = [{"op": "remove", "path": "/requester"}]
+    headers = {"Content-Type": "application/json-patch+json"}
+    assert (409, ["conflict"]) == refusal(await here.patch("Task/t", json=patch, headers=headers | acting(HOME)))
+    assert {} == await lead(here)
+    accepted = await put(here, task | {"status": "accepted"}, headers=acting(PLAN))
+    assert (200, ("completed", "accepted")) == (accepted.status_code, state(accepted.json()))
+    assert HAL == (await lead(here))["lead"]
+    assert (409, ["conflict"]) == refusal(await put(here, task, headers=acting(HOME)))
+
+
 @pytest.mark.requirement("NY-13", "NY-16")
 async def test_form_names_the_same_lead_or_nothing_is_written(here: httpx.AsyncClient) -> None:
     for wrong in (
