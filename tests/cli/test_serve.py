@@ -10,8 +10,14 @@ from typing import Any
 
 import httpx
 import pytest
+import typer
 
 from server.app.pages import PLACES
+from server.cli.serve import _made_ready
+from server.interactions.exchange import Server
+from server.load import shipped
+from server.outcome import Problem
+from server.settings import Settings
 from tests.process import STARTED, free_port, running, serving, start
 
 PATIENT = {"resourceType": "Patient", "identifier": [{"system": "urn:member", "value": "1"}]}
@@ -104,6 +110,30 @@ def test_serve_refuses_a_file_that_is_no_store(tmp_path: Path) -> None:
 def test_serve_refuses_a_place_where_no_store_can_be(tmp_path: Path, path: str) -> None:
     (tmp_path / "file").touch()
     assert (1, True) == ended("The store cannot be opened", store=f"sqlite:///{tmp_path}/{path}")
+
+
+@pytest.mark.parametrize("kind", ["timeout", "unavailable"])
+async def test_store_that_is_slow_or_lost_at_the_start_is_tried_again(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    problems = [Problem.of(kind, "Not now", headers={"Retry-After": "5"})]
+
+    async def programs(server: Server) -> None:
+        if problems:
+            raise problems.pop()
+
+    monkeypatch.setattr(shipped, "programs", programs)
+    await _made_ready(Settings(store=store(tmp_path), demo=False))
+    assert ([], True) == (problems, "tried again: Not now" in capsys.readouterr().err)
+
+
+async def test_store_that_refuses_at_the_start_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def programs(server: Server) -> None:
+        raise Problem.of("unavailable", "Never")
+
+    monkeypatch.setattr(shipped, "programs", programs)
+    with pytest.raises(typer.Exit):
+        await _made_ready(Settings(store=store(tmp_path), demo=False))
 
 
 def test_head_without_end_is_cut_off(tmp_path: Path) -> None:

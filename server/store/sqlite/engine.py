@@ -76,7 +76,10 @@ class SqliteStore:
         return store
 
     async def open(self, rules: Rules = no_rules, *, later: bool = False) -> None:
-        """Make or check the file, and start the writer. Problem unavailable where the file cannot be used."""
+        """Make or check the file, and start the writer. Problem unavailable where the file cannot be used.
+
+        There is no `later`: the database is in the process.
+        """
         self._lock = self._beside("lock")
         self._share = self._beside("open")
         try:
