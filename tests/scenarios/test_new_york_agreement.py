@@ -347,7 +347,9 @@ async def test_renewal_that_is_withdrawn_opens_the_tasks_again(here: httpx.Async
         await kept(here, undone)
         assert DUE == await to_renew(here)
         await kept(here, renewal)
-    assert 204 == (await here.delete("Contract/asa-2")).status_code
+    await kept(here, asa("asa-3", start=day(20)), renewal | {"status": "terminated"})
+    assert dict.fromkeys((PLAN, HOME), ("completed", ["Contract/asa-3"])) == await to_renew(here)
+    assert 204 == (await here.delete("Contract/asa-3")).status_code
     assert DUE == await to_renew(here)
 
 
@@ -366,12 +368,16 @@ async def test_end_is_renewed_by_what_is_on_file_before_it_or_comes_too_late(her
 @pytest.mark.requirement("NY-06")
 async def test_task_that_somebody_ended_stays_so_whatever_is_renewed(here: httpx.AsyncClient) -> None:
     await kept(here, asa(end=day(30)))
+    kind = {"coding": [{"system": f"{BASE}/CodeSystem/cm-designation", "code": "agreement"}]}
+    note = {"output": [{"type": kind, "valueReference": {"display": "On paper"}}]}
     for entry in (await here.get("Task", params={"focus": "Contract/asa"})).json()["entry"]:
-        await kept(here, entry["resource"] | {"status": "completed"})
-    done = dict.fromkeys((PLAN, HOME), ("completed", list[str]()))
+        await kept(here, entry["resource"] | {"status": "completed"} | note)
     for status in ("executed", "terminated"):
         await kept(here, asa("asa-2", start=day(31), status=status))
-        assert done == await to_renew(here)
+        tasks = (await here.get("Task", params={"focus": "Contract/asa"})).json()["entry"]
+        assert [("completed", note["output"])] * 2 == [
+            (one["resource"]["status"], one["resource"]["output"]) for one in tasks
+        ]
 
 
 @pytest.mark.requirement("NY-06")

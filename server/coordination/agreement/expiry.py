@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from server.coordination import facts, period
 from server.coordination.agreement.agreement import EXECUTED, is_in_force, rule_of
-from server.coordination.facts import DESIGNATION_TERM, OPEN, Agreement, tokens
+from server.coordination.facts import DESIGNATION_TERM, OPEN, Agreement, literal, tokens
 from server.coordination.handoff.transfer import concept, put
 from server.coordination.program.program import Program
 from server.coordination.program.programs import Programs
@@ -35,7 +35,7 @@ class _Due(NamedTuple):
     is_written: bool  # by this commit: what is not is only told apart by whether it is renewed
     others: str = ""
     restriction: dict[str, str] | None = None  # from so many days before its last day to that day
-    renewal: str | None = None  # the agreement that goes on where this one ends
+    renewals: tuple[str, ...] = ()  # the agreements that go on where this one ends
 
     @property
     def task(self) -> str:
@@ -82,10 +82,10 @@ def _of(
     for one in known:
         if (parties := frozenset(one.organizations)) in concerned:
             beside = [other for other in known if other != one and parties == set(other.organizations)]
-            restriction, renewal = _restriction(one, programs), _renewal(one, beside, programs, now)
+            restriction, renewals = _restriction(one, programs), _renewals(one, beside, programs, now)
             for each in one.organizations:
                 others = " and ".join(other for other in one.organizations if other != each)
-                yield _Due(one.contract, each, one.contract in are, others, restriction, renewal)
+                yield _Due(one.contract, each, one.contract in are, others, restriction, renewals)
 
 
 def _restriction(one: Agreement, programs: Sequence[Program]) -> dict[str, str] | None:
@@ -108,12 +108,12 @@ def _days(program: Program, one: Agreement) -> int | None:
     return found
 
 
-def _renewal(one: Agreement, beside: Sequence[Agreement], programs: Sequence[Program], now: int) -> str | None:
-    """Which other one goes on, by each program that it is for: on the day after its last, or now where that is past."""
+def _renewals(one: Agreement, beside: Sequence[Agreement], programs: Sequence[Program], now: int) -> tuple[str, ...]:
+    """Which go on, by each program that it is for: on the day after its last, or now where that is past."""
     if one.end is None:
-        return None
+        return ()
     own = [program for program in programs if is_in_force(one, program, period.ends(one.end, program.zone) - 1)]
-    return next((other.contract for other in beside if own and all(_renews(other, one, by, now) for by in own)), None)
+    return tuple(other.contract for other in beside if own and all(_renews(other, one, by, now) for by in own))
 
 
 def _renews(other: Agreement, one: Agreement, program: Program, now: int) -> bool:
@@ -126,10 +126,10 @@ def _change(due: _Due, stored: Resource | None, now: int) -> Change | None:
     if due.restriction is None:
         return put({**stored, "status": "cancelled"}) if stored and stored["status"] in OPEN else None
     is_other = due.is_written and not (stored and _stands(stored, due.restriction))
-    is_anew = is_other or (due.renewal is None and _is_renewed(stored))
+    is_anew = is_other or not _renewing(stored) <= set(due.renewals)
     task = _task(due, due.restriction, now) if is_anew else stored
-    if task and due.renewal and task["status"] in OPEN:
-        task = _completed(task, due.renewal)
+    if task and due.renewals and task["status"] in OPEN:
+        task = _completed(task, due.renewals[0])
     return put(task) if task and task is not stored else None
 
 
@@ -138,10 +138,11 @@ def _stands(task: Resource, restriction: dict[str, str]) -> bool:
     return bool(task["status"] != "cancelled" and task.get("restriction", {}).get("period") == restriction)
 
 
-def _is_renewed(task: Resource | None) -> bool:
-    """True of what a renewal has completed."""
+def _renewing(task: Resource | None) -> set[str]:
+    """The agreement by which a Task was completed; nothing of what was not, or by somebody."""
     found = task.get("output", ()) if task and task["status"] == "completed" else ()
-    return any(RENEWAL in tokens([one["type"]]) for one in found)
+    links = [literal(one.get("valueReference")) for one in found if RENEWAL in tokens([one["type"]])]
+    return set(filter(None, links))
 
 
 def _completed(task: Resource, renewal: str) -> Resource:
