@@ -52,6 +52,7 @@ class Write:
     _earlier: dict[str, Member] | None = None
     _persons: dict[str, str | None] | None = None
     _teams: dict[str, list[Assignment]] | None = None
+    _were: dict[str, list[Assignment]] | None = None
 
     def of_type(self, type: str) -> list[Change]:
         return [change for change in self.changes if change.type == type]
@@ -75,12 +76,22 @@ class Write:
     def of_team(self, team: str) -> list[Assignment]:
         """A team's assignments after the commit."""
         if self._teams is None:
-            self._teams = {}
-            for member in self.distinct():
-                for one in member.assignments:
-                    if not self.programs.roles.isdisjoint(one.roles):
-                        self._teams.setdefault(one.team, []).append(one)
+            self._teams = self._by_team(self.distinct())
         return self._teams.get(team, [])
+
+    async def was_of_team(self, team: str) -> list[Assignment]:
+        """A team's assignments before the commit."""
+        if self._were is None:
+            self._were = self._by_team({id(one): one for one in (await self.earlier()).values()}.values())
+        return self._were.get(team, [])
+
+    def _by_team(self, members: Iterable[Member]) -> dict[str, list[Assignment]]:
+        found: dict[str, list[Assignment]] = {}
+        for member in members:
+            for one in member.assignments:
+                if not self.programs.roles.isdisjoint(one.roles):
+                    found.setdefault(one.team, []).append(one)
+        return found
 
     def distinct(self) -> list[Member]:
         return list({id(member): member for member in self.members.values()}.values())

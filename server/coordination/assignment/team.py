@@ -48,7 +48,7 @@ def _is_open(write: Write, assignment: Assignment) -> bool:
 
 async def _end(write: Write, assignment: Assignment) -> str:
     """Now; where the client sends an assignment open that was closed before, as it was."""
-    for stored in _every(await write.earlier()):
+    for stored in await write.was_of_team(assignment.team):
         if _stands_for(write, assignment, stored) and stored.end and _period(write, stored).high <= write.now:
             return stored.end
     zone = _zone(write, assignment)

@@ -147,6 +147,7 @@ async def lapses(write: Write) -> list[Change]:
     """
     if write.context.override is AS_RECORDED or not (write.of_type("EpisodeOfCare") or write.of_type("Organization")):
         return []
+    await _asked(write)
     teams: dict[str, Resource] = {}
     told: dict[str, Told] = {}
     for terms in every(write.programs, write.now):
@@ -165,6 +166,20 @@ async def lapses(write: Write) -> list[Change]:
     return changes
 
 
+async def _asked(write: Write) -> None:
+    """By whom the members' leads were named, and the teams that say so: all at one question, for a view remembers."""
+    leads = [
+        one
+        for member in write.distinct()
+        for one in member.assignments
+        if not write.programs.leads.isdisjoint(one.roles)
+    ]
+    if leads:
+        members = [write.members[one.member] for one in leads]
+        await write.after.facts("designation", {patient for member in members for patient in member.patients})
+        await write.after.read_many({one.team for one in leads})
+
+
 async def closures(
     context: Context, before: View, changes: Sequence[Change], after: View, programs: Programs
 ) -> list[Change]:
@@ -177,8 +192,6 @@ async def closures(
         why = f"{closing[0].reference} has had more than {MOST} members: end their episodes first, in smaller commits"
         raise Problem.of("too_costly", why)
     members = await assignment.members(after, patients) if patients else {}
-    await after.facts("designation", members)  # at one question: a view remembers
-    await after.read_many({one.team for member in members.values() for one in member.assignments})
     return await lapses(Write(context, before, closing, after, programs, members, frozenset(), micros(context.now)))
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from server.coordination.facts import ENTERED_IN_ERROR
@@ -20,6 +22,7 @@ from tests.coordination.memory import (
     shipped,
     team,
 )
+from tests.steps import LINEAR, growth
 
 A, B = "PractitionerRole/a", "PractitionerRole/b"
 PAST, YESTERDAY, TODAY, TOMORROW, LATER = "2025-01-01", "2026-03-09", "2026-03-10", "2026-03-11", "2026-06-01"
@@ -205,6 +208,19 @@ async def test_closings_of_what_is_sent_open_again_stay_as_they_were() -> None:
     memory.now = memory.now.replace(year=2027)
     await memory.put(team("m1", assigned(A), status="inactive"))
     assert first == memory.get("CareTeam/m1")
+
+
+def test_closings_of_many_teams_cost_each_the_same() -> None:
+    async def of(count: int) -> Memory:
+        memory = await iowa(count, members=map(str, range(count)))
+        await memory.put(*(team(f"m{number}", assigned(A)) for number in range(count)))
+        return memory
+
+    def close(memory: Memory) -> None:
+        teams = [one for one in map(memory.get, memory.versions) if one["resourceType"] == "CareTeam"]
+        asyncio.run(memory.put(*({**one, "status": "inactive"} for one in teams)))
+
+    assert LINEAR >= growth(lambda count: asyncio.run(of(count)), close, few=20)
 
 
 async def test_closings_leave_teams_without_assignments_alone() -> None:
