@@ -111,7 +111,7 @@ async def test_connection_cut_at_each_step_loses_and_doubles_nothing(
             proxy.cut_at = None
             assert answer == await commit(store, key, step)
             answers.append(answer)
-        assert cut > 4  # of more, it looks whose turn it is more often at times than at others
+        assert cut >= 4  # which every commit sends; whose turn it is it looks more often at times than at others
         assert 1 + len(answers) == await store.head()
         assert [*range(2, 2 + len(answers))] == [answer.position for answer in answers]
         for answer in answers:
