@@ -53,10 +53,13 @@ async def _read(call: Call) -> list[Resource]:
 
 
 async def _agreed(call: Call, view: View, found: list[Judged], now: int) -> list[Judged]:
-    """Problem business_rule (422) where a caller would learn of an organization that shares nothing with its own."""
+    """Problem business_rule (422) where a caller would learn of an organization that shares nothing with its own.
+
+    Of a period those that share are told, also where others had the member before them.
+    """
     shared = await roster.told(await call.present(view), call.caller, found, now)
     alone = next((one.asked for one in found if not any(one is each for each in shared)), None)
-    if alone is not None:
+    if alone is not None and not (alone.is_period and shared):
         why = f"{' and '.join(alone.pair.organizations)} have no agreement in force, under which they share."
         issue = refusal(alone.terms.program, alone.terms.agreement, why, Place("", "Patient"))
         raise Problem.with_issues("business_rule", [issue])

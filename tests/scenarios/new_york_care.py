@@ -9,7 +9,7 @@ import httpx
 
 from tests.coordination.memory import BASE, coding
 from tests.scenarios.iowa import Json, parameters
-from tests.scenarios.new_york import MEMBER, NEW_YORK
+from tests.scenarios.new_york import MEMBER, NEW_YORK, acting
 
 AIDE = "Organization/aides"
 RESOLVER = f"{BASE}/StructureDefinition/issue-resolver"
@@ -97,10 +97,12 @@ async def check(client: httpx.AsyncClient, **query: str) -> list[Json]:
     return [entry["resource"] for entry in response.json().get("entry", ())]
 
 
-async def over(client: httpx.AsyncClient, start: str, end: str | None = None, **more: Any) -> list[str]:
+async def over(
+    client: httpx.AsyncClient, start: str, end: str | None = None, actor: str = "", **more: Any
+) -> list[str]:
     """The codes of what a check of a period finds."""
     asked = parameters(period=("valuePeriod", {"start": start, **({"end": end} if end else {})}), **more)
-    response = await client.post(f"{MEMBER}/$coordination-check", json=asked)
+    response = await client.post(f"{MEMBER}/$coordination-check", json=asked, headers=acting(actor))
     assert 200 == response.status_code, response.text
     return sorted(code(entry["resource"]) for entry in response.json().get("entry", ()))
 

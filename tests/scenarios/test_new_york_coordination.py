@@ -7,7 +7,7 @@ import pytest
 
 from tests.answers import places, refusal, rules
 from tests.coordination.memory import BASE, coding
-from tests.scenarios.iowa import Json, kept, put
+from tests.scenarios.iowa import Json, kept, parameters, put
 from tests.scenarios.new_york import (
     HAL,
     HOME,
@@ -16,6 +16,7 @@ from tests.scenarios.new_york import (
     OTHER,
     PAT,
     PLAN,
+    acting,
     asa,
     day,
     enrolled,
@@ -175,6 +176,24 @@ async def test_period_reaches_to_its_end_and_over_that_of_an_enrolment(here: htt
     assert [] == await over(here, day(21), day(40))
     await kept(here, enrolled(MEMBER, "ny-health-home", HOME, end=day(7)))
     assert [] == await over(here, day(-20), day(40))
+
+
+@pytest.mark.requirement("NY-06", "NY-19")
+async def test_period_tells_of_each_two_who_had_the_member_as_far_as_they_share(here: httpx.AsyncClient) -> None:
+    former = enrolled(MEMBER, "ny-health-home", OTHER, end=day(-21)) | {"id": "former"}
+    await kept(here, former, enrolled(MEMBER, "ny-health-home", HOME, start=day(-20)))
+    await kept(
+        here,
+        ordered("r", "chha", OLA, occurrencePeriod={"start": day(-60), "end": day(-30)}),
+        ordered("s", "chha", HAL, day(-10)),
+    )
+    assert ["wrong-party"] * 2 == await over(here, day(-50), day(0))
+    assert ["wrong-party"] == await over(here, day(-50), day(0), PLAN)  # with the former one there is no agreement
+    asked = parameters(period=("valuePeriod", {"start": day(-50), "end": day(-25)}))
+    response = await here.post(f"{MEMBER}/$coordination-check", json=asked, headers=acting(PLAN))
+    assert (422, ["business-rule"]) == refusal(response)
+    await kept(here, asa("former", (PLAN, OTHER)))
+    assert ["wrong-party"] * 2 == await over(here, day(-50), day(0), PLAN)
 
 
 @pytest.mark.requirement("ADJ-12")
