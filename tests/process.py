@@ -101,7 +101,7 @@ def head(path: Path) -> int:
 
 async def worker_of(client: httpx.AsyncClient) -> int:
     """The process that answers the client, whose base URL is the service base."""
-    metrics = (await client.get(str(client.base_url).replace("/fhir/", "/metrics"))).text
-    found = re.search(r'careplan_store\{.*worker="(\d+)"', metrics)
-    assert found
-    return int(found[1])
+    while True:  # a store that is slow is not waited for there
+        metrics = (await client.get(str(client.base_url).replace("/fhir/", "/metrics"))).text
+        if found := re.search(r'careplan_store\{.*worker="(\d+)"', metrics):
+            return int(found[1])

@@ -106,8 +106,9 @@ async def clients(base: str) -> AsyncIterator[Clients]:
 
 
 async def head(client: httpx.AsyncClient) -> int:
-    health = await client.get(f"{client.base_url}".replace("/fhir/", "/health"))
-    found: int = health.json()["position"]
+    while "position" not in (health := (await client.get(f"{client.base_url}".replace("/fhir/", "/health"))).json()):
+        pass  # a store that is slow is not waited for there
+    found: int = health["position"]
     return found
 
 
