@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from server.store.mongodb.presence import PRESENCE
 from tests.mongodb import database_of, mongodb
 
 
@@ -19,3 +20,10 @@ def uri() -> Iterator[str]:
 def database(uri: str) -> Iterator[str]:
     with database_of(uri) as found:
         yield found
+
+
+@pytest.fixture(autouse=True)
+def _nothing_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process tells of all its clients at once: also of those that a test before lost, and left behind."""
+    for name, value in {"_lost": set(), "_telling": None, "_told": None}.items():
+        monkeypatch.setattr(PRESENCE, name, value)
