@@ -11,7 +11,7 @@ its plan, and they are linked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
@@ -126,21 +126,35 @@ async def one(
     patients = {key for change in changes for kind, key, _ in change.facts or () if kind in ("plan", "member")}
     if context.override is AS_RECORDED or not ruled or not patients:
         return []
-    members = await assignment.members(after, patients)
-    await _asked(after, members)
+    judging = await _together(after, patients, ruled)
     written = {change.reference: number for number, change in enumerate(changes)}
     issues: list[Issue] = []
-    for member in {id(found): found for found in members.values()}.values():
-        for terms, rule in ruled:
-            for pair in pairs(member, terms):
-                judged = await _read(context, before, after, written, member, pair, (terms, rule))
-                issues += [*_seconds(judged), *await _halves(judged)] or await _unaccepted(judged)
+    for member, terms, rule, pair in judging:
+        judged = await _read(context, before, after, written, member, pair, (terms, rule))
+        issues += [*_seconds(judged), *await _halves(judged)] or await _unaccepted(judged)
     return issues
 
 
-async def _asked(view: View, members: Mapping[str, Member]) -> None:
-    """Whose plans these members have: all at one question, for a view remembers."""
-    patients = {patient for member in members.values() for patient in member.patients}
+async def _together(
+    view: View, patients: Collection[str], ruled: Sequence[tuple[Terms, Rule]]
+) -> list[tuple[Member, Terms, Rule, Pair]]:
+    """Those of these members whom two organizations have in a program with such a rule: most have one, or none.
+
+    Whose plans they have is asked of all at one question, for a view remembers.
+    """
+    members = await assignment.members(view, patients)
+    found = [
+        (member, terms, rule, pair)
+        for member in {id(one): one for one in members.values()}.values()
+        for terms, rule in ruled
+        for pair in pairs(member, terms)
+    ]
+    if found:
+        await _asked(view, {patient for member, *_ in found for patient in member.patients})
+    return found
+
+
+async def _asked(view: View, patients: Collection[str]) -> None:
     rows = (await view.facts("plan", patients)).values()
     await acting_for(view, patients, {link for some in rows for row in some for link in Followed.of(row).keepers})
 
@@ -335,15 +349,11 @@ async def linked(context: Context, changes: Sequence[Change], after: View, progr
     patients = {key for change in changes for kind, key, _ in change.facts or () if kind == "plan"}
     if context.override is AS_RECORDED or not ruled or not patients:
         return []
-    members = await assignment.members(after, patients)
-    await _asked(after, members)
     written = {change.reference: change for change in changes}
     found: dict[str, Change] = {}
-    for member in {id(one): one for one in members.values()}.values():
-        for terms, rule in ruled:
-            for pair in pairs(member, terms):
-                if period.holds(pair.times, now) and period.holds([rule.period], now):
-                    _link(written, await standing(after, member, pair, terms.zone), now, found)
+    for member, terms, rule, pair in await _together(after, patients, ruled):
+        if period.holds(pair.times, now) and period.holds([rule.period], now):
+            _link(written, await standing(after, member, pair, terms.zone), now, found)
     return list(found.values())
 
 
