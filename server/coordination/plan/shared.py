@@ -149,14 +149,10 @@ async def _together(
         for terms, rule in ruled
         for pair in pairs(member, terms)
     ]
-    if found:
-        await _asked(view, {patient for member, *_ in found for patient in member.patients})
+    if asked := {patient for member, *_ in found for patient in member.patients}:
+        rows = (await view.facts("plan", asked)).values()
+        await acting_for(view, asked, {link for some in rows for row in some for link in Followed.of(row).keepers})
     return found
-
-
-async def _asked(view: View, patients: Collection[str]) -> None:
-    rows = (await view.facts("plan", patients)).values()
-    await acting_for(view, patients, {link for some in rows for row in some for link in Followed.of(row).keepers})
 
 
 @dataclass(frozen=True, slots=True)
